@@ -1,0 +1,1 @@
+"""The Gram-deviation regulariser and AdamO (chapter 5)."""

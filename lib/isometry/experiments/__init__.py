@@ -1,0 +1,1 @@
+"""Running, storing, reporting and judging experiments."""

@@ -1,0 +1,1 @@
+"""Drawings of stored records, in one style."""

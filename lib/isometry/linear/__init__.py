@@ -1,0 +1,1 @@
+"""Deep linear networks: exact kernel and gradient-flow dynamics (chapter 3)."""

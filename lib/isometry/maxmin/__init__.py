@@ -1,0 +1,1 @@
+"""MaxMin networks, isometric almost everywhere (chapter 4)."""

@@ -1,0 +1,1 @@
+"""Every way of keeping a network plastic, as values in one registry."""

@@ -1,0 +1,1 @@
+"""The empirical neural tangent kernel and its conditioning (chapter 2)."""

@@ -1,0 +1,1 @@
+"""The measure of plasticity, dormant and dead units, ranks of features (chapter 1)."""

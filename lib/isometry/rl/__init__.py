@@ -1,0 +1,1 @@
+"""Continual reinforcement learning (chapter 7)."""

@@ -1,0 +1,1 @@
+"""Data, streams of tasks, stacked networks and their trainer (chapter 6)."""
