@@ -1,0 +1,172 @@
+"""One look for the whole book: readable figures, one colour and line per method.
+
+Colours are Okabe and Ito's palette with a dark and a light neighbour for large
+families; a family of methods shares a colour. No two methods share both line style
+and marker, so every curve can be told apart in grey print as well.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import matplotlib as mpl
+from cycler import cycler
+
+BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
+VERMILION, PURPLE, BROWN, GREY = "#D55E00", "#CC79A7", "#7A4B12", "#4D4D4D"
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BROWN, GREY)
+
+LineStyle = str | tuple[int, tuple[int, ...]]
+SOLID, DASHED, DOTTED, DASHDOT = "-", "--", ":", "-."
+LONG: LineStyle = (0, (8, 3))
+DOUBLE: LineStyle = (0, (6, 2, 1, 2, 1, 2))
+
+
+@dataclass(frozen=True)
+class MethodStyle:
+    """How one method looks in every figure of the book.
+
+    Attributes:
+        label: The name as a legend prints it.
+        color: An ``#RRGGBB`` colour, shared by the method's family.
+        linestyle: A matplotlib line style; with the marker it is the method's own.
+        marker: A matplotlib marker.
+
+    Source: ours; colours from Okabe and Ito, "Color Universal Design" (2008).
+    """
+
+    label: str
+    color: str
+    linestyle: LineStyle
+    marker: str
+
+    def line(self, **override: Any) -> dict[str, Any]:
+        """Return keyword arguments for ``Axes.plot``; ``override`` wins."""
+        return {
+            "label": self.label,
+            "color": self.color,
+            "linestyle": self.linestyle,
+            "marker": self.marker,
+            **override,
+        }
+
+
+METHOD_STYLES: dict[str, MethodStyle] = {
+    # The ceiling and the plain optimisers.
+    "fresh": MethodStyle("fresh network", GREY, DOTTED, ""),
+    "adam": MethodStyle("Adam", GREY, SOLID, ""),
+    "adamw": MethodStyle("AdamW", GREY, DASHED, ""),
+    # Isometry.
+    "adamo": MethodStyle("AdamO", BLUE, SOLID, "o"),
+    "adamo_maxmin": MethodStyle("AdamO + MaxMin", SKY, SOLID, "^"),
+    "maxmin": MethodStyle("MaxMin", GREEN, SOLID, "v"),
+    "adam_isometry": MethodStyle("Adam, penalty in the loss", BLUE, DASHED, "D"),
+    "newton_schulz": MethodStyle("Newton-Schulz", GREEN, DASHED, "<"),
+    "parseval": MethodStyle("Parseval", GREEN, DASHDOT, ">"),
+    "muon": MethodStyle("Muon", GREEN, LONG, "p"),
+    # Parts of the spectrum.
+    "nap": MethodStyle("Normalize-and-Project", PURPLE, SOLID, "s"),
+    "spectral_norm": MethodStyle("spectral norm", PURPLE, DASHED, "h"),
+    "spectral": MethodStyle("spectral regularisation", PURPLE, DASHDOT, "H"),
+    # Distance to a point: zero, the start, a bound.
+    "l2": MethodStyle("L2", ORANGE, SOLID, "d"),
+    "l2_init": MethodStyle("L2 Init", ORANGE, DASHED, "P"),
+    "shrink_perturb": MethodStyle("Shrink and Perturb", ORANGE, DASHDOT, "X"),
+    "weight_clipping": MethodStyle("weight clipping", ORANGE, LONG, "8"),
+    # Units that are replaced.
+    "redo": MethodStyle("ReDo", VERMILION, SOLID, "*"),
+    "cbp": MethodStyle("continual backprop", VERMILION, DASHED, "x"),
+    "snr": MethodStyle("self-normalised resets", VERMILION, DASHDOT, "+"),
+    # Architecture.
+    "layernorm": MethodStyle("LayerNorm", BROWN, SOLID, "1"),
+    "layernorm_l2": MethodStyle("LayerNorm + L2", BROWN, DASHED, "2"),
+    "crelu": MethodStyle("CReLU", SKY, DASHED, "3"),
+    "leaky_relu": MethodStyle("leaky ReLU", SKY, DASHDOT, "4"),
+}
+
+_SPARE_LINES: tuple[LineStyle, ...] = (DOUBLE, LONG, DOTTED)
+_SPARE_MARKERS = ("o", "s", "^", "v", "D", "P", "X")
+
+RC: Any = {
+    "svg.hashsalt": "isometry",
+    "svg.fonttype": "path",
+    "figure.figsize": (7.2, 4.0),
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 12,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 11,
+    "axes.prop_cycle": cycler(color=PALETTE)
+    + cycler(linestyle=[SOLID, DASHED, DASHDOT, LONG, DOTTED, DOUBLE, SOLID, DASHED]),
+    "grid.color": "#D9D9D9",
+    "grid.linewidth": 0.7,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 11,
+    "legend.fontsize": 10,
+    "legend.frameon": False,
+    "legend.handlelength": 3.2,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+}
+
+
+def method_style(name: str, **override: Any) -> dict[str, Any]:
+    """Return the keyword arguments that draw a method's curve.
+
+    A method the book does not know gets a colour, line and marker of its own, found
+    from its name, so a method added in one file can be drawn at once.
+
+    Args:
+        name: A method's name, e.g. ``"adamo"``.
+        override: Keyword arguments of ``Axes.plot`` that win, e.g. ``markevery=10``.
+
+    Source: ours.
+
+    Example:
+        >>> method_style("adamo")["label"], method_style("mine")["label"]
+        ('AdamO', 'mine')
+        >>> method_style("adam", label=None)["color"]
+        '#4D4D4D'
+    """
+    style = METHOD_STYLES.get(name)
+    if style is None:
+        draw = crc32(name.encode())
+        style = MethodStyle(
+            label=name,
+            color=PALETTE[draw % len(PALETTE)],
+            linestyle=_SPARE_LINES[draw // 8 % len(_SPARE_LINES)],
+            marker=_SPARE_MARKERS[draw // 64 % len(_SPARE_MARKERS)],
+        )
+    return style.line(**override)
+
+
+def use() -> None:
+    """Set the book's look for every figure drawn from here on.
+
+    In a notebook, figures become SVG without a date and with fixed element names, so
+    that the same numbers give the same bytes.
+
+    Source: ours.
+    """
+    mpl.rcParams.update(RC)
+    if in_a_kernel():
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+        set_matplotlib_formats("svg", metadata={"Date": None})
+
+
+def in_a_kernel() -> bool:
+    """Return whether a Jupyter kernel runs this code; importing nothing for it."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and hasattr(shell, "kernel")

@@ -1,0 +1,105 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from isometry.experiments import chapter as chapters
+from isometry.experiments.chapter import begin, commit
+
+
+@pytest.fixture
+def outputs(monkeypatch):
+    """What a chapter would show in a notebook."""
+    shown = []
+    monkeypatch.setattr(chapters, "_show", lambda data, text: shown.append(data))
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: begin("fast"), ValueError, "found fast; choose one of smoke, laptop"),
+        (lambda: begin("smoke", data="minst"), ValueError, "did you mean 'mnist'"),
+        (lambda: begin("smoke").publish(a=float("nan")), ValueError, "found a = nan"),
+        (lambda: begin("smoke").publish(a=np.inf), ValueError, "found a = inf"),
+        (lambda: begin("smoke").publish(a=True), TypeError, "a of type bool"),
+        (lambda: begin("smoke").publish(a=None), TypeError, "a of type NoneType"),
+        (lambda: begin("smoke").publish(a=[1]), TypeError, "a of type list"),
+        (lambda: begin("smoke").publish(a=np.ones(2)), TypeError, r"shape \(2,\)"),
+        (lambda: begin("smoke").publish(a=torch.ones(3)), TypeError, r"shape \(3,\)"),
+    ],
+)
+def test_refusals(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_published_numbers_become_plain_json(outputs):
+    begin("smoke").publish(
+        an_int=np.int64(3),
+        a_float=torch.tensor(0.5),
+        half=np.float32(0.5),
+        text="adamo",
+    )
+    numbers = outputs[-1][chapters.NUMBERS_MIME]
+    assert numbers == {"an_int": 3, "a_float": 0.5, "half": 0.5, "text": "adamo"}
+    assert [type(v) for v in numbers.values()] == [int, float, float, str]
+
+
+def test_text_may_say_not_finite(outputs):
+    begin("smoke").publish(a="nan")
+    assert outputs[-1][chapters.NUMBERS_MIME] == {"a": "nan"}
+
+
+def test_begin_shows_its_conditions_and_publishes_profile_and_data(outputs):
+    begin("smoke", data="digits")
+    facts = outputs[0][chapters.BANNER_MIME]
+    assert facts["profile"] == "smoke"
+    assert facts["torch"] == torch.__version__
+    assert all(isinstance(value, str) and value for value in facts.values())
+    assert outputs[0][chapters.NUMBERS_MIME] == {
+        "profile": "smoke",
+        "data": "scikit-learn digits (8x8)",
+    }
+
+
+def test_a_chapter_without_data_says_so():
+    assert begin("smoke").data_label == "no data set"
+
+
+def test_begin_computes_on_one_thread():
+    begin("smoke")
+    assert torch.get_num_threads() == 1
+
+
+def test_plain_python_prints_nothing():
+    code = (
+        "from isometry.experiments.chapter import begin;"
+        "begin('laptop', data='digits').publish(x=1.0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=n", "-c", "user.email=e"]
+    subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True
+    )
+
+
+def test_commit_names_changes_and_knows_when_it_knows_nothing(tmp_path, monkeypatch):
+    assert commit(tmp_path) == "unknown"
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a").write_text("1")
+    git(tmp_path, "add", "a")
+    git(tmp_path, "commit", "-q", "-m", "first")
+    clean = commit(tmp_path)
+    assert len(clean) == 7
+    (tmp_path / "a").write_text("2")
+    assert commit(tmp_path) == clean + "+changes"
+    monkeypatch.setenv("PATH", "")
+    assert commit(tmp_path) == "unknown"
