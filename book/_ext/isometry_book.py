@@ -1,0 +1,230 @@
+"""The book's own roles and directives.
+
+``{number}`` prints a published number, ``{claim}`` a claim with its verdict, and
+``{claims-table}`` and ``{status-table}`` list them. All read JSON files that lie beside
+the configuration; what is not there is an error, so a strict build fails.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+LOGGER = logging.getLogger(__name__)
+BADGES = {
+    "reproduced": "✓",
+    "partly": "◐",
+    "not reproduced": "✗",
+    "not tested": "○",
+}
+
+
+def read(env: Any, name: str) -> Any:
+    """Return a JSON file of the stage; the page that asked depends on it."""
+    path = Path(env.app.confdir) / name
+    env.note_dependency(str(path))
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+class NumberRole(SphinxRole):
+    """``{number}`` with ``chapter.key:format``: a number from an executed chapter."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        """Return the formatted number, or an error node."""
+        name, _, form = self.text.partition(":")
+        chapter, _, key = name.strip().partition(".")
+        known = read(self.env, "numbers.json")
+        try:
+            value = known[chapter][key]
+        except KeyError:
+            there = ", ".join(sorted(known.get(chapter, known)))
+            return self.refuse(f"unknown number {name!r}; known there: {there[:400]}")
+        try:
+            text = format(value, form)
+        except ValueError:
+            return self.refuse(f"number {name!r} = {value!r} has no format {form!r}")
+        return [nodes.inline(self.rawtext, text, classes=["number"])], []
+
+    def refuse(self, reason: str) -> tuple[list[nodes.Node], list[Any]]:
+        """Return an error with its place."""
+        LOGGER.error(reason, location=self.get_location())
+        return [nodes.problematic(self.rawtext, self.rawtext)], []
+
+
+def badge(verdict: str) -> nodes.inline:
+    """Return a verdict with its sign."""
+    kind = verdict.replace(" ", "-")
+    text = f"{BADGES.get(verdict, '')} {verdict}".strip()
+    return nodes.inline("", text, classes=["verdict", f"verdict-{kind}"])
+
+
+class ClaimDirective(SphinxDirective):
+    """``{claim} key``: a claim, how it is judged, and the verdict."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the box, or nothing after an error."""
+        key = self.arguments[0]
+        rows = {row["key"]: row for row in read(self.env, "claims.json")}
+        if key not in rows:
+            known = ", ".join(sorted(rows))
+            LOGGER.error(
+                f"unknown claim {key!r}; known: {known}", location=self.get_location()
+            )
+            return []
+        row = rows[key]
+        box = nodes.container(classes=["claim"], ids=[f"claim-{key}"])
+        head = nodes.paragraph(classes=["claim-head"])
+        head += [
+            nodes.strong("", "Claim"),
+            nodes.Text(" "),
+            nodes.inline("", row["source"], classes=["claim-source"]),
+            nodes.Text(" "),
+            badge(row["verdict"]),
+        ]
+        box += head
+        box += self.parsed(row["text"], "claim-text")
+        for label, name in (
+            ("Criterion", "criterion"),
+            ("Verdict", "reason"),
+            ("Scale", "gap"),
+        ):
+            if row.get(name):
+                box += self.parsed(f"**{label}.** {row[name]}", "claim-note")
+        return [box]
+
+    def parsed(self, text: str, kind: str) -> nodes.container:
+        """Return Markdown text as nodes."""
+        part = nodes.container(classes=[kind])
+        part += self.parse_text_to_nodes(text)
+        return part
+
+
+class TableDirective(SphinxDirective):
+    """What the two tables share: rows of cells that hold Markdown or nodes."""
+
+    def table(
+        self, head: list[str], rows: list[list[Any]], widths: list[int], name: str
+    ) -> nodes.Node:
+        """Return a table whose cells are nodes or Markdown."""
+        table = nodes.table(classes=["book-table", name])
+        group = nodes.tgroup(cols=len(head))
+        table += group
+        group += [nodes.colspec(colwidth=width) for width in widths]
+        top = nodes.thead()
+        top += self.row(head)
+        body = nodes.tbody()
+        body += [self.row(cells) for cells in rows]
+        group += [top, body]
+        return table
+
+    def row(self, cells: list[Any]) -> nodes.row:
+        """Return one row."""
+        row = nodes.row()
+        for cell in cells:
+            entry = nodes.entry()
+            if isinstance(cell, str):
+                entry += self.parse_text_to_nodes(cell)
+            else:
+                entry += nodes.paragraph("", "", cell)
+            row += entry
+        return row
+
+
+class ClaimsTable(TableDirective):
+    """``{claims-table}``: every claim and its verdict, by chapter."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return one table a chapter."""
+        rows = read(self.env, "claims.json")
+        status = read(self.env, "status.json")
+        if not rows:
+            LOGGER.error("there are no claims", location=self.get_location())
+            return []
+        out: list[nodes.Node] = [self.summary(rows)]
+        for chapter in sorted(status):
+            number = str(int(chapter.split("_")[0]))
+            mine = [row for row in rows if number in chapters_of(row)]
+            if not mine:
+                continue
+            heading = nodes.rubric("", "", classes=["claims-chapter"])
+            heading += self.inline(f"{{doc}}`/chapters/{chapter}`")
+            cells = [
+                [
+                    f"{row['text']} ({row['source']})",
+                    badge(row["verdict"]),
+                    " ".join(part for part in (row["reason"], row["gap"]) if part),
+                ]
+                for row in mine
+            ]
+            table = self.table(
+                ["Claim", "Verdict", "Why"], cells, [50, 15, 35], "claims-table"
+            )
+            out += [heading, table]
+        return out
+
+    def inline(self, text: str) -> list[nodes.Node]:
+        """Return one paragraph's content."""
+        parsed = self.parse_text_to_nodes(text)
+        return list(parsed[0].children)
+
+    def summary(self, rows: list[dict[str, Any]]) -> nodes.paragraph:
+        """Return how many claims have each verdict."""
+        line = nodes.paragraph(classes=["claims-summary"])
+        for verdict in BADGES:
+            count = sum(row["verdict"] == verdict for row in rows)
+            line += [badge(verdict), nodes.Text(f" {count}   ")]
+        return line
+
+
+def chapters_of(row: dict[str, Any]) -> list[str]:
+    """Return the numbers of the chapters of a claim, as text."""
+    chapter = row["chapter"]
+    parts = chapter if isinstance(chapter, list | tuple) else str(chapter).split(",")
+    return [str(int(str(part).strip().split("_")[0])) for part in parts]
+
+
+class StatusTable(TableDirective):
+    """``{status-table}``: how every chapter ran, and with which versions."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table of runs and the table of versions."""
+        status = read(self.env, "status.json")
+        rows = [
+            [
+                f"{{doc}}`/chapters/{chapter}`",
+                facts["profile"],
+                facts["data"],
+                f"{facts['seconds']:.0f}",
+                str(facts["cells"]),
+                facts["device"],
+                facts["commit"],
+            ]
+            for chapter, facts in sorted(status.items())
+        ]
+        total = sum(facts["seconds"] for facts in status.values())
+        rows.append(["**all**", "", "", f"{total:.0f}", "", "", ""])
+        head = ["Chapter", "Profile", "Data", "Seconds", "Cells", "Device", "Commit"]
+        runs = self.table(head, rows, [28, 10, 18, 10, 8, 16, 14], "status-table")
+        versions = [
+            [name, ", ".join(sorted({facts[name] for facts in status.values()}))]
+            for name in ("python", "torch", "numpy", "isometry")
+        ]
+        return [
+            runs,
+            self.table(["Part", "Version"], versions, [40, 60], "version-table"),
+        ]
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the roles and directives."""
+    app.add_role("number", NumberRole())
+    app.add_directive("claim", ClaimDirective)
+    app.add_directive("claims-table", ClaimsTable)
+    app.add_directive("status-table", StatusTable)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,32 @@
+"""The book's press: text chapters in, executed notebooks and a strict site out.
+
+``execute`` runs the chapters, ``stage`` lays out what Sphinx reads, ``site`` builds and
+checks the pages. ``book/build.py`` is the command line.
+"""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PROFILES = ("smoke", "laptop", "paper")
+
+
+class BookError(Exception):
+    """The book cannot be made; the message says where and why."""
+
+
+def run_folder(root: Path, profile: str) -> Path:
+    """Return the folder of the executed notebooks."""
+    return root / "_run" / profile / "chapters"
+
+
+def stage_folder(root: Path, profile: str) -> Path:
+    """Return the folder that Sphinx reads."""
+    return root / "_stage" / profile
+
+
+def chapter_files(root: Path) -> list[Path]:
+    """Return the chapters' text notebooks in reading order; BookError if none."""
+    found = sorted((root / "chapters").glob("*.md"))
+    if not found:
+        raise BookError(f"needed chapters/*.md in {root}, found none")
+    return found

@@ -1,0 +1,235 @@
+"""Run the chapters: text to notebook with jupytext, notebook to results with papermill.
+
+A chapter is run again only when something it depends on has changed: its text, the
+library, the lock, the committed results, the profile, or the data that are there.
+"""
+
+import hashlib
+import os
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from pathlib import Path
+from threading import Lock
+
+import jupytext
+import nbformat
+import papermill
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError, strip_color
+from press import BookError, chapter_files, run_folder
+from tqdm import tqdm
+
+THREADS = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "TQDM_DISABLE": "1",  # a page is no place for a progress bar
+}
+SECONDS_PER_CELL = {"smoke": 600, "laptop": 1800, "paper": None}
+LINES_OF_TRACEBACK = 25
+
+
+def read_chapter(path: Path, root: Path) -> NotebookNode:
+    """Return a text chapter as a notebook whose cells have fixed names."""
+    try:
+        notebook = jupytext.read(path)
+    except Exception as error:
+        name = path.relative_to(root)
+        raise BookError(f"{name} cannot be read as a notebook: {error}") from error
+    for index, cell in enumerate(notebook.cells):
+        cell["id"] = f"{path.stem}-{index:03}"
+    return notebook
+
+
+def digest(path: Path, root: Path, profile: str, data: str) -> str:
+    """Return a hash of everything a chapter's outputs depend on."""
+    depends = [path, root / "requirements.lock"]
+    for folder, pattern in (("lib", "*.py"), ("results", "*")):
+        depends += sorted((root / folder).rglob(pattern))
+    total = hashlib.sha256(f"{profile}\n{data}\n{sys.version_info[:2]}".encode())
+    for file in depends:
+        if file.is_file():
+            total.update(f"\n{file.relative_to(root)}\n".encode())
+            total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+def data_at_hand() -> str:
+    """Return which data sets a chapter would find, as one string for the hash."""
+    try:
+        from isometry.supervised.data import resolve
+    except ImportError:
+        return "none"
+    return resolve("auto", download=False)
+
+
+def explain(chapter: Path, error: PapermillExecutionError, kept: Path) -> str:
+    """Return what failed, in which chapter and cell, and the end of its traceback."""
+    trace = strip_color("\n".join(error.traceback)).splitlines()
+    tail = [f"    {line}" for line in trace[-LINES_OF_TRACEBACK:]]
+    source = [f"    > {line}" for line in error.source.strip().splitlines()]
+    return "\n".join(
+        [
+            f"{chapter.name}: code cell {error.exec_count} failed "
+            f"with {error.ename}: {error.evalue}",
+            *source,
+            *tail,
+            f"    what ran up to there is in {kept}",
+        ]
+    )
+
+
+def run_chapter(
+    path: Path, root: Path, profile: str, key: str, bar: "tqdm[None]", lock: Lock
+) -> str | None:
+    """Run one chapter; return None, or why it failed."""
+    out = run_folder(root, profile) / f"{path.stem}.ipynb"
+    stamp = out.with_suffix(".key")
+    stamp.unlink(missing_ok=True)
+    notebook = read_chapter(path, root)
+
+    def advance(**_: object) -> None:
+        with lock:
+            bar.update()
+
+    try:
+        papermill.execute_notebook(
+            notebook,
+            str(out),
+            parameters={"profile": profile},
+            kernel_name="python3",
+            cwd=str(root),
+            progress_bar=False,
+            execution_timeout=SECONDS_PER_CELL[profile],
+            on_cell_executed=advance,
+        )
+    except PapermillExecutionError as error:
+        return explain(path, error, out.relative_to(root))
+    except Exception as error:
+        return f"{path.name}: {type(error).__name__}: {error}"
+    stamp.write_text(key)
+    return None
+
+
+def code_cells(path: Path, root: Path) -> int:
+    """Return the number of code cells, the injected parameters included."""
+    cells = read_chapter(path, root).cells
+    return 1 + sum(cell.cell_type == "code" for cell in cells)
+
+
+def execute(
+    root: Path, profile: str, jobs: int = 2, only: str | None = None
+) -> list[Path]:
+    """Run all chapters that changed and return the paths of all executed notebooks.
+
+    Args:
+        root: The repository.
+        profile: Handed to the chapters as their parameter.
+        jobs: Chapters run side by side, each on one thread.
+        only: Run only chapters whose name contains this.
+
+    Raises:
+        BookError: If a chapter fails; it names every failed chapter and cell.
+    """
+    for name, value in THREADS.items():
+        os.environ.setdefault(name, value)
+    # A notebook cell is no debugger; its checks about frozen modules only warn.
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    folder = run_folder(root, profile)
+    folder.mkdir(parents=True, exist_ok=True)
+    chapters = [p for p in chapter_files(root) if only is None or only in p.stem]
+    if not chapters:
+        raise BookError(f"no chapter's name contains {only!r}")
+    data = data_at_hand()
+    keys = {path: digest(path, root, profile, data) for path in chapters}
+    changed = [path for path in chapters if not fresh(folder, path, keys[path])]
+    print(
+        f"execute: {len(changed)} of {len(chapters)} chapters changed "
+        f"(profile {profile})",
+        flush=True,
+    )
+    if changed:
+        start = time.perf_counter()
+        failures = run_all(changed, root, profile, jobs, keys)
+        if failures:
+            raise BookError("\n\n".join(failures))
+        print(f"execute: done in {time.perf_counter() - start:.0f} s", flush=True)
+        # Data fetched by a chapter must not make the next build run all again.
+        if data_at_hand() != data:
+            data = data_at_hand()
+            for path in chapters:
+                key = digest(path, root, profile, data)
+                (folder / f"{path.stem}.key").write_text(key)
+    return [folder / f"{path.stem}.ipynb" for path in chapters]
+
+
+def fresh(folder: Path, chapter: Path, key: str) -> bool:
+    """Return whether the executed notebook of ``chapter`` was made under ``key``."""
+    stamp = folder / f"{chapter.stem}.key"
+    done = stamp.with_suffix(".ipynb").exists() and stamp.exists()
+    return done and stamp.read_text() == key
+
+
+def run_all(
+    chapters: list[Path], root: Path, profile: str, jobs: int, keys: dict[Path, str]
+) -> list[str]:
+    """Run ``chapters``, ``jobs`` at a time; return what failed."""
+    total = sum(code_cells(path, root) for path in chapters)
+    failures: list[str] = []
+    lock = Lock()
+    with (
+        tqdm(total=total, unit="cell", disable=False, mininterval=1) as bar,
+        ThreadPoolExecutor(jobs) as pool,
+    ):
+        running: dict[Future[str | None], Path] = {
+            pool.submit(run_chapter, p, root, profile, keys[p], bar, lock): p
+            for p in chapters
+        }
+        try:
+            for done in as_completed(running):
+                bar.set_postfix_str(running[done].stem)
+                if failure := done.result():
+                    failures.append(failure)
+        except KeyboardInterrupt:
+            stop_kernels()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return failures
+
+
+def stop_kernels() -> None:
+    """End the kernels this process started."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        child.terminate()
+
+
+def write_notebooks(root: Path, profile: str, out: Path, install: str | None) -> None:
+    """Write the chapters as ``.ipynb`` into ``out``, with outputs where they are current.
+
+    Args:
+        root: The repository.
+        profile: Whose outputs to take.
+        out: Folder for the notebooks.
+        install: A requirement for pip that a first cell installs, so that the notebook
+            runs on a bare machine; None for no such cell.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    data = data_at_hand()
+    for path in chapter_files(root):
+        done = run_folder(root, profile)
+        current = fresh(done, path, digest(path, root, profile, data))
+        if current:
+            notebook = nbformat.read(done / f"{path.stem}.ipynb", as_version=4)
+        else:
+            notebook = read_chapter(path, root)
+        if install:
+            cell = nbformat.v4.new_code_cell(f'%pip install -q "{install}"')
+            cell["id"] = f"{path.stem}-install"
+            notebook.cells.insert(1, cell)
+        nbformat.write(notebook, out / f"{path.stem}.ipynb")
+        outputs = f"outputs of {profile}" if current else "no outputs"
+        print(f"{out.name}/{path.stem}.ipynb ({outputs})")

@@ -1,0 +1,188 @@
+"""Build the staged book strictly, check its pages, and put the site in place."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+from press import BookError
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+QUIET_BROWSER = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-default-apps",
+    "--disable-extensions",
+    "--no-first-run",
+)
+PROBLEM = re.compile(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b|Error:|Exception")
+
+
+def tree_hash(stage: Path, builder: str) -> str:
+    """Return a hash of all files that Sphinx would read."""
+    total = hashlib.sha256(builder.encode())
+    for path in sorted(stage.rglob("*")):
+        name = path.relative_to(stage)
+        if path.is_file() and not {"_build", "__pycache__"} & set(name.parts):
+            total.update(f"\n{name.as_posix()}\n".encode())
+            total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def library_hash(root: Path) -> str:
+    """Return a hash of the library, whose docstrings are pages too."""
+    total = hashlib.sha256()
+    for path in [*sorted((root / "lib").rglob("*.py")), root / "requirements.lock"]:
+        if path.is_file():
+            total.update(f"\n{path.relative_to(root)}\n".encode())
+            total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def sphinx(stage: Path, builder: str) -> Path:
+    """Build with every warning an error; return the folder of the pages.
+
+    Raises:
+        BookError: With all warnings, if there is one.
+    """
+    command = ["-m", "jupyter_book", "build", str(stage), "-W", "-n", "--keep-going"]
+    if builder != "html":
+        command += ["--builder", builder]
+    environment = {**os.environ, "NO_COLOR": "1", "PYTHONHASHSEED": "0"}
+    done = subprocess.run(
+        [sys.executable, *command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+    log = stage / "_build" / f"{builder}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(done.stdout)
+    if done.returncode:
+        # A second, incremental run would not read the pages with warnings again.
+        shutil.rmtree(stage / "_build" / ".doctrees", ignore_errors=True)
+        lines = done.stdout.replace(f"{stage}/", "").splitlines()
+        found = [line for line in lines if PROBLEM.search(line)]
+        raise BookError(
+            "\n".join(
+                ["the strict build found:", *dict.fromkeys(found or lines[-40:])]
+                + [f"whole log: {log}"]
+            )
+        )
+    return stage / "_build" / builder
+
+
+def pages(site: Path) -> Iterator[Path]:
+    """Return the site's pages, without the listings of source code."""
+    for path in sorted(site.rglob("*.html")):
+        if not {"_modules", "_static"} & set(path.relative_to(site).parts):
+            yield path
+
+
+def images_without_text(site: Path) -> list[str]:
+    """Return one line for every image that says nothing to a reader who cannot see it.
+
+    Sphinx puts the file's name where no text was given, so a name counts as none.
+    """
+    found = []
+    for page in pages(site):
+        soup = BeautifulSoup(page.read_text(), "html.parser")
+        for image in soup.find_all("img"):
+            text = str(image.get("alt") or "").strip()
+            source = str(image.get("src") or "")
+            decorative = image.get("alt") == "" and image.get("role") == "presentation"
+            if decorative or (text and text != source and "_images/" not in text):
+                continue
+            name = page.relative_to(site).as_posix()
+            found.append(f"{name}: image {source[-60:]} has no alternative text")
+    return found
+
+
+def build(root: Path, stage: Path, output: Path, builder: str = "html") -> Path:
+    """Build the staged book, check it, and make ``output`` hold the site.
+
+    Args:
+        root: The repository.
+        stage: The staged tree.
+        output: Folder of the finished site; replaced as a whole.
+        builder: ``"html"`` or ``"singlehtml"``.
+
+    Raises:
+        BookError: If there is a warning or an image without alternative text.
+    """
+    start = time.perf_counter()
+    key = tree_hash(stage, builder) + library_hash(root)
+    stamp = output / ".built-from"
+    if stamp.exists() and stamp.read_text() == key:
+        print(f"site: {output} is up to date")
+        return output
+    built = sphinx(stage, builder)
+    missing = images_without_text(built)
+    if missing:
+        hint = "add `image: {alt: ...}` under mystnb, or :alt: to the directive"
+        raise BookError("\n".join([*missing, hint]))
+    (built / ".nojekyll").touch()
+    new = output.with_name(f"{output.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.copytree(built, new, ignore=shutil.ignore_patterns(".buildinfo"))
+    (new / ".built-from").write_text(key)
+    shutil.rmtree(output, ignore_errors=True)
+    new.rename(output)
+    seconds = time.perf_counter() - start
+    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    print(f"site: {output} ({size / 1e6:.1f} MB) built in {seconds:.0f} s")
+    return output
+
+
+def chromium() -> str | None:
+    """Return the path of a Chromium, or of the browser in $CHROMIUM; None without."""
+    wanted = os.environ.get("CHROMIUM")
+    names = (wanted,) if wanted else CHROMIUM_NAMES
+    return next((path for name in names if (path := shutil.which(name))), None)
+
+
+def pdf(root: Path, stage: Path, output: Path) -> Path:
+    """Print the whole book, as one page, to ``output``.
+
+    Raises:
+        BookError: If there is no Chromium.
+    """
+    browser = chromium()
+    if browser is None:
+        raise BookError(
+            "needed Chromium to print a PDF, found none; install it, or name it in "
+            "$CHROMIUM"
+        )
+    single = build(root, stage, root / "_build" / "singlehtml", "singlehtml")
+    # The start page lies in a folder, but its links count from the site's top.
+    page = single / "print.html"
+    shutil.copy(single / "book" / "intro.html", page)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        [
+            browser,
+            *QUIET_BROWSER,
+            "--no-pdf-header-footer",
+            "--virtual-time-budget=60000",
+            f"--print-to-pdf={output}",
+            page.as_uri(),
+        ],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=600,
+    )
+    print(f"pdf: {output} ({output.stat().st_size / 1e6:.1f} MB)")
+    return output

@@ -1,0 +1,251 @@
+"""Lay out what Sphinx reads: configuration, pages, executed chapters, their numbers.
+
+Files are rewritten only when their content changes, so that Sphinx can tell.
+"""
+
+import html
+import json
+import os
+import shutil
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+from nbformat import NotebookNode
+from press import BookError, chapter_files, run_folder, stage_folder
+
+BANNER = "application/vnd.isometry.banner+json"
+NUMBERS = "application/vnd.isometry.numbers+json"
+VERSIONS = ("python", "torch", "numpy", "isometry")
+
+
+def take(notebook: NotebookNode, mime: str) -> list[dict[str, Any]]:
+    """Return the data of all outputs of type ``mime``, in order."""
+    return [
+        output["data"][mime]
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if mime in output.get("data", {})
+    ]
+
+
+def numbers_of(notebook: NotebookNode, chapter: str) -> dict[str, Any]:
+    """Return the numbers a chapter published; BookError if it gives a key two values."""
+    numbers: dict[str, Any] = {}
+    for published in take(notebook, NUMBERS):
+        for key, value in published.items():
+            if numbers.get(key, value) != value:
+                raise BookError(
+                    f"{chapter} publishes {key} twice: {numbers[key]} and {value}"
+                )
+            numbers[key] = value
+    return numbers
+
+
+def facts_of(notebook: NotebookNode, chapter: str) -> dict[str, Any]:
+    """Return a chapter's banner, with its seconds and its number of code cells."""
+    banners = take(notebook, BANNER)
+    if not banners:
+        raise BookError(f"{chapter} never calls begin(profile, ...)")
+    run = notebook.metadata.get("papermill", {})
+    return {
+        **banners[0],
+        "seconds": round(float(run.get("duration") or 0.0), 1),
+        "cells": sum(cell.cell_type == "code" for cell in notebook.cells),
+        "title": title_of(notebook, chapter),
+    }
+
+
+def title_of(notebook: NotebookNode, chapter: str) -> str:
+    """Return a chapter's first heading; BookError if it does not open with one."""
+    first = notebook.cells[0].source.lstrip() if notebook.cells else ""
+    lines = [line for line in first.splitlines() if line.startswith("# ")]
+    if not lines:
+        raise BookError(f"{chapter} must open with a '# Title'")
+    return lines[0][2:].strip()
+
+
+def refuse_noise(notebook: NotebookNode, chapter: str) -> None:
+    """BookError if a message on standard error would end on the page."""
+    for index, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream" and output.name == "stderr":
+                text = output.text.strip()
+                raise BookError(
+                    f"{chapter}: cell {index} writes to standard error, which would "
+                    f"stand on the page:\n    {text[:600]}"
+                )
+
+
+def banner_html(facts: dict[str, Any]) -> str:
+    """Return the line under a chapter's title: how and when it was executed."""
+    shown = {
+        "profile": facts["profile"],
+        "data": facts["data"],
+        "took": f"{facts['seconds']:.0f} s",
+        "on": facts["device"],
+        "with": f"Python {facts['python']}, torch {facts['torch']}, "
+        f"NumPy {facts['numpy']}, isometry {facts['isometry']}",
+        "commit": facts["commit"],
+    }
+    items = "\n".join(
+        f"<div><dt>{name}</dt><dd>{html.escape(str(value))}</dd></div>"
+        for name, value in shown.items()
+    )
+    return f'<dl class="run-banner" aria-label="How this page ran">\n{items}\n</dl>'
+
+
+def dress(notebook: NotebookNode, facts: dict[str, Any]) -> NotebookNode:
+    """Return the notebook as the page and the download show it.
+
+    The injected parameters are hidden, what varies between two equal runs is stripped,
+    outputs meant for the press are removed, and the banner stands under the title.
+    """
+    notebook = nbformat.from_dict(notebook)
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if "injected-parameters" in tags:
+            cell.metadata["tags"] = [*tags, "remove-cell"]
+        if cell.cell_type == "code":
+            cell.outputs = [
+                output
+                for output in cell.outputs
+                if not {BANNER, NUMBERS} & set(output.get("data", {}))
+            ]
+    first = notebook.cells[0]
+    head, _, rest = first.source.lstrip().partition("\n")
+    while not head.splitlines()[-1].startswith("# "):
+        line, _, rest = rest.partition("\n")
+        head += "\n" + line
+    first.source = head
+    banner = nbformat.v4.new_markdown_cell(banner_html(facts))
+    banner["id"] = f"{first['id']}-banner"
+    notebook.cells.insert(1, banner)
+    if rest.strip():
+        after = nbformat.v4.new_markdown_cell(rest.strip("\n"))
+        after["id"] = f"{first['id']}-rest"
+        notebook.cells.insert(2, after)
+    return notebook
+
+
+def flat_results(root: Path) -> dict[str, Any]:
+    """Return the numbers of the committed results, if the library can flatten them."""
+    if not (root / "results").is_dir() or not _has("isometry.experiments.report"):
+        return {}
+    from isometry.experiments import report
+
+    flatten = getattr(report, "flat_numbers", None)
+    return dict(flatten(root / "results")) if flatten else {}
+
+
+def claims(root: Path) -> list[dict[str, Any]]:
+    """Return all claims with their verdicts, in the order of the registry."""
+    if not _has("isometry.experiments.claims"):
+        return []
+    from isometry.experiments.claims import CLAIMS, judge_all
+
+    verdicts = judge_all(root / "results")
+    rows = []
+    for key in CLAIMS.names():
+        claim = CLAIMS.get(key)
+        fields = ("key", "text", "source", "chapter", "criterion")
+        row = {name: getattr(claim, name) for name in fields}
+        rows.append(row | asdict(verdicts[key]))
+    return rows
+
+
+def _has(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def configuration(root: Path) -> str:
+    """Return ``_config.yml``; with BOOK_REPOSITORY set, with the repository's buttons."""
+    text = (root / "_config.yml").read_text()
+    url = os.environ.get("BOOK_REPOSITORY", "").rstrip("/")
+    if not url:
+        return text
+    config = yaml.safe_load(text)
+    # The executed notebooks live on a branch of their own: launch links end there.
+    config["repository"] = {"url": url, "branch": "notebooks", "path_to_book": ""}
+    config.setdefault("html", {})["use_repository_button"] = True
+    config["launch_buttons"] = {
+        "notebook_interface": "jupyterlab",
+        "binderhub_url": "https://mybinder.org",
+        "colab_url": "https://colab.research.google.com",
+    }
+    return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def stage(root: Path, profile: str) -> Path:
+    """Lay out ``_stage/<profile>`` from the executed chapters and return it.
+
+    Raises:
+        BookError: If a chapter was not executed, has no banner, or publishes one key
+            with two values.
+    """
+    target = stage_folder(root, profile)
+    files: dict[str, str | Path] = {
+        "_config.yml": configuration(root),
+        "_toc.yml": root / "_toc.yml",
+    }
+    for folder in ("book", "chapters"):
+        for source in sorted((root / folder).rglob("*")):
+            name = source.relative_to(root)
+            if source.is_dir() or skipped(name):
+                continue
+            files[name.as_posix()] = source
+    numbers: dict[str, dict[str, Any]] = {}
+    status: dict[str, dict[str, Any]] = {}
+    for path in chapter_files(root):
+        done = run_folder(root, profile) / f"{path.stem}.ipynb"
+        if not done.exists():
+            raise BookError(f"{path.name} was not executed; run `make book` first")
+        notebook = nbformat.read(done, as_version=4)
+        refuse_noise(notebook, path.stem)
+        status[path.stem] = facts_of(notebook, path.stem)
+        numbers[path.stem] = numbers_of(notebook, path.stem)
+        page = dress(notebook, status[path.stem])
+        files[f"chapters/{path.stem}.ipynb"] = nbformat.writes(page) + "\n"
+    numbers["results"] = flat_results(root)
+    for name, value in (
+        ("numbers.json", numbers),
+        ("status.json", status),
+        ("claims.json", claims(root)),
+    ):
+        files[name] = json.dumps(value, indent=1, sort_keys=False) + "\n"
+    write(target, files)
+    return target
+
+
+def skipped(name: Path) -> bool:
+    """Return whether a file of ``book/`` or ``chapters/`` is not part of the site."""
+    if name.parts[0] == "chapters":
+        return name.suffix in {".md", ".ipynb"} or ".ipynb_checkpoints" in name.parts
+    return "__pycache__" in name.parts or name.parts[1] in {"press", "build.py"}
+
+
+def write(target: Path, files: dict[str, str | Path]) -> None:
+    """Make ``target`` hold exactly ``files``; leave alone what is equal already."""
+    for name, source in files.items():
+        path = target / name
+        new = source.encode() if isinstance(source, str) else source.read_bytes()
+        if not path.exists() or path.read_bytes() != new:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(new)
+    for path in sorted(target.rglob("*"), reverse=True):
+        name = path.relative_to(target)
+        if name.parts[0] == "_build" or "__pycache__" in name.parts:
+            continue
+        if path.is_file() and name.as_posix() not in files:
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            shutil.rmtree(path)
