@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from press import PROFILES, ROOT, BookError, stage_folder  # noqa: E402
+from press import PROFILES, ROOT, BookError, stage_folder
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:

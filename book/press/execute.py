@@ -17,8 +17,9 @@ import nbformat
 import papermill
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError, strip_color
-from press import BookError, chapter_files, run_folder
 from tqdm import tqdm
+
+from press import BookError, chapter_files, run_folder
 
 THREADS = {
     "OMP_NUM_THREADS": "1",
@@ -104,6 +105,7 @@ def run_chapter(
             progress_bar=False,
             execution_timeout=SECONDS_PER_CELL[profile],
             on_cell_executed=advance,
+            extra_arguments=["--log-level=40"],
         )
     except PapermillExecutionError as error:
         return explain(path, error, out.relative_to(root))

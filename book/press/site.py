@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bs4 import BeautifulSoup
+
 from press import BookError
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -55,7 +56,8 @@ def sphinx(stage: Path, builder: str) -> Path:
     Raises:
         BookError: With all warnings, if there is one.
     """
-    command = ["-m", "jupyter_book", "build", str(stage), "-W", "-n", "--keep-going"]
+    start = "from jupyter_book.cli.main import main; main()"
+    command = ["-c", start, "build", str(stage), "-W", "-n", "--keep-going"]
     if builder != "html":
         command += ["--builder", builder]
     environment = {**os.environ, "NO_COLOR": "1", "PYTHONHASHSEED": "0"}

@@ -15,6 +15,7 @@ from typing import Any
 import nbformat
 import yaml
 from nbformat import NotebookNode
+
 from press import BookError, chapter_files, run_folder, stage_folder
 
 BANNER = "application/vnd.isometry.banner+json"
