@@ -30,7 +30,7 @@ class Registry(Generic[T]):
     _entries: dict[str, T] = field(default_factory=dict, repr=False)
 
     def register(self, name: str, value: T) -> T:
-        """Add ``value`` under ``name`` and return it; ValueError if the name is taken."""
+        """Add ``value`` under ``name``, return it; ValueError if the name is taken."""
         if name in self._entries:
             raise ValueError(
                 f"{self.kind} {name!r} is registered already; choose another name"
@@ -39,7 +39,7 @@ class Registry(Generic[T]):
         return value
 
     def remove(self, name: str) -> None:
-        """Forget ``name``; KeyError, with the nearest known name, if it is not there."""
+        """Forget ``name``; KeyError, with the nearest known name, if not there."""
         self.get(name)
         del self._entries[name]
 

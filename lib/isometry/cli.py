@@ -1,0 +1,268 @@
+"""The command line: ``isometry list | run | report | data``, also ``python -m``."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import cyclopts
+from cyclopts import App, Parameter
+
+from isometry import __version__
+from isometry.core.messages import refusal, unknown
+
+app = App(
+    name="isometry",
+    help="Keep networks plastic: run, report and compare methods on benchmarks.",
+    version=__version__,
+)
+data_app = App(name="data", help="Fetch, verify and find the data sets.")
+app.command(data_app)
+
+USAGE_EXIT = 2
+
+
+def parsed_seeds(text: str) -> list[int]:
+    """Return the seeds that ``a:b`` (b excluded) or ``a,b,c`` stands for.
+
+    Args:
+        text: As typed.
+
+    Raises:
+        ValueError: If it is neither, or names no seed, or a seed twice.
+
+    Example:
+        >>> parsed_seeds("0:3"), parsed_seeds("4,7")
+        ([0, 1, 2], [4, 7])
+    """
+    try:
+        if ":" in text:
+            first, last = text.split(":")
+            seeds = list(range(int(first), int(last)))
+        else:
+            seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        seeds = []
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError(refusal("seeds a:b or a,b,c", repr(text), "pass e.g. 0:8"))
+    return seeds
+
+
+def parsed_changes(pairs: list[str]) -> dict[str, str]:
+    """Return the settings that a list of ``KEY=VALUE`` names.
+
+    Args:
+        pairs: As typed.
+
+    Raises:
+        ValueError: If one has no ``=``, or a key comes twice.
+
+    Example:
+        >>> parsed_changes(["lr=1e-3", "width=64"])
+        {'lr': '1e-3', 'width': '64'}
+    """
+    changes: dict[str, str] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key or key in changes:
+            needed = "--set KEY=VALUE, each key once"
+            raise ValueError(refusal(needed, repr(pair), "pass e.g. --set lr=1e-3"))
+        changes[key] = value
+    return changes
+
+
+@app.command(name="list")
+def list_(what: Literal["methods", "benchmarks", "games", "claims"]) -> None:
+    """List what there is to run, with one line each.
+
+    Parameters
+    ----------
+    what
+        methods, benchmarks, games or claims.
+    """
+    print("\n".join(listing(what)))
+
+
+def listing(what: str) -> list[str]:
+    """Return the lines of ``isometry list``, names padded to one column.
+
+    Args:
+        what: methods, benchmarks, games or claims.
+    """
+    from isometry.experiments.claims import CLAIMS
+    from isometry.methods import METHODS
+    from isometry.supervised import BENCHMARKS
+
+    rows: dict[str, list[tuple[str, str]]] = {
+        "methods": [(m.name, f"{m.summary} ({m.source})") for m in METHODS],
+        "benchmarks": [(b.name, f"{b.summary} ({b.source})") for b in BENCHMARKS],
+        "games": [],
+        "claims": [(c.key, f"chapter {c.chapter}: {c.text}") for c in CLAIMS],
+    }
+    if not rows[what]:
+        return [f"no {what} are built in"]
+    width = max(len(name) for name, _ in rows[what])
+    return [f"{name:<{width}}  {line}" for name, line in rows[what]]
+
+
+@app.command
+def run(
+    benchmark: str,
+    *,
+    method: str,
+    seeds: str = "0:3",
+    set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
+    out: str = "results",
+    device: str = "auto",
+    profile: Literal["smoke", "laptop", "paper"] = "laptop",
+) -> None:
+    """Run a method on a benchmark; finished seeds are kept, killed runs go on.
+
+    Parameters
+    ----------
+    benchmark
+        See `isometry list benchmarks`.
+    method
+        See `isometry list methods`.
+    seeds
+        a:b (b excluded) or a,b,c.
+    set_
+        KEY=VALUE, a setting of the run or of the method; may be repeated.
+    out
+        Folder of the results store.
+    device
+        auto, cpu, cuda or cuda:N.
+    profile
+        Which sizes to start from.
+    """
+    from isometry.experiments import report
+    from isometry.experiments import run as run_benchmark
+    from isometry.experiments.run import plan
+
+    changes, chosen = parsed_changes(set_ or []), parsed_seeds(seeds)
+    run_benchmark(
+        benchmark,
+        method,
+        chosen,
+        changes,
+        profile=profile,
+        out=out,
+        device=device,
+    )
+    path = plan(benchmark, method, changes, profile).path(Path(out))
+    print(report(path))
+    print(f"stored in {path}")
+
+
+@app.command
+def report(
+    directory: str,
+    *,
+    metric: str = "online_accuracy",
+    format: Literal["table", "csv", "json", "markdown"] = "table",
+) -> None:
+    """Summarise a results store: interquartile means with 95 % intervals.
+
+    Parameters
+    ----------
+    directory
+        The store, a benchmark's folder in it, or one file.
+    metric
+        Which metric.
+    format
+        How to print it; csv and json have all digits.
+    """
+    from isometry.experiments import report as report_text
+
+    print(report_text(directory, metric, format))
+
+
+def chosen_data(name: str | None) -> tuple[str, ...]:
+    """Return the data sets that a command means: the named one, or all.
+
+    Args:
+        name: A data set, or None.
+
+    Raises:
+        KeyError: If it is not known.
+    """
+    from isometry.supervised import data
+
+    if name is not None and name not in data.names():
+        raise KeyError(unknown("data set", name, data.names()))
+    return data.names() if name is None else (name,)
+
+
+@data_app.command
+def fetch(name: str | None = None) -> None:
+    """Download what is missing, with checksums.
+
+    Parameters
+    ----------
+    name
+        A data set; all if not given.
+    """
+    from isometry.supervised import data
+
+    for one in chosen_data(name):
+        print(f"{one}: {data.fetch(one)}")
+
+
+@data_app.command
+def path(name: str | None = None) -> None:
+    """Print where the files are, or would be.
+
+    Parameters
+    ----------
+    name
+        A data set; all if not given.
+    """
+    from isometry.supervised import data
+
+    for one in chosen_data(name):
+        print(f"{one}: {data.path(one)}")
+
+
+@data_app.command
+def verify(name: str | None = None) -> int:
+    """Check every file against its checksum; exit status 1 if one does not fit.
+
+    Parameters
+    ----------
+    name
+        A data set; all if not given.
+    """
+    from isometry.supervised import data
+
+    sound = True
+    for one in chosen_data(name):
+        for file, state in data.verify(one).items():
+            print(f"{one}/{file}: {state}")
+            sound = sound and state == "ok"
+    return 0 if sound else 1
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a refusal is one line on stderr and exit status 2.
+
+    Args:
+        arguments: Without the program's name; ``sys.argv`` if not given.
+    """
+    from isometry.experiments.store import StoreError
+    from isometry.supervised.data import DataError
+
+    try:
+        status = app(arguments, exit_on_error=False, print_error=False)
+    except (KeyError, ValueError) as error:
+        print(f"isometry: {error.args[0]}", file=sys.stderr)
+        sys.exit(USAGE_EXIT)
+    except (StoreError, DataError) as error:
+        print(f"isometry: {error}", file=sys.stderr)
+        sys.exit(1)
+    except cyclopts.CycloptsError as error:
+        line = " ".join(str(error).split())
+        print(f"isometry: {line}; see isometry --help", file=sys.stderr)
+        sys.exit(USAGE_EXIT)
+    except KeyboardInterrupt:
+        print("isometry: stopped; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(status or 0)

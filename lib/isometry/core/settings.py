@@ -1,0 +1,163 @@
+"""Settings as frozen dataclasses: parsed from text, checked, and named by a hash.
+
+The command line's ``--set KEY=VALUE``, the results store's file names and the printed
+tables all come from the same dataclasses, so that a key exists in one place only.
+"""
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from isometry.core.messages import refusal, unknown
+
+S = TypeVar("S")
+
+TRUE_WORDS = ("true", "yes", "on", "1")
+FALSE_WORDS = ("false", "no", "off", "0")
+
+
+def setting(default: Any, help: str) -> Any:
+    """Return a dataclass field with its default and the sentence that explains it.
+
+    Args:
+        default: The value if nothing is given.
+        help: One sentence with unit and range.
+
+    Source: ours.
+    """
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+def keys(settings: Any) -> tuple[str, ...]:
+    """Return the names of the settings of a dataclass or of its instance.
+
+    Args:
+        settings: A dataclass type or instance.
+
+    Source: ours.
+    """
+    return tuple(f.name for f in dataclasses.fields(settings))
+
+
+def help_of(settings: Any) -> dict[str, str]:
+    """Return the sentence that explains each setting.
+
+    Args:
+        settings: A dataclass type or instance.
+
+    Source: ours.
+    """
+    return {f.name: f.metadata.get("help", "") for f in dataclasses.fields(settings)}
+
+
+def parsed(text: str, annotation: Any, key: str) -> Any:
+    """Return the value that ``text`` spells, of the type a setting asks for.
+
+    Args:
+        text: What stood after ``KEY=``.
+        annotation: ``int``, ``float``, ``bool``, ``str``, a ``Literal``, or one of
+            these ``| None`` (spelled ``none``).
+        key: The setting's name, for the message.
+
+    Raises:
+        ValueError: If the text does not spell such a value.
+
+    Source: ours.
+
+    Example:
+        >>> parsed("1e-3", float, "lr")
+        0.001
+    """
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        if text.lower() in ("none", "null"):
+            return None
+        choices = [a for a in typing.get_args(annotation) if a is not type(None)]
+        return parsed(text, choices[0], key)
+    if origin is typing.Literal:
+        allowed = typing.get_args(annotation)
+        if text not in allowed:
+            raise ValueError(unknown(f"value for {key}", text, map(str, allowed)))
+        return text
+    if annotation is str:
+        return text
+    if annotation is bool:
+        if text.lower() in (*TRUE_WORDS, *FALSE_WORDS):
+            return text.lower() in TRUE_WORDS
+        raise ValueError(refusal(f"{key}=true or {key}=false", text, "use one of them"))
+    kind = "a whole number" if annotation is int else "a number"
+    try:
+        return annotation(text)
+    except ValueError:
+        raise ValueError(
+            refusal(f"{kind} for {key}", repr(text), f"pass e.g. {key}=1")
+        ) from None
+
+
+def changed(settings: S, values: Mapping[str, Any]) -> S:
+    """Return the settings with some of them changed; text is parsed to its type.
+
+    Args:
+        settings: An instance of a frozen dataclass.
+        values: New values by name; strings are parsed.
+
+    Raises:
+        KeyError: If a name is not a setting; the nearest known one is named.
+        ValueError: If a value does not fit.
+
+    Source: ours.
+    """
+    hints = typing.get_type_hints(type(settings))
+    known = keys(settings)
+    new = {}
+    for key, value in values.items():
+        if key not in known:
+            raise KeyError(unknown("setting", key, known))
+        new[key] = parsed(value, hints[key], key) if isinstance(value, str) else value
+    return dataclasses.replace(settings, **new)  # type: ignore[type-var]
+
+
+def require(condition: bool, key: str, needed: str, found: object) -> None:
+    """Raise ValueError for a setting out of range, unless ``condition`` holds.
+
+    Args:
+        condition: Whether the setting is acceptable.
+        key: The setting's name.
+        needed: Its range, e.g. ``"lr > 0"``.
+        found: Its value.
+
+    Source: ours.
+    """
+    if not condition:
+        raise ValueError(refusal(needed, found, f"change {key}"))
+
+
+def as_dict(settings: Any) -> dict[str, Any]:
+    """Return the settings as plain, JSON-ready values.
+
+    Args:
+        settings: An instance of a dataclass.
+
+    Source: ours.
+    """
+    return dataclasses.asdict(settings)
+
+
+def settings_hash(*parts: Any) -> str:
+    """Return ten hexadecimal digits that name a combination of settings.
+
+    Args:
+        *parts: JSON-ready values (see :func:`as_dict`), order matters.
+
+    Source: ours; BLAKE2b over canonical JSON.
+
+    Example:
+        >>> settings_hash({"a": 1, "b": 2}) == settings_hash({"b": 2, "a": 1})
+        True
+    """
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()

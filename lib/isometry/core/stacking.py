@@ -1,0 +1,77 @@
+"""Stacked parameters: the leading axis of every tensor is the member.
+
+A member is a seed, or a seed under one setting. Members never touch: the loss of a
+stack is the sum of its members' losses, so each member's gradient is its own.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from isometry.core.messages import refusal
+
+Parameters = dict[str, Tensor]  # name -> (members, ...)
+
+
+def stack(members: Sequence[Parameters]) -> Parameters:
+    """Return one stack made of single networks with the same names and shapes.
+
+    Args:
+        members: One dictionary a member, name -> ``(...)``.
+
+    Returns:
+        name -> ``(members, ...)``.
+
+    Raises:
+        ValueError: If there is no member or the names differ.
+
+    Source: ours.
+    """
+    if not members:
+        raise ValueError(refusal("at least one member", 0, "pass some parameters"))
+    names = members[0].keys()
+    for other in members[1:]:
+        if other.keys() != names:
+            raise ValueError(
+                refusal(
+                    f"the names {sorted(names)}",
+                    str(sorted(other.keys())),
+                    "stack networks of one architecture",
+                )
+            )
+    return {name: torch.stack([m[name] for m in members]) for name in names}
+
+
+def member(parameters: Parameters, index: int) -> Parameters:
+    """Return one member of a stack as views without the member axis.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        index: Which member.
+
+    Source: ours.
+    """
+    return {name: tensor[index] for name, tensor in parameters.items()}
+
+
+def stacked_linear(
+    inputs: Tensor,  # (members, batch, in)
+    weight: Tensor,  # (members, out, in)
+    bias: Tensor | None = None,  # (members, out)
+) -> Tensor:
+    """Return ``inputs @ weight^T + bias`` for every member by itself.
+
+    Args:
+        inputs: The batch of each member.
+        weight: The weight of each member.
+        bias: The bias of each member, or none.
+
+    Returns:
+        ``(members, batch, out)``.
+
+    Source: ours.
+    """
+    if bias is None:
+        return torch.bmm(inputs, weight.mT)
+    return torch.baddbmm(bias.unsqueeze(1), inputs, weight.mT)

@@ -1,0 +1,154 @@
+"""The ledger: every claim of the paper, its criterion, and the verdict on it.
+
+A criterion is written before its number is seen. A verdict comes from the committed
+results alone, by the claim's judge; a claim without a judge, or whose results are not
+in the store, is not tested.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from isometry.core.registry import Registry
+from isometry.experiments.ledger import CLAIM_TEXTS
+from isometry.experiments.store import load_results
+
+Outcome = Literal["reproduced", "partly", "not reproduced", "not tested"]
+OUTCOMES: tuple[Outcome, ...] = (
+    "reproduced",
+    "partly",
+    "not reproduced",
+    "not tested",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the results say of a claim.
+
+    Attributes:
+        verdict: One of :data:`OUTCOMES`.
+        reason: The numbers behind it, one sentence.
+        gap: How our scale differs from the paper's, one sentence or empty.
+
+    Source: ours.
+    """
+
+    verdict: Outcome
+    reason: str
+    gap: str = ""
+
+
+Judge = Callable[[pd.DataFrame], Verdict | None]  # tidy results -> None: not enough
+
+NOT_TESTED = Verdict(
+    verdict="not tested", reason="No stored result bears on it at present."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One claim of the paper.
+
+    Attributes:
+        key: Its name in the book and on the command line.
+        text: What is claimed.
+        source: Where in the paper, or who reports it.
+        chapter: Which chapter judges it, 1 to 7.
+        criterion: What the results must show for the verdict "reproduced".
+        judge: Looks at the store's numbers; returns None where they do not suffice.
+
+    Source: ours.
+    """
+
+    key: str
+    text: str
+    source: str
+    chapter: int
+    criterion: str
+    judge: Judge | None = None
+
+
+CLAIMS: Registry[Claim] = Registry("claim")
+for _key, _chapter, _source, _text, _criterion in CLAIM_TEXTS:
+    CLAIMS.register(
+        _key,
+        Claim(
+            key=_key,
+            text=_text,
+            source=_source,
+            chapter=_chapter,
+            criterion=_criterion,
+        ),
+    )
+
+
+def get(key: str) -> Claim:
+    """Return the claim of that key; KeyError names the nearest known one.
+
+    Args:
+        key: The claim's key.
+
+    Source: ours.
+    """
+    return CLAIMS.get(key)
+
+
+def judged(key: str) -> Callable[[Judge], Judge]:
+    """Return a decorator that makes a function the judge of a claim.
+
+    Args:
+        key: The claim's key.
+
+    Raises:
+        KeyError: If there is no such claim.
+
+    Source: ours.
+    """
+    claim = get(key)
+
+    def attach(judge: Judge) -> Judge:
+        CLAIMS.remove(key)
+        CLAIMS.register(key, replace(claim, judge=judge))
+        return judge
+
+    return attach
+
+
+def verdict_on(claim: Claim, results: pd.DataFrame | None) -> Verdict:
+    """Return the verdict on a claim.
+
+    Args:
+        claim: The claim.
+        results: The store's numbers, or None where there is no store.
+
+    Source: ours.
+    """
+    if claim.judge is None or results is None:
+        return NOT_TESTED
+    return claim.judge(results) or NOT_TESTED
+
+
+def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
+    """Return the verdict on every claim, by key, in the ledger's order.
+
+    Args:
+        results: The results store; without one, nothing is tested.
+
+    Raises:
+        StoreError: If a file of the store cannot be used.
+
+    Source: ours.
+    """
+    from isometry.experiments import judges  # attaches the judges to the claims
+
+    path = Path(results)
+    frame = None
+    if path.is_dir() and any(path.glob("**/*.parquet")):
+        frame = load_results(path)
+    order = {row[0]: i for i, row in enumerate(CLAIM_TEXTS)}
+    claims = sorted(judges.CLAIMS, key=lambda claim: order[claim.key])
+    return {claim.key: verdict_on(claim, frame) for claim in claims}

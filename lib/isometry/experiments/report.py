@@ -1,0 +1,267 @@
+"""Tables over the results store: what each method reached, with intervals."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from isometry.core.messages import unknown
+from isometry.core.seeding import numpy_generator
+from isometry.core.statistics import (
+    Interval,
+    paired_difference,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
+from isometry.experiments.store import Record, load_records, load_results
+
+BASELINE = "adam"
+LEVEL = 0.95
+# Bootstrap draws depend on this seed and on what is summarised, on nothing else.
+BOOTSTRAP_SEED = 20260609
+Row = dict[str, Any]
+FORMATS = ("table", "csv", "json", "markdown")
+
+
+def last_tasks(num_tasks: int) -> int:
+    """Return how many tasks count as the last ones: a fifth, at least one.
+
+    Args:
+        num_tasks: Tasks in the stream.
+
+    Source: ours.
+
+    Example:
+        >>> last_tasks(50), last_tasks(3)
+        (10, 1)
+    """
+    return max(1, num_tasks // 5)
+
+
+def seed_scores(frame: pd.DataFrame, metric: str, part: str = "all") -> pd.Series:
+    """Return the mean over tasks of a metric, one number a seed.
+
+    Args:
+        frame: Tidy numbers of one benchmark, method and setting.
+        metric: Which metric.
+        part: ``all`` tasks, the ``first`` ones or the ``last`` ones (a fifth each).
+
+    Returns:
+        Indexed by seed, sorted; in the metric's unit.
+
+    Source: ours.
+    """
+    chosen = frame[frame["metric"] == metric]
+    num_tasks = int(chosen["task"].max()) + 1
+    count = last_tasks(num_tasks)
+    if part == "last":
+        chosen = chosen[chosen["task"] >= num_tasks - count]
+    elif part == "first":
+        chosen = chosen[chosen["task"] < count]
+    return chosen.groupby("seed")["value"].mean().sort_index()
+
+
+def labels_of(records: list[Record]) -> dict[str, str]:
+    """Return a label for every settings hash: the method, with settings where needed.
+
+    Where a store has several settings of one method on one benchmark, the label names
+    what differs between them: ``adamo(isometry_strength=1.0)``.
+
+    Args:
+        records: Of a store, see :func:`isometry.experiments.store.load_records`.
+
+    Source: ours.
+    """
+    flat = {r["hash"]: {**r["settings"], **r["method_settings"]} for r in records}
+    labels = {}
+    for record in records:
+        own = flat[record["hash"]]
+        others = [
+            flat[r["hash"]]
+            for r in records
+            if (r["benchmark"], r["method"]) == (record["benchmark"], record["method"])
+        ]
+        differing = [k for k in own if any(o.get(k) != own[k] for o in others)]
+        shown = ", ".join(f"{key}={own[key]}" for key in differing)
+        method = record["method"]
+        labels[record["hash"]] = f"{method}({shown})" if shown else method
+    return labels
+
+
+def interval_columns(name: str, interval: Interval | None) -> dict[str, float]:
+    """Return an interval as three columns; all NaN where there is none.
+
+    Args:
+        name: Name of the estimate's column.
+        interval: The interval, or None.
+
+    Source: ours.
+    """
+    if interval is None:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
+    return {
+        name: interval.estimate,
+        f"{name}_low": interval.low,
+        f"{name}_high": interval.high,
+    }
+
+
+def against(scores: pd.Series, baseline: pd.Series | None, *labels: str) -> Row:
+    """Return the paired difference to the baseline and the probability of improvement.
+
+    Args:
+        scores: One number a seed.
+        baseline: The baseline's, or None where there is none.
+        *labels: Name the bootstrap's draws.
+
+    Source: ours.
+    """
+    shared = [] if baseline is None else sorted(set(scores.index) & set(baseline.index))
+    if not shared or baseline is None:
+        missing = interval_columns("difference", None)
+        return {**missing, "probability": float("nan")}
+    draw = numpy_generator(BOOTSTRAP_SEED, "difference", *labels)
+    interval = paired_difference(scores[shared], baseline[shared], draw, LEVEL)
+    columns = interval_columns("difference", interval)
+    chance = probability_of_improvement(scores[shared], baseline[shared])
+    return {**columns, "probability": chance}
+
+
+def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
+    """Return one row a benchmark and method: what it reached, with 95 % intervals.
+
+    Each seed counts with its mean over tasks; over seeds the interquartile mean is
+    taken, with a percentile bootstrap interval. The same store gives the same table.
+
+    Args:
+        path: The store, a benchmark's folder in it, or one file.
+        metric: Which metric.
+
+    Returns:
+        Columns ``benchmark, method, settings, seeds, tasks``; ``mean`` over all tasks,
+        ``first`` and ``last`` fifth of the tasks, each with ``_low`` and ``_high``;
+        ``difference`` to ``adam`` on the same seeds over all tasks, and ``probability``
+        that a seed of the method beats a seed of ``adam``. Best mean first.
+
+    Raises:
+        KeyError: If no run recorded the metric; the nearest known one is named.
+        StoreError: If there is nothing under ``path``.
+
+    Source: Agarwal et al. 2021 for the statistics.
+    """
+    frame, labels = load_results(path), labels_of(load_records(path))
+    known = sorted(frame["metric"].unique())
+    if metric not in known:
+        raise KeyError(unknown("metric", metric, known))
+    rows = []
+    for benchmark, part in frame[frame["metric"] == metric].groupby("benchmark"):
+        named = dict(list(part.groupby("settings")))
+        plain = [k for k in named if labels[k] == BASELINE]
+        baseline = seed_scores(named[plain[0]], metric) if plain else None
+        for settings, numbers in named.items():
+            label = labels[settings]
+            row: Row = {"benchmark": benchmark, "method": label, "settings": settings}
+            row["seeds"] = numbers["seed"].nunique()
+            row["tasks"] = numbers["task"].nunique()
+            for name in ("mean", "first", "last"):
+                scores = seed_scores(numbers, metric, "all" if name == "mean" else name)
+                draw = numpy_generator(BOOTSTRAP_SEED, benchmark, label, metric, name)
+                interval = stratified_bootstrap(scores, draw, level=LEVEL)
+                row |= interval_columns(name, interval)
+            other = None if label == BASELINE else baseline
+            row |= against(seed_scores(numbers, metric), other, benchmark, label)
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    return table.sort_values(
+        ["benchmark", "mean"], ascending=[True, False], ignore_index=True
+    )
+
+
+def shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """Return a summary for reading: intervals in one cell each, rounded.
+
+    Args:
+        table: What :func:`summary` returned.
+        digits: Decimals.
+
+    Source: ours.
+    """
+    out = table[["benchmark", "method", "seeds", "tasks"]].copy()
+    names = {"mean": "all tasks", "first": "first fifth", "last": "last fifth"}
+    for key, name in {**names, "difference": f"minus {BASELINE}"}.items():
+        out[name] = [
+            ""
+            if pd.isna(row[key])
+            else f"{row[key]:.{digits}f} "
+            f"[{row[f'{key}_low']:.{digits}f}, {row[f'{key}_high']:.{digits}f}]"
+            for _, row in table.iterrows()
+        ]
+    out[f"P(> {BASELINE})"] = [
+        "" if pd.isna(value) else f"{value:.2f}" for value in table["probability"]
+    ]
+    return out
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table of text as Markdown.
+
+    Args:
+        table: What :func:`shown` returned.
+
+    Source: ours.
+    """
+    head = "| " + " | ".join(table.columns) + " |"
+    rule = "|" + " --- |" * len(table.columns)
+    body = ["| " + " | ".join(map(str, row)) + " |" for row in table.to_numpy()]
+    return "\n".join([head, rule, *body])
+
+
+def report(
+    path: str | Path, metric: str = "online_accuracy", format: str = "table"
+) -> str:
+    """Return the summary of a store as text.
+
+    Args:
+        path: The store, a benchmark's folder in it, or one file.
+        metric: Which metric.
+        format: One of :data:`FORMATS`; ``csv`` and ``json`` have all digits.
+
+    Raises:
+        KeyError: If the metric or the format is not known.
+        StoreError: If there is nothing under ``path``.
+
+    Source: ours.
+    """
+    if format not in FORMATS:
+        raise KeyError(unknown("format", format, FORMATS))
+    table = summary(path, metric)
+    if format == "csv":
+        return table.to_csv(index=False).rstrip("\n")
+    if format == "json":
+        return table.to_json(orient="records", indent=2)
+    readable = shown(table)
+    if format == "markdown":
+        return markdown(readable)
+    # str.strip keeps the columns aligned and drops pandas' trailing blanks.
+    lines = readable.to_string(index=False, justify="left").splitlines()
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def flat_numbers(path: str | Path) -> dict[str, float | int]:
+    """Return the numbers of a store by name, for the book's prose.
+
+    Names are ``<benchmark>.<method label>.<metric>.<column of summary>``.
+
+    Args:
+        path: The store.
+
+    Source: ours.
+    """
+    flat: dict[str, float | int] = {}
+    for metric in sorted(load_results(path)["metric"].unique()):
+        for row in summary(path, metric).to_dict("records"):
+            prefix = f"{row['benchmark']}.{row['method']}.{metric}"
+            for key, value in row.items():
+                if isinstance(value, int | float) and not pd.isna(value):
+                    flat[f"{prefix}.{key}"] = value
+    return flat

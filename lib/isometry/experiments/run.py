@@ -1,0 +1,291 @@
+"""Running one method on one benchmark, with its results in the store."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from filelock import FileLock
+from tqdm.auto import tqdm
+
+from isometry.core.messages import refusal, unknown
+from isometry.core.settings import as_dict, changed, keys, settings_hash
+from isometry.experiments.provenance import provenance
+from isometry.experiments.store import (
+    COLUMNS,
+    add_results,
+    finished_seeds,
+    read_file,
+    result_path,
+)
+from isometry.methods import METHODS, Method
+from isometry.supervised.benchmarks import BENCHMARKS, Benchmark
+from isometry.supervised.data import load
+from isometry.supervised.settings import SupervisedSettings
+from isometry.supervised.streams import scaled
+from isometry.supervised.trainer import Run, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What will be run: benchmark and method with all their settings.
+
+    Attributes:
+        benchmark: The stream.
+        method: How the network is kept plastic.
+        settings: Of the run.
+        method_settings: Of the method.
+
+    Source: ours.
+    """
+
+    benchmark: Benchmark
+    method: Method
+    settings: SupervisedSettings
+    method_settings: Any
+
+    def hash(self) -> str:
+        """Return the name of these settings in the store."""
+        parts = (as_dict(self.settings), as_dict(self.method_settings))
+        return settings_hash(self.benchmark.name, self.method.name, *parts)
+
+    def path(self, store: Path) -> Path:
+        """Return the file of these settings in a store."""
+        return result_path(store, self.benchmark.name, self.method.name, self.hash())
+
+
+def plan(
+    benchmark: str,
+    method: str,
+    changes: Mapping[str, Any] | None = None,
+    profile: str = "laptop",
+) -> Plan:
+    """Return what these names mean, every setting checked.
+
+    Args:
+        benchmark: Name of a benchmark.
+        method: Name of a method.
+        changes: Settings of the run or of the method by name; text is parsed.
+        profile: smoke, laptop or paper.
+
+    Raises:
+        KeyError: For a name that is not known; the nearest known one is named.
+        ValueError: For a value out of range.
+
+    Source: ours.
+    """
+    chosen, way = BENCHMARKS.get(benchmark), METHODS.get(method)
+    settings, method_settings = chosen.settings(profile), way.settings
+    run_keys, method_keys = keys(settings), keys(method_settings)
+    changes = dict(changes or {})
+    for key in changes:
+        if key not in run_keys and key not in method_keys:
+            kind = f"setting of {benchmark} with {method}"
+            raise KeyError(unknown(kind, key, (*run_keys, *method_keys)))
+    settings = changed(settings, {k: v for k, v in changes.items() if k in run_keys})
+    method_settings = changed(
+        method_settings, {k: v for k, v in changes.items() if k in method_keys}
+    )
+    settings = chosen.settings(profile, **as_dict(settings))
+    return Plan(
+        benchmark=chosen,
+        method=way,
+        settings=settings,
+        method_settings=method_settings,
+    )
+
+
+def chosen_device(device: str) -> torch.device:
+    """Return the device that a name stands for; ``auto`` takes a GPU if there is one.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ValueError: If it is not a device, or not one of this machine.
+
+    Source: ours.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = None
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise ValueError(refusal("a device auto, cpu or cuda", device, "choose one"))
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(refusal("a CUDA device", "none", "use --device cpu or auto"))
+    return found
+
+
+def tidy(planned: Plan, run: Run) -> pd.DataFrame:
+    """Return a run's records as a frame with the store's columns.
+
+    Args:
+        planned: Names benchmark, method and settings.
+        run: A finished run.
+
+    Source: ours.
+    """
+    frame = pd.DataFrame.from_records(run.records)
+    frame["benchmark"] = planned.benchmark.name
+    frame["method"] = planned.method.name
+    frame["settings"] = planned.hash()
+    return frame[COLUMNS]
+
+
+def run_record(
+    planned: Plan, run: Run, device: torch.device, seconds: float
+) -> dict[str, Any]:
+    """Return the record of a run: settings, seeds, status and provenance.
+
+    Args:
+        planned: What was run.
+        run: The finished run.
+        device: Where.
+        seconds: Wall time of the last, uninterrupted part.
+
+    Source: ours.
+    """
+    status = {
+        str(seed): f"diverged at step {run.diverged_at[seed]}"
+        if seed in run.diverged_at
+        else "finished"
+        for seed in run.seeds
+    }
+    entry = {
+        "seeds": run.seeds,
+        "status": status,
+        "seconds": round(seconds, 3),
+        **provenance(device),
+    }
+    return {
+        "experiment_version": planned.benchmark.experiment_version,
+        "benchmark": planned.benchmark.name,
+        "method": planned.method.name,
+        "hash": planned.hash(),
+        "settings": as_dict(planned.settings),
+        "method_settings": as_dict(planned.method_settings),
+        "runs": [entry],
+    }
+
+
+def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) -> None:
+    """Train the missing seeds and add them to the store; resumable at any moment.
+
+    Args:
+        planned: What to run.
+        seeds: Seeds that the store does not have.
+        store: The store's folder.
+        device: Where to train.
+
+    Source: ours.
+    """
+    work = work_folder(planned, seeds, store)
+    work.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    label = f"{planned.benchmark.name} {planned.method.name}"
+    pixels = scaled(load(planned.settings.data), planned.settings.input_scaling)
+    hidden = os.environ.get("ISOMETRY_PROGRESS") == "0"
+    total = planned.settings.tasks
+    with tqdm(total=total, desc=label, delay=2, disable=hidden) as bar:
+        run = train(
+            planned.benchmark,
+            planned.method,
+            planned.method_settings,
+            planned.settings,
+            pixels,
+            seeds,
+            device=device,
+            checkpoint=work / "checkpoint.pt",
+            progress=partial(show_progress, bar),
+        )
+    record = run_record(planned, run, device, time.perf_counter() - started)
+    add_results(planned.path(store), tidy(planned, run), record)
+    shutil.rmtree(work)
+
+
+def work_folder(planned: Plan, seeds: list[int], store: Path) -> Path:
+    """Return the folder of a run's checkpoints.
+
+    Args:
+        planned: What is run.
+        seeds: Which seeds.
+        store: The store's folder.
+
+    Source: ours.
+    """
+    path = planned.path(store)
+    name = f"{path.stem}-{settings_hash(seeds)}"
+    return store / ".work" / planned.benchmark.name / name
+
+
+def show_progress(bar: tqdm, done: int, total: int) -> None:
+    """Move a progress bar to ``done`` of ``total`` tasks.
+
+    Args:
+        bar: The bar.
+        done: Tasks done, those before a checkpoint included.
+        total: All tasks.
+
+    Source: ours.
+    """
+    bar.total = total
+    bar.update(done - bar.n)
+
+
+def run(
+    benchmark: str,
+    method: str,
+    seeds: Iterable[int] = range(3),
+    settings: Mapping[str, Any] | None = None,
+    *,
+    profile: str = "laptop",
+    out: str | Path = "results",
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Run a method on a benchmark and return its numbers, tidy.
+
+    Seeds whose results the store has are not run again. A killed run goes on where it
+    stopped when the same call is made again, and gives the same numbers.
+
+    Args:
+        benchmark: Name of a benchmark.
+        method: Name of a method.
+        seeds: Seeds to run, distinct.
+        settings: Settings of the run or of the method by name; text is parsed.
+        profile: smoke, laptop or paper.
+        out: The results store.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns:
+        Columns ``benchmark, method, settings, seed, task, metric, value``.
+
+    Raises:
+        KeyError: For a name that is not known; the nearest known one is named.
+        ValueError: For a value out of range.
+        DataError: If the data are missing and cannot be had.
+        StoreError: If the store cannot take the results.
+
+    Source: ours.
+    """
+    wanted = [int(seed) for seed in seeds]
+    if not wanted or len(set(wanted)) != len(wanted):
+        raise ValueError(refusal("distinct seeds, at least one", wanted, "change them"))
+    planned, store = plan(benchmark, method, settings, profile), Path(out)
+    path, lock = planned.path(store), work_folder(planned, wanted, store)
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock.with_suffix(".lock")):  # the same command twice: one works
+        done = finished_seeds(path, planned.benchmark.experiment_version)
+        missing = [seed for seed in wanted if seed not in done]
+        if missing:
+            execute(planned, missing, store, chosen_device(device))
+    frame, _ = read_file(path)
+    return frame[frame["seed"].isin(wanted)].reset_index(drop=True)

@@ -1,0 +1,164 @@
+"""The paper's methods: AdamO, the coupled penalty, and MaxMin networks."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isometry.adamo import AdamO, isometry_penalty
+from isometry.core.settings import require, setting
+from isometry.core.stacking import Parameters
+from isometry.methods.method import (
+    AdamSettings,
+    Architecture,
+    Method,
+    Roles,
+    adam_keywords,
+    register,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenaltySettings(AdamSettings):
+    """Settings of the Gram-deviation penalty, Eq. 16."""
+
+    isometry_strength: float = setting(1e-3, "lambda of Eq. 16, >= 0.")
+    isometry_head: bool = setting(True, "Whether the head is regularised as well.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        value = self.isometry_strength
+        require(value >= 0, "isometry_strength", "isometry_strength >= 0", value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamOSettings(PenaltySettings):
+    """Settings of AdamO, Eq. 19-20."""
+
+    isometry_lr: float | None = setting(None, "eta_iso; none: the learning rate.")
+    isometry_every: int = setting(1, "Take the isometry step every k-th step, k >= 1.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rate, every = self.isometry_lr, self.isometry_every
+        require(rate is None or rate > 0, "isometry_lr", "isometry_lr > 0", rate)
+        require(every >= 1, "isometry_every", "isometry_every >= 1", every)
+
+
+def regularised(
+    parameters: Parameters, roles: Roles, settings: PenaltySettings
+) -> list[str]:
+    """Return the names of the weights that the penalty sees.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        roles: What each parameter is.
+        settings: Says whether the head is one of them.
+
+    Source: arXiv 2606.09762, Eq. 16 sums over all layers; biases are left alone.
+    """
+    wanted = ("hidden", "head") if settings.isometry_head else ("hidden",)
+    return [name for name in parameters if roles[name] in wanted]
+
+
+def adamo(
+    parameters: Parameters, roles: Roles, lr: float, settings: AdamOSettings
+) -> torch.optim.Optimizer:
+    """Return AdamO over the stack, the isometry step on weights only.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        roles: What each parameter is.
+        lr: Learning rate, > 0.
+        settings: Strength, rate and period of the isometry step.
+
+    Source: arXiv 2606.09762, Eq. 19-20.
+    """
+    chosen = set(regularised(parameters, roles, settings))
+    weights = [p for name, p in parameters.items() if name in chosen]
+    others = [p for name, p in parameters.items() if name not in chosen]
+    groups: list[dict[str, Any]] = [{"params": weights}]
+    if others:
+        groups.append({"params": others, "isometry_strength": 0.0})
+    for group in groups:
+        group["isometry_dims"] = 1
+    return AdamO(
+        groups,
+        lr=lr,
+        isometry_strength=settings.isometry_strength,
+        isometry_lr=settings.isometry_lr,
+        isometry_every=settings.isometry_every,
+        fused=True,
+        **adam_keywords(settings),
+    )
+
+
+def gram_penalty(
+    parameters: Parameters, roles: Roles, settings: PenaltySettings
+) -> Tensor:
+    """Return ``lambda * sum_l R_iso(W_l)`` of each member, for the loss.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        roles: What each parameter is.
+        settings: The strength.
+
+    Returns:
+        ``(members,)``.
+
+    Source: arXiv 2606.09762, Eq. 16, coupled form.
+    """
+    names = regularised(parameters, roles, settings)
+    total = torch.stack([isometry_penalty(parameters[name]) for name in names]).sum(0)
+    return settings.isometry_strength * total
+
+
+def maxmin_network(architecture: Architecture, settings: Any) -> Architecture:
+    """Return the architecture with MaxMin activations and orthogonal weights, gain 1.
+
+    Args:
+        architecture: What the benchmark asks for.
+        settings: Not used.
+
+    Source: arXiv 2606.09762, Sec. 3; Anil et al. 2019.
+    """
+    return replace(architecture, activation="maxmin", init="orthogonal", init_gain=1.0)
+
+
+ADAMO = register(
+    Method(
+        name="adamo",
+        summary="Adam with the decoupled isometry step",
+        source="arXiv 2606.09762, Eq. 19-20",
+        settings=AdamOSettings(),
+        optimizer=adamo,
+    )
+)
+ADAM_ISOMETRY = register(
+    Method(
+        name="adam_isometry",
+        summary="Adam with the Gram penalty in the loss (coupled)",
+        source="arXiv 2606.09762, Eq. 16",
+        settings=PenaltySettings(),
+        penalty=gram_penalty,
+    )
+)
+MAXMIN = register(
+    Method(
+        name="maxmin",
+        summary="Adam on a MaxMin network, isometric at the start only",
+        source="arXiv 2606.09762, Sec. 3",
+        architecture=maxmin_network,
+    )
+)
+ADAMO_MAXMIN = register(
+    Method(
+        name="adamo_maxmin",
+        summary="AdamO on a MaxMin network",
+        source="arXiv 2606.09762, Sec. 3 and 4.4",
+        settings=AdamOSettings(),
+        architecture=maxmin_network,
+        optimizer=adamo,
+    )
+)

@@ -1,0 +1,161 @@
+"""What a method is: the few places where the literature intervenes, as one value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from isometry.core.registry import Registry
+from isometry.core.settings import require, setting
+from isometry.core.stacking import Parameters
+
+Role = Literal["hidden", "head", "vector"]
+Roles = dict[str, Role]  # parameter name -> what it is in the network
+
+ACTIVATIONS = ("relu", "leaky_relu", "tanh", "gelu", "maxmin", "identity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What a method may change of a network before it is built.
+
+    Attributes:
+        network: The kind of network.
+        width: Units of a hidden layer.
+        depth: Hidden layers; the head is not counted.
+        activation: One of :data:`ACTIVATIONS`.
+        negative_slope: Slope of ``leaky_relu`` for negative inputs.
+        init: ``orthogonal`` or torch's own ``default``.
+        init_gain: Factor on the hidden layers' orthogonal weights.
+
+    Source: ours.
+    """
+
+    network: str
+    width: int
+    depth: int
+    activation: str
+    negative_slope: float
+    init: str
+    init_gain: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamSettings:
+    """Settings of Adam that every Adam-based method shares (Kingma & Ba 2015)."""
+
+    beta1: float = setting(0.9, "Decay of the first moment, in [0, 1).")
+    beta2: float = setting(0.999, "Decay of the second moment, in [0, 1).")
+    eps: float = setting(1e-8, "Added to the denominator, > 0.")
+
+    def __post_init__(self) -> None:
+        for key in ("beta1", "beta2"):
+            value = getattr(self, key)
+            require(0 <= value < 1, key, f"0 <= {key} < 1", value)
+        require(self.eps > 0, "eps", "eps > 0", self.eps)
+
+
+def adam_keywords(settings: Any) -> dict[str, Any]:
+    """Return the keywords of ``torch.optim.Adam`` that :class:`AdamSettings` sets.
+
+    Args:
+        settings: Anything with ``beta1``, ``beta2`` and ``eps``.
+
+    Source: ours.
+    """
+    return {"betas": (settings.beta1, settings.beta2), "eps": settings.eps}
+
+
+def keep_architecture(architecture: Architecture, settings: Any) -> Architecture:
+    """Return the architecture as it is: what most methods do to it.
+
+    Args:
+        architecture: What the benchmark asks for.
+        settings: Not used.
+
+    Source: ours.
+    """
+    return architecture
+
+
+def adam(
+    parameters: Parameters, roles: Roles, lr: float, settings: Any
+) -> torch.optim.Optimizer:
+    """Return fused ``torch.optim.Adam`` over the stack: Adam acts entry by entry.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        roles: What each parameter is; not used.
+        lr: Learning rate, > 0.
+        settings: An :class:`AdamSettings`.
+
+    Source: Kingma & Ba 2015.
+    """
+    return torch.optim.Adam(
+        parameters.values(), lr=lr, fused=True, **adam_keywords(settings)
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One way of keeping a network plastic.
+
+    All functions work on stacked parameters and keep the members apart.
+
+    Attributes:
+        name: As typed on the command line.
+        summary: One line for tables.
+        source: Where the method comes from.
+        settings: The method's own settings, a frozen dataclass with defaults.
+        architecture: What it changes of the network.
+        optimizer: ``(parameters, roles, lr, settings) -> Optimizer``.
+        penalty: ``(parameters, roles, settings) -> (members,)``, added to each
+            member's loss, or None.
+        restarts: Whether every task starts from a new network.
+
+    Source: ours.
+    """
+
+    name: str
+    summary: str
+    source: str
+    settings: Any = field(default_factory=AdamSettings)
+    architecture: Callable[[Architecture, Any], Architecture] = keep_architecture
+    optimizer: Callable[[Parameters, Roles, float, Any], torch.optim.Optimizer] = adam
+    penalty: Callable[[Parameters, Roles, Any], Tensor] | None = None
+    restarts: bool = False
+
+
+METHODS: Registry[Method] = Registry("method")
+
+
+def register(method: Method) -> Method:
+    """Add a method to the registry and return it; ValueError if its name is taken.
+
+    Args:
+        method: The method.
+
+    Source: ours.
+    """
+    return METHODS.register(method.name, method)
+
+
+def get(name: str) -> Method:
+    """Return the method of that name; KeyError names the nearest known one.
+
+    Args:
+        name: As typed on the command line.
+
+    Source: ours.
+    """
+    return METHODS.get(name)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all methods.
+
+    Source: ours.
+    """
+    return METHODS.names()

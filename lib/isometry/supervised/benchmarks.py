@@ -1,0 +1,208 @@
+"""The supervised benchmarks: a stream, its data and its size in each profile."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from isometry.core.messages import refusal
+from isometry.core.registry import Registry
+from isometry.supervised.settings import SupervisedSettings
+from isometry.supervised.streams import (
+    TaskMaker,
+    label_shuffled,
+    permuted,
+    random_label,
+)
+
+PROFILES = ("smoke", "laptop", "paper")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A stream of tasks with its sizes.
+
+    Attributes:
+        name: As typed on the command line.
+        summary: One line for tables.
+        source: Where the benchmark comes from.
+        task: ``(pixels, settings, seed, task) -> Task``.
+        profiles: Settings of each profile in :data:`PROFILES`.
+        data: Data sets that make sense for it.
+        experiment_version: Raised when a change makes old results incomparable.
+
+    Source: ours.
+    """
+
+    name: str
+    summary: str
+    source: str
+    task: TaskMaker
+    profiles: Mapping[str, SupervisedSettings]
+    data: tuple[str, ...]
+    experiment_version: int = 1
+
+    def settings(self, profile: str, **changes: Any) -> SupervisedSettings:
+        """Return the profile's settings with some of them changed.
+
+        Args:
+            profile: One of :data:`PROFILES`.
+            **changes: Settings by name.
+
+        Raises:
+            ValueError: If the profile or the data set does not belong to it.
+        """
+        if profile not in self.profiles:
+            raise ValueError(
+                refusal(f"a profile of {', '.join(PROFILES)}", profile, "choose one")
+            )
+        settings = replace(self.profiles[profile], **changes)
+        if settings.data not in self.data:
+            needed = f"data of {', '.join(self.data)} for {self.name}"
+            raise ValueError(refusal(needed, settings.data, "change data"))
+        return settings
+
+
+BENCHMARKS: Registry[Benchmark] = Registry("benchmark")
+
+
+def register(benchmark: Benchmark) -> Benchmark:
+    """Add a benchmark to the registry and return it; ValueError if the name is taken.
+
+    Args:
+        benchmark: The benchmark.
+
+    Source: ours.
+    """
+    return BENCHMARKS.register(benchmark.name, benchmark)
+
+
+def sizes(
+    base: SupervisedSettings, laptop: dict[str, Any], smoke: dict[str, Any]
+) -> dict[str, SupervisedSettings]:
+    """Return the three profiles: the paper's size and two reductions of it.
+
+    Args:
+        base: The ``paper`` profile.
+        laptop: What the ``laptop`` profile changes.
+        smoke: What the ``smoke`` profile changes of the laptop's.
+
+    Source: ours.
+    """
+    return {
+        "paper": base,
+        "laptop": replace(base, **laptop),
+        "smoke": replace(base, **{**laptop, **smoke}),
+    }
+
+
+# The paper's supervised networks: four hidden layers of 512, orthogonal, lr 1e-4.
+# Images, epochs and batch size are not known; these are facts' proposals, declared in
+# book/departures.md.
+PAPER_MLP = SupervisedSettings(width=512, depth=4, lr=1e-4, batch_size=128)
+LAPTOP_PERMUTED = {
+    "width": 100,
+    "depth": 4,
+    "lr": 1e-3,
+    "images_per_task": 1000,
+    "epochs": 5,
+    "batch_size": 50,
+    "tasks": 30,
+}
+LAPTOP_MEMORY = {
+    "width": 100,
+    "depth": 2,
+    "lr": 1e-3,
+    "images_per_task": 320,
+    "epochs": 60,
+    "batch_size": 16,
+    "tasks": 25,
+}
+SMOKE_PERMUTED = {"tasks": 4, "images_per_task": 500, "epochs": 2}
+SMOKE_MEMORY = {"tasks": 4, "images_per_task": 160, "epochs": 20}
+
+RANDOM_LABEL_MNIST = register(
+    Benchmark(
+        name="random_label_mnist",
+        summary="memorise 1,200 images whose labels are redrawn for each task",
+        source="Kumar et al. 2023; the positive control of Lillo & Cheney 2026",
+        task=random_label,
+        profiles=sizes(
+            SupervisedSettings(
+                tasks=50,
+                images_per_task=1200,
+                epochs=400,
+                batch_size=16,
+                reshuffle=False,
+                width=100,
+                depth=2,
+                init="default",
+                lr=1e-4,
+            ),
+            LAPTOP_MEMORY,
+            SMOKE_MEMORY,
+        ),
+        data=("mnist", "digits"),
+    )
+)
+RANDOM_LABEL_CIFAR10 = register(
+    Benchmark(
+        name="random_label_cifar10",
+        summary="memorise CIFAR-10 images whose labels are redrawn for each task",
+        source="arXiv 2606.09762, Sec. 6",
+        task=random_label,
+        profiles=sizes(
+            replace(
+                PAPER_MLP, data="cifar10", tasks=50, images_per_task=1200, epochs=100
+            ),
+            LAPTOP_MEMORY,
+            SMOKE_MEMORY,
+        ),
+        data=("cifar10", "cifar100", "digits"),
+    )
+)
+PERMUTED_MNIST = register(
+    Benchmark(
+        name="permuted_mnist",
+        summary="classify MNIST under a new pixel permutation for each task",
+        source="arXiv 2606.09762, Sec. 6; Goodfellow et al. 2013",
+        task=permuted,
+        profiles=sizes(
+            replace(PAPER_MLP, tasks=100, images_per_task=10_000),
+            LAPTOP_PERMUTED,
+            SMOKE_PERMUTED,
+        ),
+        data=("mnist", "digits"),
+    )
+)
+PERMUTED_CIFAR10 = register(
+    Benchmark(
+        name="permuted_cifar10",
+        summary="classify CIFAR-10 under a new pixel permutation for each task",
+        source="arXiv 2606.09762, Sec. 6",
+        task=permuted,
+        profiles=sizes(
+            replace(
+                PAPER_MLP, data="cifar10", tasks=100, images_per_task=10_000, epochs=5
+            ),
+            LAPTOP_PERMUTED,
+            SMOKE_PERMUTED,
+        ),
+        data=("cifar10", "cifar100", "digits"),
+    )
+)
+LABEL_SHUFFLED_CIFAR100 = register(
+    Benchmark(
+        name="label_shuffled_cifar100",
+        summary="classify CIFAR-100 with the class names exchanged for each task",
+        source="arXiv 2606.09762, Sec. 6",
+        task=label_shuffled,
+        profiles=sizes(
+            replace(
+                PAPER_MLP, data="cifar100", tasks=20, images_per_task=10_000, epochs=10
+            ),
+            {**LAPTOP_PERMUTED, "tasks": 20},
+            SMOKE_PERMUTED,
+        ),
+        data=("cifar100", "cifar10", "digits"),
+    )
+)

@@ -1,0 +1,57 @@
+"""The settings of a supervised run, one frozen dataclass for every benchmark."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from isometry.core.settings import require, setting
+
+Network = Literal["mlp"]
+Activation = Literal["relu", "leaky_relu", "tanh", "gelu", "maxmin", "identity"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupervisedSettings:
+    """What a supervised run does, apart from the method.
+
+    Source: ours; names and units in ``book/notation.md``.
+    """
+
+    data: str = setting("mnist", "Data set: digits, mnist, cifar10, cifar100.")
+    tasks: int = setting(10, "Tasks in the stream, >= 1.")
+    images_per_task: int = setting(1000, "Training images of a task, >= 1.")
+    epochs: int = setting(1, "Passes over a task's images, >= 1.")
+    batch_size: int = setting(64, "Images in a minibatch, >= 1.")
+    reshuffle: bool = setting(True, "Whether each epoch draws a new order.")
+    network: Network = setting("mlp", "Kind of network.")
+    width: int = setting(128, "Units of a hidden layer, >= 1.")
+    depth: int = setting(4, "Hidden layers, >= 1; the head is not counted.")
+    activation: Activation = setting("relu", "Nonlinearity of the hidden layers.")
+    negative_slope: float = setting(0.01, "Slope of leaky_relu below 0.")
+    init: Literal["orthogonal", "default"] = setting(
+        "orthogonal", "Initialisation; default: torch's own."
+    )
+    init_gain: float = setting(1.0, "Gain of orthogonal hidden weights, > 0.")
+    input_scaling: Literal["standard", "unit"] = setting(
+        "standard", "standard: mean 0, variance 1 over the data; unit: x / max."
+    )
+    lr: float = setting(1e-3, "Learning rate, > 0.")
+    reset_optimizer: bool = setting(False, "Whether each task resets the optimiser.")
+    diagnose_every: int = setting(0, "Diagnose after every n-th task; 0: never.")
+
+    def __post_init__(self) -> None:
+        for key in (
+            "tasks",
+            "images_per_task",
+            "epochs",
+            "batch_size",
+            "width",
+            "depth",
+        ):
+            require(getattr(self, key) >= 1, key, f"{key} >= 1", getattr(self, key))
+        for key in ("lr", "init_gain"):
+            require(getattr(self, key) > 0, key, f"{key} > 0", getattr(self, key))
+        every = self.diagnose_every
+        require(every >= 0, "diagnose_every", "diagnose_every >= 0", every)
+        size, images = self.batch_size, self.images_per_task
+        needed = f"batch_size <= images_per_task ({images})"
+        require(size <= images, "batch_size", needed, size)

@@ -1,0 +1,258 @@
+"""The stacked trainer: all seeds of a method, one stream each, in one network stack."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isometry.core.messages import refusal
+from isometry.core.stacking import Parameters
+from isometry.methods import Architecture, Method
+from isometry.plasticity import removed_fraction
+from isometry.supervised.benchmarks import Benchmark
+from isometry.supervised.networks import MLP
+from isometry.supervised.settings import SupervisedSettings
+from isometry.supervised.streams import Pixels, Task
+from isometry.supervised.training import batches, evaluate, stacked_tasks, train_task
+
+Record = dict[str, Any]  # seed, task, metric, value
+Progress = Callable[[int, int], None]  # (tasks done, tasks)
+
+
+@dataclass
+class Run:
+    """The state of a run between two tasks: all that a checkpoint needs.
+
+    Attributes:
+        seeds: One member a seed.
+        task: The next task.
+        parameters: name -> ``(members, ...)``.
+        optimizer_state: What the optimiser carries to the next task, or None.
+        records: What was measured, tidy.
+        diverged_at: First step of each seed whose loss was not finite.
+        steps: Optimiser steps taken.
+
+    Source: ours.
+    """
+
+    seeds: list[int]
+    task: int = 0
+    parameters: Parameters = field(default_factory=dict)
+    optimizer_state: dict[str, Any] | None = None
+    records: list[Record] = field(default_factory=list)
+    diverged_at: dict[int, int] = field(default_factory=dict)
+    steps: int = 0
+
+
+def network_of(
+    method: Method, method_settings: Any, settings: SupervisedSettings, pixels: Pixels
+) -> MLP:
+    """Return the network that a method trains on a benchmark.
+
+    Args:
+        method: May change the architecture.
+        method_settings: The method's own settings.
+        settings: The run's settings.
+        pixels: Give the numbers of inputs and classes.
+
+    Source: ours.
+    """
+    architecture = Architecture(
+        network=settings.network,
+        width=settings.width,
+        depth=settings.depth,
+        activation=settings.activation,
+        negative_slope=settings.negative_slope,
+        init=settings.init,
+        init_gain=settings.init_gain,
+    )
+    return MLP(
+        architecture=method.architecture(architecture, method_settings),
+        in_features=pixels.train_inputs.shape[1],
+        num_classes=pixels.num_classes,
+    )
+
+
+def task_records(run: Run, metrics: dict[str, Tensor]) -> list[Record]:
+    """Return one record a seed and metric for the task that was just finished.
+
+    Args:
+        run: Names seeds and task.
+        metrics: name -> ``(members,)``.
+
+    Source: ours.
+    """
+    return [
+        {"seed": seed, "task": run.task, "metric": name, "value": float(values[i])}
+        for name, values in metrics.items()
+        for i, seed in enumerate(run.seeds)
+    ]
+
+
+def note_divergence(run: Run, losses: Tensor) -> None:
+    """Note the first step of each member whose loss was not finite.
+
+    Args:
+        run: Is changed.
+        losses: ``(steps, members)`` of this task.
+
+    Source: ours.
+    """
+    bad = ~torch.isfinite(losses)
+    for i, seed in enumerate(run.seeds):
+        if bool(bad[:, i].any()) and seed not in run.diverged_at:
+            run.diverged_at[seed] = run.steps + int(bad[:, i].int().argmax())
+
+
+def on_device(parameters: Parameters, device: torch.device) -> Parameters:
+    """Return the parameters as leaf tensors on a device, ready for an optimiser.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        device: Where to put them.
+
+    Source: ours.
+    """
+    return {
+        name: tensor.detach().to(device).requires_grad_()
+        for name, tensor in parameters.items()
+    }
+
+
+def save(run: Run, path: Path) -> None:
+    """Write a checkpoint whole: to a temporary name first, then renamed.
+
+    Args:
+        run: The state between two tasks.
+        path: The checkpoint.
+
+    Source: ours.
+    """
+    temporary = path.with_suffix(".partial")
+    state = {f.name: getattr(run, f.name) for f in fields(run)}
+    state["parameters"] = {n: p.detach() for n, p in run.parameters.items()}
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def one_task(
+    run: Run,
+    network: MLP,
+    task: Task,
+    settings: SupervisedSettings,
+    optimizer: torch.optim.Optimizer,
+    penalty: Callable[[], Tensor] | None,
+) -> None:
+    """Train on one task, record what was measured, and step the run on.
+
+    Args:
+        run: Is changed.
+        network: The network.
+        task: The stacked task.
+        settings: Epochs and batch size.
+        optimizer: Holds the run's parameters.
+        penalty: Gives ``(members,)`` to add to the losses, or None.
+
+    Source: ours.
+    """
+    steps = settings.epochs * math.ceil(settings.images_per_task / settings.batch_size)
+    measured = partial(evaluate, network, run.parameters)
+    initial_loss, _ = measured(task.inputs, task.labels)
+    stream = batches(task, settings, run.seeds, run.task)
+    losses, accuracies = train_task(
+        network, run.parameters, optimizer, penalty, stream, steps
+    )
+    final_loss, final_accuracy = measured(task.inputs, task.labels)
+    metrics = {
+        "online_accuracy": accuracies.double().mean(0),
+        "final_accuracy": final_accuracy,
+        "initial_loss": initial_loss,
+        "final_loss": final_loss,
+        "plasticity": removed_fraction(initial_loss, final_loss, 0.0),
+    }
+    if task.test_inputs is not None and task.test_labels is not None:
+        _, metrics["test_accuracy"] = measured(task.test_inputs, task.test_labels)
+    note_divergence(run, losses)
+    run.records += task_records(run, metrics)
+    run.steps += steps
+    run.task += 1
+
+
+def train(
+    benchmark: Benchmark,
+    method: Method,
+    method_settings: Any,
+    settings: SupervisedSettings,
+    pixels: Pixels,
+    seeds: list[int],
+    *,
+    device: torch.device | str = "cpu",
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> Run:
+    """Train one member a seed through the whole stream and return the finished run.
+
+    Args:
+        benchmark: The stream.
+        method: How the network is kept plastic.
+        method_settings: The method's own settings.
+        settings: Sizes and training.
+        pixels: The data, scaled.
+        seeds: Distinct, at least one.
+        device: Where to train.
+        checkpoint: A file that is written after each task and, if it is there at the
+            start, from which the run goes on; the caller removes it at the end.
+        progress: Called after each task with (done, all).
+
+    Returns:
+        The run with its records: ``online_accuracy`` (mean over the task's minibatches
+        of the accuracy before the update), ``final_accuracy``, ``initial_loss``,
+        ``final_loss`` (on all the task's images, before and after), ``plasticity``
+        (the fraction of the loss removed; the lower bound 0 of the cross-entropy is
+        taken as achievable) and ``test_accuracy`` where labels carry a pattern. A
+        member whose loss is not finite keeps its infinite loss and plasticity 0.
+
+    Raises:
+        ValueError: If seeds are missing or repeated.
+
+    Source: ours.
+    """
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise ValueError(refusal("distinct seeds, at least one", seeds, "change seeds"))
+    device = torch.device(device)
+    network = network_of(method, method_settings, settings, pixels)
+    run = Run(seeds=list(seeds))
+    if checkpoint is not None and checkpoint.exists():
+        run = Run(**torch.load(checkpoint, weights_only=True))
+        run.parameters = on_device(run.parameters, device)
+    optimizer = None
+    while run.task < settings.tasks:
+        if run.task == 0 or method.restarts:
+            run.parameters = on_device(network.stacked(run.seeds, run.task), device)
+            optimizer = run.optimizer_state = None
+        if optimizer is None or settings.reset_optimizer:
+            optimizer = method.optimizer(
+                run.parameters, network.roles(), settings.lr, method_settings
+            )
+            if run.optimizer_state is not None and not settings.reset_optimizer:
+                optimizer.load_state_dict(run.optimizer_state)
+        tasks = [benchmark.task(pixels, settings, seed, run.task) for seed in run.seeds]
+        penalty = None
+        if method.penalty is not None:
+            arguments = (run.parameters, network.roles(), method_settings)
+            penalty = partial(method.penalty, *arguments)
+        one_task(
+            run, network, stacked_tasks(tasks, device), settings, optimizer, penalty
+        )
+        if checkpoint is not None and run.task < settings.tasks:
+            run.optimizer_state = optimizer.state_dict()
+            save(run, checkpoint)
+        if progress is not None:
+            progress(run.task, settings.tasks)
+    run.optimizer_state = None
+    return run

@@ -1,0 +1,163 @@
+"""Training and evaluating a stack on one task."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from isometry.core.seeding import generator
+from isometry.core.stacking import Parameters
+from isometry.supervised.networks import MLP
+from isometry.supervised.settings import SupervisedSettings
+from isometry.supervised.streams import Task
+
+EVALUATION_CHUNK = 4096  # images at a time; bounds memory, does not change results
+
+
+def stacked_tasks(tasks: list[Task], device: torch.device) -> Task:
+    """Return one task whose tensors have a leading member axis.
+
+    Args:
+        tasks: One task a member.
+        device: Where the stack lives.
+
+    Source: ours.
+    """
+
+    def stacked(name: str) -> Tensor | None:
+        tensors = [getattr(task, name) for task in tasks]
+        return None if tensors[0] is None else torch.stack(tensors).to(device)
+
+    names = ("inputs", "labels", "test_inputs", "test_labels")
+    return Task(**{name: stacked(name) for name in names})  # type: ignore[arg-type]
+
+
+def member_losses(
+    logits: Tensor,  # (members, batch, classes)
+    labels: Tensor,  # (members, batch)
+) -> Tensor:
+    """Return the mean cross-entropy of each member, ``(members,)``, in nats.
+
+    Args:
+        logits: Of every member.
+        labels: Of every member.
+
+    Source: definition.
+    """
+    losses = functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), reduction="none"
+    )
+    return losses.view_as(labels).mean(1)
+
+
+@torch.no_grad()
+def evaluate(
+    network: MLP, parameters: Parameters, inputs: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return loss and accuracy of each member on its own images.
+
+    Args:
+        network: The network.
+        parameters: name -> ``(members, ...)``.
+        inputs: ``(members, n, features)``.
+        labels: ``(members, n)``.
+
+    Returns:
+        Mean cross-entropy in nats and accuracy in [0, 1], each ``(members,)``, float64.
+
+    Source: ours.
+    """
+    members, n = labels.shape
+    loss = torch.zeros(members, dtype=torch.float64, device=labels.device)
+    correct = torch.zeros_like(loss)
+    for start in range(0, n, EVALUATION_CHUNK):
+        part = slice(start, start + EVALUATION_CHUNK)
+        logits = network.forward(parameters, inputs[:, part])
+        size = logits.shape[1]
+        loss += member_losses(logits, labels[:, part]).double() * size
+        correct += (logits.argmax(-1) == labels[:, part]).sum(1)
+    return loss / n, correct / n
+
+
+def epoch_order(
+    settings: SupervisedSettings, seeds: list[int], task: int, epoch: int
+) -> Tensor:
+    """Return each member's order of images in an epoch, ``(members, images)``.
+
+    Args:
+        settings: Whether epochs differ.
+        seeds: One a member.
+        task: Which task.
+        epoch: Which epoch of the task.
+
+    Source: ours.
+    """
+    labels = ("order", task, epoch if settings.reshuffle else 0)
+    images = settings.images_per_task
+    return torch.stack(
+        [torch.randperm(images, generator=generator(seed, *labels)) for seed in seeds]
+    )
+
+
+def batches(
+    task: Task, settings: SupervisedSettings, seeds: list[int], index: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the minibatches of a task, ``(members, batch, features)`` and labels.
+
+    A last, smaller batch is kept, so that every epoch sees every image.
+
+    Args:
+        task: The stacked task.
+        settings: Epochs and batch size.
+        seeds: One a member.
+        index: The task's number.
+
+    Source: ours.
+    """
+    members = torch.arange(len(seeds), device=task.labels.device).unsqueeze(1)
+    for epoch in range(settings.epochs):
+        if epoch == 0 or settings.reshuffle:
+            order = epoch_order(settings, seeds, index, epoch).to(task.labels.device)
+            inputs, labels = task.inputs[members, order], task.labels[members, order]
+        for start in range(0, settings.images_per_task, settings.batch_size):
+            part = slice(start, start + settings.batch_size)
+            yield inputs[:, part], labels[:, part]
+
+
+def train_task(
+    network: MLP,
+    parameters: Parameters,
+    optimizer: torch.optim.Optimizer,
+    penalty: Callable[[], Tensor] | None,
+    stream: Iterator[tuple[Tensor, Tensor]],
+    steps: int,
+) -> tuple[Tensor, Tensor]:
+    """Train on the minibatches and return what each step saw before its update.
+
+    Args:
+        network: The network.
+        parameters: Leaf tensors that the optimiser holds.
+        optimizer: Takes the step.
+        penalty: Gives ``(members,)`` to add to the losses, or None.
+        stream: Minibatches.
+        steps: How many there are.
+
+    Returns:
+        Loss in nats and accuracy in [0, 1], each ``(steps, members)``.
+
+    Source: ours.
+    """
+    some = next(iter(parameters.values()))
+    losses = torch.empty(steps, some.shape[0], device=some.device)
+    accuracies = torch.empty_like(losses)
+    for step, (inputs, labels) in enumerate(stream):
+        logits = network.forward(parameters, inputs)
+        loss = member_losses(logits, labels)
+        objective = loss if penalty is None else loss + penalty()
+        optimizer.zero_grad(set_to_none=True)
+        objective.sum().backward()
+        optimizer.step()
+        losses[step] = loss.detach()
+        accuracies[step] = (logits.detach().argmax(-1) == labels).float().mean(1)
+    return losses, accuracies
