@@ -1,0 +1,177 @@
+"""What each layer saw and how the outputs hang on what it said, from one run.
+
+A network is taken apart with hooks: every layer with parameters hands over its input
+``h`` and its output ``z``, and automatic differentiation gives ``B = df/dz`` for all
+outputs at once. That the network consists of such layers, and that no parameter acts in
+any other way, is read from the recorded graph and never assumed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from isometry.ntk.checks import trainable_parameters
+
+Layers = dict[str, nn.Module]
+Supported = Callable[[nn.Module], bool]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One layer's part in one run over c inputs.
+
+    Attributes:
+        name: The layer's name in the model.
+        module: The layer.
+        input: h, ``(c, ...)``, what the layer was called with.
+        sensitivity: B, ``(m, c, ...)``, the derivative of each output by z.
+
+    Source: arXiv 2606.09762, Eq. 7-8, names of the factors.
+    """
+
+    name: str
+    module: nn.Module
+    input: Tensor
+    sensitivity: Tensor
+
+
+def layers_with_parameters(model: nn.Module, supported: Supported) -> Layers | str:
+    """Return the layers that hold all trainable parameters, or why there are none.
+
+    Args:
+        model: Any module.
+        supported: Says whether a layer's term is known in closed form.
+
+    Returns:
+        Name to layer, or a sentence about the first parameter that is not held by
+        exactly one supported layer under its ordinary name.
+
+    Source: ours.
+    """
+    trainable = {id(p) for p in trainable_parameters(model).values()}
+    owners: dict[int, str] = {}
+    layers: Layers = {}
+    for name, module in model.named_modules():
+        own = {
+            key: p
+            for key, p in module.named_parameters(recurse=False, remove_duplicate=False)
+            if id(p) in trainable
+        }
+        if not own:
+            continue
+        if not supported(module) or not set(own) <= {"weight", "bias"}:
+            return f"layer {name!r} ({type(module).__name__}) has no closed form"
+        if "forward" in vars(module):
+            return f"layer {name!r} has a forward of its own"
+        for parameter in own.values():
+            if id(parameter) in owners:
+                return f"{owners[id(parameter)]!r} and {name!r} share a parameter"
+            owners[id(parameter)] = name
+        layers[name] = module
+    return layers
+
+
+def traces(model: nn.Module, layers: Layers, inputs: Tensor) -> list[Trace] | str:
+    """Run the model once and return each layer's trace, or why that is impossible.
+
+    Args:
+        model: Maps ``(c, ...)`` to ``(c, m)``.
+        layers: All layers with trainable parameters, by name.
+        inputs: ``(c, ...)``.
+
+    Returns:
+        One trace for each layer the outputs depend on, in the order of ``layers``, or
+        a sentence that says which assumption of the closed form does not hold.
+
+    Source: ours.
+    """
+    calls: dict[str, list[tuple[Tensor, int, Tensor]]] = {name: [] for name in layers}
+
+    def recorder(name: str):
+        def record(module, arguments, keywords, output):
+            seen = [*arguments, *keywords.values()]
+            calls[name].append((seen[0], seen[0]._version, output))
+            # A copy goes on, so that an activation in place leaves z as it was.
+            return output.clone()
+
+        return record
+
+    handles = [
+        module.register_forward_hook(recorder(name), prepend=True, with_kwargs=True)
+        for name, module in layers.items()
+    ]
+    try:
+        with torch.enable_grad():
+            outputs = model(inputs.detach())
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name, made in calls.items():
+        if len(made) != 1:
+            return f"layer {name!r} is called {len(made)} times in a run"
+        seen, version, said = made[0]
+        if not said.requires_grad or len(seen) != len(inputs):
+            return f"layer {name!r} runs without a gradient or not once per input"
+        if seen._version != version:
+            return f"the input of layer {name!r} is changed in place afterwards"
+    recorded = [calls[name][0] for name in layers]
+    if not _only_through_layers(model, outputs, recorded):
+        return "a parameter acts outside the layer that holds it"
+    sensitivities = _sensitivities(outputs, [z for _, _, z in recorded])
+    return [
+        Trace(name, layers[name], h.detach(), b)
+        for name, (h, _, _), b in zip(layers, recorded, sensitivities, strict=True)
+        if b is not None
+    ]
+
+
+def _only_through_layers(model, outputs: Tensor, recorded) -> bool:
+    """Say whether each path from outputs to a parameter enters through a layer's z.
+
+    The recorded graph is walked from the outputs and from each layer's input; the walk
+    stops at a layer's output. If it still meets a trainable parameter, that parameter
+    is used by something else than its layer.
+    """
+    trainable = {id(p) for p in trainable_parameters(model).values()}
+    stop = {z.grad_fn for _, _, z in recorded}
+    waiting = [outputs.grad_fn, *(h.grad_fn for h, _, _ in recorded)]
+    waiting += [None if h.grad_fn or not h.requires_grad else h for h, _, _ in recorded]
+    seen = set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen or node in stop:
+            continue
+        if isinstance(node, Tensor) or id(getattr(node, "variable", None)) in trainable:
+            return False
+        seen.add(node)
+        waiting += [following for following, _ in node.next_functions]
+    return True
+
+
+def _sensitivities(outputs: Tensor, said: list[Tensor]) -> tuple[Tensor | None, ...]:
+    """Return df_a/dz for all outputs a, ``(m, c, ...)`` for each z, None if f has none.
+
+    Each output is summed over the batch: the inputs do not interact, so the derivative
+    by one input's z is that input's own.
+    """
+    count, num_outputs = outputs.shape
+    each = torch.eye(num_outputs, dtype=outputs.dtype, device=outputs.device)
+    each = each.unsqueeze(1).expand(-1, count, -1).contiguous()
+    try:
+        return torch.autograd.grad(
+            outputs, said, each, is_grads_batched=True, allow_unused=True
+        )
+    except RuntimeError:
+        # Some backward formulas cannot be batched: one pass for each output.
+        with torch.enable_grad():
+            passes = [
+                torch.autograd.grad(
+                    outputs, said, one, retain_graph=True, allow_unused=True
+                )
+                for one in each
+            ]
+        return tuple(
+            None if z[0] is None else torch.stack(z) for z in zip(*passes, strict=True)
+        )

@@ -1,0 +1,225 @@
+"""What a kernel can be taken of: the checks that both methods share.
+
+A kernel is a statement about a deterministic network whose outputs each depend on
+their own input alone. Whatever breaks that is refused here, in one line.
+"""
+
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from isometry.core.messages import refusal
+
+
+def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the parameters the kernel is taken over: those that require a gradient.
+
+    Args:
+        model: Any module.
+
+    Returns:
+        Name to parameter; a parameter under two names is listed once.
+
+    Raises:
+        TypeError: If ``model`` is not a module.
+        ValueError: If nothing is trainable.
+
+    Source: ours.
+
+    Example:
+        >>> list(trainable_parameters(nn.Linear(2, 1)))
+        ['weight', 'bias']
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(refusal("a torch module", type(model).__name__, "pass one"))
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if not parameters:
+        raise ValueError(
+            refusal(
+                "at least one parameter that requires a gradient",
+                "none",
+                "unfreeze the model with requires_grad_(True)",
+            )
+        )
+    return parameters
+
+
+def check_model(model: nn.Module) -> nn.Parameter:
+    """Refuse a model without a kernel, and return one of its trainable parameters.
+
+    Args:
+        model: Any module.
+
+    Raises:
+        TypeError: If ``model`` is not a module.
+        ValueError: If nothing is trainable, a parameter is not finite, the parameters
+            have several types or devices, or a dropout with p > 0, a batch norm or an
+            RReLU is in training mode.
+
+    Source: ours.
+    """
+    parameters = trainable_parameters(model)
+    for name, parameter in model.named_parameters():
+        # The sum is finite only if all entries are; the full look is for overflow.
+        if not torch.isfinite(parameter.sum()) and not parameter.isfinite().all():
+            raise ValueError(
+                refusal(
+                    "finite weights",
+                    f"NaN or infinity in {name!r}",
+                    "look at where training diverged",
+                )
+            )
+    kinds = {(p.dtype, p.device) for p in parameters.values()}
+    if len(kinds) > 1:
+        raise ValueError(
+            refusal(
+                "parameters of one dtype on one device",
+                ", ".join(sorted(f"{d} on {v}" for d, v in kinds)),
+                "move the model with .to(device, dtype)",
+            )
+        )
+    for name, module in model.named_modules():
+        random = isinstance(module, _DropoutNd) and module.p > 0
+        tied = isinstance(module, _BatchNorm | nn.RReLU)
+        if module.training and (random or tied):
+            raise ValueError(
+                refusal(
+                    "a deterministic network",
+                    f"{type(module).__name__} {name!r} in training mode",
+                    "call model.eval() first",
+                )
+            )
+    return next(iter(parameters.values()))
+
+
+def check_inputs(inputs: Tensor, parameter: Tensor, name: str = "inputs") -> None:
+    """Refuse inputs that no kernel can be taken at.
+
+    Args:
+        inputs: Should be ``(n, ...)`` with n >= 1, floating point and finite.
+        parameter: A parameter of the model, for its dtype and device.
+        name: What to call the inputs in the message.
+
+    Raises:
+        TypeError: If they are not a floating-point tensor, or not of the model's dtype.
+        ValueError: If rank, size, device or values do not fit.
+
+    Source: ours.
+    """
+    if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+        found = inputs.dtype if isinstance(inputs, Tensor) else type(inputs).__name__
+        raise TypeError(
+            refusal(
+                f"a floating-point tensor as {name}", str(found), "convert with .to()"
+            )
+        )
+    if inputs.dtype != parameter.dtype:
+        raise TypeError(
+            refusal(
+                f"{name} of the model's dtype {parameter.dtype}",
+                str(inputs.dtype),
+                "convert one of them with .to()",
+            )
+        )
+    if inputs.ndim < 2 or 0 in inputs.shape:
+        raise ValueError(
+            refusal(
+                f"a non-empty batch as {name}, (n, ...)",
+                str(tuple(inputs.shape)),
+                "add a batch dimension, or pass at least one input",
+            )
+        )
+    if inputs.device != parameter.device:
+        raise ValueError(
+            refusal(
+                f"{name} on the model's device {parameter.device}",
+                str(inputs.device),
+                "move one of them with .to()",
+            )
+        )
+    if not bool(torch.isfinite(inputs).all()):
+        raise ValueError(
+            refusal(f"finite {name}", "NaN or infinity", "clean the data first")
+        )
+
+
+def check_outputs(model: nn.Module, inputs: Tensor, name: str = "inputs") -> int:
+    """Run the model once, refuse outputs without a kernel, and return their number.
+
+    The first input is evaluated a second time, alone. If its outputs differ then, the
+    network mixes the inputs of a batch or draws random numbers.
+
+    Args:
+        model: Maps ``(n, ...)`` to ``(n, m)``.
+        inputs: ``(n, ...)``, checked.
+        name: What to call the inputs in the message.
+
+    Returns:
+        m, the number of outputs.
+
+    Raises:
+        ValueError: If the model fails on the inputs, or its outputs have another
+            shape, are not finite, or depend on more than their own input.
+
+    Source: ours.
+    """
+    with torch.no_grad():
+        try:
+            outputs, alone = model(inputs), model(inputs[:1])
+        except Exception as error:
+            reason = str(error).splitlines()[0] if str(error) else repr(error)
+            raise ValueError(
+                refusal(
+                    f"{name} that the model accepts",
+                    f"{tuple(inputs.shape)}, and the model said: {reason}",
+                    "check the shape the first layer needs",
+                )
+            ) from error
+    shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else None
+    if shape is None or len(shape) != 2 or shape[0] != len(inputs) or shape[1] == 0:
+        raise ValueError(
+            refusal(
+                f"model outputs of shape ({len(inputs)}, m)",
+                str(shape or type(outputs).__name__),
+                "flatten the outputs of each input",
+            )
+        )
+    if not bool(torch.isfinite(outputs).all()):
+        raise ValueError(
+            refusal("finite outputs", "NaN or infinity", "look at the weights' scale")
+        )
+    tolerance = 1e3 * torch.finfo(outputs.dtype).eps
+    if not torch.allclose(
+        outputs[:1], alone, rtol=tolerance, atol=tolerance * float(outputs.abs().max())
+    ):
+        raise ValueError(
+            refusal(
+                "outputs that depend on their own input alone",
+                "outputs that change with the rest of the batch, or at random",
+                "call model.eval(), and remove batch statistics and noise",
+            )
+        )
+    return shape[1]
+
+
+@contextmanager
+def exact_matmul(device: torch.device):
+    """Switch reduced-precision matrix products off inside the block (CUDA's TF32).
+
+    Args:
+        device: Where the kernel is taken; nothing happens on a CPU.
+
+    Source: ours; TF32 keeps ten bits, which condition numbers do not survive.
+    """
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        if device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = before[0]
+            torch.backends.cudnn.allow_tf32 = before[1]

@@ -1,0 +1,122 @@
+"""The empirical neural tangent kernel of a network as it is."""
+
+import torch
+from torch import Tensor, nn
+
+from isometry.core.messages import refusal, unknown
+from isometry.ntk.checks import check_inputs, check_model, check_outputs
+from isometry.ntk.jacobian import kernel_by_jacobian
+from isometry.ntk.layerwise import contradiction, find_layers, kernel_by_layers
+
+METHODS = ("auto", "layerwise", "jacobian")
+
+
+def empirical_ntk(
+    model: nn.Module,
+    inputs: Tensor,  # (n, ...)
+    other: Tensor | None = None,  # (n2, ...)
+    *,
+    method: str = "auto",
+    chunk_size: int | None = None,
+) -> Tensor:
+    """Return ``K[i, j, a, b] = <df_a(x_i)/dtheta, df_b(x'_j)/dtheta>``.
+
+    Args:
+        model: Maps ``(n, ...)`` to ``(n, m)``; the kernel is over its parameters that
+            require a gradient. Dropout and batch norms must be in evaluation mode.
+        inputs: ``(n, ...)``, of the model's dtype, on its device.
+        other: ``(n2, ...)``, the second set of inputs; None: ``inputs`` again.
+        method: ``"layerwise"``, the sum over layers of Eq. 7-8: linear, convolution and
+            norm layers, each used once, joined by anything without parameters;
+            ``"jacobian"``, brute force, any network; or ``"auto"``, the first where it
+            applies and the second elsewhere.
+        chunk_size: How many inputs are worked on at a time, at least 1; None: chosen
+            so that a chunk stays small beside the kernel.
+
+    Returns:
+        ``(n, n2, m, m)``, without a gradient.
+
+    Raises:
+        TypeError: If model or inputs are of the wrong type.
+        ValueError: If inputs are empty, not finite, of the wrong rank; if the network
+            is random, mixes the inputs of a batch or has weights that are not finite;
+            or if ``"layerwise"`` is asked for where it does not apply.
+        KeyError: If the method is not known.
+
+    Source: arXiv 2606.09762, Sec. 2; Jacot et al., NeurIPS 2018.
+
+    Example:
+        >>> empirical_ntk(nn.Linear(3, 1, bias=False), torch.eye(3)).squeeze()
+        tensor([[1., 0., 0.],
+                [0., 1., 0.],
+                [0., 0., 1.]])
+    """
+    if method not in METHODS:
+        raise KeyError(unknown("method", method, METHODS))
+    if chunk_size is not None and chunk_size < 1:
+        raise ValueError(refusal("chunk_size >= 1", chunk_size, "pass None to choose"))
+    parameter = check_model(model)
+    check_inputs(inputs, parameter)
+    num_outputs = check_outputs(model, inputs)
+    if other is not None:
+        check_inputs(other, parameter, "other")
+        check_outputs(model, other, "other")
+    if method != "jacobian":
+        kernel = _sum_over_layers(model, inputs, other, num_outputs, chunk_size)
+        if isinstance(kernel, Tensor):
+            return kernel.permute(1, 3, 0, 2)
+        if method == "layerwise":
+            do = 'use method="jacobian" or "auto"'
+            raise ValueError(refusal("a sum over layers", kernel, do))
+    kernel = kernel_by_jacobian(model, inputs, other, num_outputs, chunk_size)
+    return kernel.permute(1, 3, 0, 2)
+
+
+def _sum_over_layers(
+    model: nn.Module,
+    inputs: Tensor,
+    other: Tensor | None,
+    num_outputs: int,
+    chunk_size: int | None,
+) -> Tensor | str:
+    """Return the kernel ``(m, n, m, n2)`` by layers, checked, or why it is none."""
+    layers = find_layers(model)
+    if isinstance(layers, str):
+        return layers
+    kernel = kernel_by_layers(model, layers, inputs, other, num_outputs, chunk_size)
+    if isinstance(kernel, str):
+        return kernel
+    rounding = torch.finfo(kernel.dtype).eps ** 0.5
+    if contradiction(model, kernel, inputs, other) > rounding:
+        return "a kernel that contradicts the gradient of the whole network"
+    return kernel
+
+
+def ntk_matrix(kernel: Tensor) -> Tensor:
+    """Return a kernel as the matrix of all outputs of all inputs.
+
+    Args:
+        kernel: ``(n, n2, m, m)``, see :func:`empirical_ntk`.
+
+    Returns:
+        ``(n * m, n2 * m)``; the row of output a at input i is ``i * m + a``.
+
+    Raises:
+        ValueError: If the kernel has another shape.
+
+    Source: arXiv 2606.09762, Sec. 2, K = J J^T with J of shape (n m, P).
+
+    Example:
+        >>> ntk_matrix(torch.zeros(4, 3, 2, 2)).shape
+        torch.Size([8, 6])
+    """
+    if kernel.ndim != 4 or kernel.shape[2] != kernel.shape[3]:
+        raise ValueError(
+            refusal(
+                "a kernel of shape (n, n2, m, m)",
+                str(tuple(kernel.shape)),
+                "pass what empirical_ntk returns",
+            )
+        )
+    n, n2, m, _ = kernel.shape
+    return kernel.permute(0, 2, 1, 3).reshape(n * m, n2 * m)

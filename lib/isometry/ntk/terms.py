@@ -1,0 +1,223 @@
+"""Each layer's term of the kernel, from what it saw and how the outputs hang on it.
+
+For a linear layer the term is the Hadamard product of Eq. 7-8: the Gram matrix of the
+inputs times the Gram matrix of the sensitivities. A convolution, or a linear layer on a
+sequence, is the same layer at S positions with shared weights, so the sum runs over all
+pairs of positions; where there are many, the layer's own gradient is the shorter way.
+The gains of a norm layer are a diagonal layer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from isometry.ntk.capture import Trace
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What one layer's term is a product of, for c inputs.
+
+    Attributes:
+        sensitivity: B as ``(m, c, S, q)``, or the layer's gradient as ``(m, c, 1, k)``
+            where ``features`` is None.
+        features: U as ``(c, S, p)``, the layer's input at each position, or None.
+        weight: Whether the weight is trained.
+        bias: Whether the bias is trained, which adds one to the forward Gram.
+
+    Source: arXiv 2606.09762, Eq. 7-8; positions and gradients are ours.
+    """
+
+    sensitivity: Tensor
+    features: Tensor | None
+    weight: bool = True
+    bias: bool = False
+
+    def rows(self, start: int, stop: int) -> "Factors":
+        """Return the factors of the inputs ``start:stop``."""
+        return Factors(
+            self.sensitivity[:, start:stop],
+            None if self.features is None else self.features[start:stop],
+            self.weight,
+            self.bias,
+        )
+
+    def entries(self) -> int:
+        """Return how many numbers the factors hold."""
+        features = 0 if self.features is None else self.features.numel()
+        return self.sensitivity.numel() + features
+
+
+def _trained(module: nn.Module) -> tuple[bool, bool]:
+    """Return whether the weight and the bias are there and require a gradient."""
+    weight, bias = (getattr(module, name, None) for name in ("weight", "bias"))
+    return (
+        weight is not None and bool(weight.requires_grad),
+        bias is not None and bool(bias.requires_grad),
+    )
+
+
+def _affine(features: Tensor, sensitivity: Tensor, module: nn.Module) -> Factors:
+    """Return the shorter form of an affine layer's factors.
+
+    Args:
+        features: U, ``(c, S, p)``.
+        sensitivity: B, ``(m, c, S, q)``.
+        module: The layer, or what holds its part of weight and bias.
+    """
+    weight, bias = _trained(module)
+    (_, positions, p), (m, _, _, q) = features.shape, sensitivity.shape
+    # Multiplications for one pair of outputs of one pair of inputs. A sum over pairs
+    # of positions runs at memory speed, hence the factor 8.
+    by_pairs = positions**2 * (q + p / m**2 + 8)
+    if positions == 1 or by_pairs < p * q:
+        return Factors(sensitivity, features, weight, bias)
+    gradients = []
+    if weight:
+        gradients.append(torch.einsum("mcsq,csp->mcqp", sensitivity, features))
+    if bias:
+        gradients.append(sensitivity.sum(2))
+    flat = torch.cat([g.flatten(start_dim=2) for g in gradients], dim=-1)
+    return Factors(flat.unsqueeze(2), None)
+
+
+def _linear(trace: Trace) -> list[Factors]:
+    """A linear layer at each position between the batch and the features."""
+    features = (
+        trace.input.flatten(1, -2) if trace.input.ndim > 2 else trace.input[:, None]
+    )
+    sensitivity = (
+        trace.sensitivity.flatten(2, -2)
+        if trace.input.ndim > 2
+        else (trace.sensitivity[:, :, None])
+    )
+    return [_affine(features, sensitivity, trace.module)]
+
+
+def _conv2d(trace: Trace) -> list[Factors]:
+    """A convolution: a linear layer on patches, one for each group of channels."""
+    module = trace.module
+    assert isinstance(module, nn.Conv2d)
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    around = list(module._reversed_padding_repeated_twice)
+    padded = functional.pad(trace.input, around, mode=mode)
+    size, dilation, stride = module.kernel_size, module.dilation, module.stride
+    patches = functional.unfold(padded, size, dilation=dilation, stride=stride)
+    sensitivity = trace.sensitivity.flatten(start_dim=3)
+    return [
+        _affine(u.mT, b.mT, module)
+        for u, b in zip(
+            patches.chunk(module.groups, dim=1),
+            sensitivity.chunk(module.groups, dim=2),
+            strict=True,
+        )
+    ]
+
+
+def _gains(trace: Trace, normalised: Tensor, own: tuple[int, ...]) -> list[Factors]:
+    """A diagonal layer: gains times ``normalised`` plus shifts.
+
+    Args:
+        trace: The norm layer's trace.
+        normalised: ``(c, ...)``, the input without gains and shifts.
+        own: The dimensions of ``normalised`` that index gains; all others are summed.
+    """
+    weight, bias = _trained(trace.module)
+    parts = [trace.sensitivity * normalised] * weight + [trace.sensitivity] * bias
+    summed = tuple(d + 1 for d in range(1, normalised.ndim) if d not in own)
+    parts = [(g.sum(summed) if summed else g).flatten(start_dim=2) for g in parts]
+    return [Factors(torch.cat(parts, dim=-1).unsqueeze(2), None)]
+
+
+def _layer_norm(trace: Trace) -> list[Factors]:
+    module, h = trace.module, trace.input
+    assert isinstance(module, nn.LayerNorm)
+    shape = list(module.normalized_shape)
+    own = tuple(range(h.ndim - len(shape), h.ndim))
+    return _gains(trace, functional.layer_norm(h, shape, eps=module.eps), own)
+
+
+def _rms_norm(trace: Trace) -> list[Factors]:
+    module, h = trace.module, trace.input
+    assert isinstance(module, nn.RMSNorm)
+    shape = list(module.normalized_shape)
+    own = tuple(range(h.ndim - len(shape), h.ndim))
+    return _gains(trace, functional.rms_norm(h, shape, eps=module.eps), own)
+
+
+def _group_norm(trace: Trace) -> list[Factors]:
+    module, h = trace.module, trace.input
+    assert isinstance(module, nn.GroupNorm)
+    normalised = functional.group_norm(h, module.num_groups, eps=module.eps)
+    return _gains(trace, normalised, (1,))
+
+
+def _batch_norm(trace: Trace) -> list[Factors]:
+    module, h = trace.module, trace.input
+    assert isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+    mean, variance = module.running_mean, module.running_var
+    normalised = functional.batch_norm(h, mean, variance, eps=module.eps)
+    return _gains(trace, normalised, (1,))
+
+
+_TERMS: dict[type[nn.Module], Callable[[Trace], list[Factors]]] = {
+    nn.Linear: _linear,
+    nn.Conv2d: _conv2d,
+    nn.LayerNorm: _layer_norm,
+    nn.RMSNorm: _rms_norm,
+    nn.GroupNorm: _group_norm,
+    nn.BatchNorm1d: _batch_norm,
+    nn.BatchNorm2d: _batch_norm,
+}
+
+
+def has_closed_form(module: nn.Module) -> bool:
+    """Say whether a layer's term is known; a subclass may compute anything, so no."""
+    return type(module) in _TERMS
+
+
+def factors(trace: Trace) -> list[Factors]:
+    """Return the factors of a layer's term; more than one for groups of channels.
+
+    Args:
+        trace: The layer's trace over c inputs.
+
+    Source: arXiv 2606.09762, Eq. 7-8, extended as the module says.
+    """
+    return _TERMS[type(trace.module)](trace)
+
+
+def add_term(
+    block: Tensor,  # (m, c, m, c2), changed in place
+    first: Factors,
+    second: Factors,
+) -> None:
+    """Add a layer's term between c and c2 inputs to ``block``.
+
+    Args:
+        block: Where to add.
+        first: The factors of the c inputs.
+        second: The factors of the c2 inputs.
+
+    Source: arXiv 2606.09762, Eq. 7-8: (U U^T + 1) Hadamard (B B^T).
+    """
+    m, c, positions, _ = first.sensitivity.shape
+    c2 = second.sensitivity.shape[1]
+    backward = first.sensitivity.flatten(0, 2) @ second.sensitivity.flatten(0, 2).mT
+    if first.features is None or second.features is None:
+        block += backward.view(m, c, m, c2)
+        return
+    if first.weight:
+        forward = first.features.flatten(0, 1) @ second.features.flatten(0, 1).mT
+        forward += float(first.bias)
+    else:
+        forward = backward.new_ones(c * positions, c2 * positions)
+    if positions == 1:
+        block.addcmul_(backward.view(m, c, m, c2), forward.view(1, c, 1, c2))
+        return
+    forward = forward.view(1, c, positions, 1, c2, positions)
+    pairs = backward.view(m, c, positions, m, c2, positions).mul_(forward)
+    block += pairs.sum((2, 5))
