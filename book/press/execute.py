@@ -105,7 +105,7 @@ def run_chapter(
             progress_bar=False,
             execution_timeout=SECONDS_PER_CELL[profile],
             on_cell_executed=advance,
-            extra_arguments=["--log-level=40"],
+            extra_arguments=["--log-level=50"],
         )
     except PapermillExecutionError as error:
         return explain(path, error, out.relative_to(root))
@@ -210,7 +210,7 @@ def stop_kernels() -> None:
 
 
 def write_notebooks(root: Path, profile: str, out: Path, install: str | None) -> None:
-    """Write the chapters as ``.ipynb`` into ``out``, with outputs where they are current.
+    """Write the chapters as ``.ipynb`` into ``out``, with outputs that are current.
 
     Args:
         root: The repository.

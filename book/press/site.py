@@ -77,12 +77,9 @@ def sphinx(stage: Path, builder: str) -> Path:
         shutil.rmtree(stage / "_build" / ".doctrees", ignore_errors=True)
         lines = done.stdout.replace(f"{stage}/", "").splitlines()
         found = [line for line in lines if PROBLEM.search(line)]
-        raise BookError(
-            "\n".join(
-                ["the strict build found:", *dict.fromkeys(found or lines[-40:])]
-                + [f"whole log: {log}"]
-            )
-        )
+        found = list(dict.fromkeys(found or lines[-40:]))
+        message = ["the strict build found:", *found, f"whole log: {log}"]
+        raise BookError("\n".join(message))
     return stage / "_build" / builder
 
 

@@ -34,7 +34,7 @@ def take(notebook: NotebookNode, mime: str) -> list[dict[str, Any]]:
 
 
 def numbers_of(notebook: NotebookNode, chapter: str) -> dict[str, Any]:
-    """Return the numbers a chapter published; BookError if it gives a key two values."""
+    """Return what a chapter published; BookError if a key has two values."""
     numbers: dict[str, Any] = {}
     for published in take(notebook, NUMBERS):
         for key, value in published.items():
@@ -169,7 +169,7 @@ def _has(module: str) -> bool:
 
 
 def configuration(root: Path) -> str:
-    """Return ``_config.yml``; with BOOK_REPOSITORY set, with the repository's buttons."""
+    """Return ``_config.yml``, with buttons if BOOK_REPOSITORY is set."""
     text = (root / "_config.yml").read_text()
     url = os.environ.get("BOOK_REPOSITORY", "").rstrip("/")
     if not url:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from isometry.experiments import chapter as chapters
-from isometry.experiments.chapter import begin, commit
+from isometry.experiments.chapter import begin
 
 
 @pytest.fixture
@@ -82,24 +82,3 @@ def test_plain_python_prints_nothing():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("", "")
-
-
-def git(folder, *arguments):
-    identity = ["-c", "user.name=n", "-c", "user.email=e"]
-    subprocess.run(
-        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True
-    )
-
-
-def test_commit_names_changes_and_knows_when_it_knows_nothing(tmp_path, monkeypatch):
-    assert commit(tmp_path) == "unknown"
-    git(tmp_path, "init", "-q")
-    (tmp_path / "a").write_text("1")
-    git(tmp_path, "add", "a")
-    git(tmp_path, "commit", "-q", "-m", "first")
-    clean = commit(tmp_path)
-    assert len(clean) == 7
-    (tmp_path / "a").write_text("2")
-    assert commit(tmp_path) == clean + "+changes"
-    monkeypatch.setenv("PATH", "")
-    assert commit(tmp_path) == "unknown"

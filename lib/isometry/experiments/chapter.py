@@ -6,20 +6,16 @@ type of our own, which the book's press collects from the executed notebook. In 
 Python they print and show nothing.
 """
 
-import os
-import platform
-import subprocess
 import warnings
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from isometry.core.messages import refusal, unknown
+from isometry.experiments.provenance import commit, device_name, versions
 from isometry.figures import style
 
 PROFILES = ("smoke", "laptop", "paper")
@@ -132,65 +128,17 @@ def banner(chapter: Chapter) -> dict[str, str]:
 
     Source: ours.
     """
-    device = "CPU, one thread"
-    if chapter.device == "cuda":
-        device = torch.cuda.get_device_name()
+    found = versions()
     return {
         "profile": chapter.profile,
         "data": chapter.data_label,
-        "device": device,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "isometry": _own_version(),
+        "device": device_name(chapter.device),
+        "python": found["python"],
+        "torch": found["torch"],
+        "numpy": found["numpy"],
+        "isometry": found["plasticity-by-isometry"],
         "commit": commit(),
     }
-
-
-def commit(folder: Path | None = None) -> str:
-    """Return the short git commit of ``folder``, with ``+changes`` if files differ.
-
-    Args:
-        folder: Any folder of a checkout; None for the one this package lies in.
-
-    Returns:
-        E.g. ``"1a2b3c4"`` or ``"1a2b3c4+changes"``; ``"unknown"`` outside a checkout or
-        without git.
-
-    Source: ours.
-    """
-    folder = folder or Path(__file__).parent
-    known = _git(folder, "rev-parse", "--short=7", "HEAD")
-    if known is None:
-        return "unknown"
-    tracked = _git(folder, "ls-files", "--error-unmatch", str(folder))
-    if tracked is None:  # installed inside somebody else's checkout
-        return "unknown"
-    changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return known + ("+changes" if changed else "")
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=20,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _own_version() -> str:
-    try:
-        return version("plasticity-by-isometry")
-    except PackageNotFoundError:
-        return "not installed"
 
 
 def _plain(key: str, value: Any) -> int | float | str:
