@@ -1,1 +1,31 @@
 """The Gram-deviation regulariser and AdamO (chapter 5)."""
+
+from isometry.adamo.arithmetic import (
+    gram_deviation,
+    isometry_gradient,
+    isometry_penalty,
+)
+from isometry.adamo.flow import (
+    max_stable_rate,
+    relaxation_steps,
+    singular_value_flow,
+    strength_for_relaxation,
+)
+from isometry.adamo.groups import param_groups
+from isometry.adamo.optimizer import AdamO
+from isometry.adamo.step import isometry_step_
+from isometry.core.matrices import as_matrix
+
+__all__ = [
+    "AdamO",
+    "as_matrix",
+    "gram_deviation",
+    "isometry_gradient",
+    "isometry_penalty",
+    "isometry_step_",
+    "max_stable_rate",
+    "param_groups",
+    "relaxation_steps",
+    "singular_value_flow",
+    "strength_for_relaxation",
+]

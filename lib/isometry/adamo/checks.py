@@ -1,0 +1,156 @@
+"""What a group of AdamO's parameters may say, and what is refused."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isometry.adamo.flow import max_stable_rate
+from isometry.adamo.step import has_matrix
+from isometry.core.messages import refusal
+
+Test = Callable[[Any], bool]
+
+
+def _number(value: Any, test: Callable[[float], bool]) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
+        return False
+    if isinstance(value, Tensor) and value.numel() != 1:
+        return False
+    return test(float(value))
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _not_negative(value: Any) -> bool:
+    return _number(value, lambda x: 0 <= x < math.inf)
+
+
+def _decays(value: Any) -> bool:
+    pair = isinstance(value, tuple | list) and len(value) == 2
+    return pair and all(_number(b, lambda x: 0 <= x < 1) for b in value)
+
+
+# key -> (test, what is needed, what to do)
+RANGES: dict[str, tuple[Test, str, str]] = {
+    "lr": (_not_negative, "a finite lr >= 0", "pass e.g. lr=1e-3"),
+    "betas": (_decays, "two betas in [0, 1)", "pass e.g. betas=(0.9, 0.999)"),
+    "eps": (_not_negative, "a finite eps >= 0", "pass e.g. eps=1e-8"),
+    "weight_decay": (
+        _not_negative,
+        "a finite weight_decay >= 0",
+        "pass e.g. weight_decay=0.0",
+    ),
+    "isometry_strength": (
+        lambda x: not isinstance(x, Tensor) and _not_negative(x),
+        "a finite isometry_strength >= 0",
+        "pass a number, 0 for plain AdamW",
+    ),
+    "isometry_lr": (
+        lambda x: x is None or _not_negative(x),
+        "isometry_lr None or finite and >= 0",
+        "pass None to follow lr",
+    ),
+    "isometry_every": (
+        lambda x: _whole(x, 1),
+        "a whole isometry_every >= 1",
+        "pass 1 for a step every time",
+    ),
+    "isometry_dims": (
+        lambda x: _whole(x, 0),
+        "a whole isometry_dims >= 0",
+        "pass the number of leading member dimensions",
+    ),
+}
+
+
+def check_ranges(group: dict[str, Any]) -> None:
+    """Refuse a value out of its range.
+
+    Args:
+        group: Keywords by name; those without a range are not looked at.
+
+    Raises:
+        ValueError: Names the first such value: needed, found, do this.
+
+    Source: ours.
+    """
+    for key, (test, needed, do) in RANGES.items():
+        if key in group and not test(group[key]):
+            raise ValueError(refusal(needed, f"{key}={group[key]!r}", do))
+
+
+def check_stable(group: dict[str, Any]) -> None:
+    """Refuse a rate that cannot be stable even at isometry, and a decay that erases.
+
+    Args:
+        group: A complete group of parameters.
+
+    Raises:
+        ValueError: If ``isometry_lr * isometry_strength * isometry_every`` exceeds
+            :func:`max_stable_rate` at sigma = 1, or ``lr * weight_decay >= 1``.
+
+    Source: ours, see :func:`max_stable_rate`.
+    """
+    lr = float(group["lr"])
+    chosen = group["isometry_lr"]
+    isometry_lr = lr if chosen is None else float(chosen)
+    rate = isometry_lr * group["isometry_strength"] * group["isometry_every"]
+    limit = max_stable_rate(1.0)
+    if rate > limit:
+        raise ValueError(
+            refusal(
+                f"isometry_lr * isometry_strength * isometry_every <= {limit}",
+                f"{isometry_lr:g} * {group['isometry_strength']:g} * "
+                f"{group['isometry_every']} = {rate:g}",
+                "lower one of the three; above it even an isometry is unstable",
+            )
+        )
+    if lr * group["weight_decay"] >= 1:
+        raise ValueError(
+            refusal(
+                "lr * weight_decay < 1",
+                f"{lr:g} * {group['weight_decay']:g}",
+                "lower one of the two; the decay would erase the weights",
+            )
+        )
+
+
+def check_weights(group: dict[str, Any], asked: bool) -> None:
+    """Refuse weights that are not finite, and a request that no parameter can meet.
+
+    Args:
+        group: A complete group of parameters.
+        asked: Whether this group itself, not the defaults, asks for the isometry step.
+
+    Raises:
+        ValueError: If a weight holds NaN or infinity, if the group asks for a strength
+            or for member dimensions but holds no matrix.
+
+    Source: ours.
+    """
+    dims = group["isometry_dims"]
+    matrices = [p for p in group["params"] if has_matrix(p, dims)]
+    if not matrices and group["params"] and (asked or dims > 0):
+        raise ValueError(
+            refusal(
+                f"a parameter of at least {dims + 2} dimensions in a group with "
+                f"isometry_strength={group['isometry_strength']:g}, "
+                f"isometry_dims={dims}",
+                f"shapes {[tuple(p.shape) for p in group['params']]}",
+                "set isometry_strength=0 for this group, or lower isometry_dims",
+            )
+        )
+    for weight in matrices:
+        if not weight.is_meta and not bool(torch.isfinite(weight).all()):
+            raise ValueError(
+                refusal(
+                    "finite weights",
+                    f"NaN or infinity in a weight of shape {tuple(weight.shape)}",
+                    "look at the initialisation or the checkpoint",
+                )
+            )

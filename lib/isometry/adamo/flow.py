@@ -1,0 +1,183 @@
+"""What the isometry step does to one singular value: rates, times and limits.
+
+The step ``W <- W - rate * grad R_iso(W)`` keeps the singular vectors and sends every
+singular value through the same cubic,
+
+    sigma <- sigma - 4 rate sigma (sigma^2 - 1),    rate = eta_iso * lambda.
+
+Its small-rate limit is ``sigma' = -4 rate sigma (sigma^2 - 1)`` with one step as the
+unit of time. Near one the distance decays as ``exp(-8 rate t)``.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from isometry.core.messages import refusal
+
+
+def check_at_least_zero(**values: float) -> None:
+    """Refuse a value that is not a finite number >= 0.
+
+    Args:
+        **values: The numbers by name.
+
+    Raises:
+        ValueError: If one of them is negative, infinite or no number.
+
+    Source: ours.
+    """
+    for name, value in values.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 <= value < math.inf:
+            raise ValueError(
+                refusal(f"a finite {name} >= 0", value, f"pass another {name}")
+            )
+
+
+def relaxation_steps(isometry_strength: float, isometry_lr: float) -> float:
+    """Return after how many steps a deviation from isometry has shrunk by 1/e.
+
+    ``1 / (8 eta_iso lambda)``, for singular values near one. The dimensionless pull of
+    a run is its number of steps divided by this time.
+
+    Args:
+        isometry_strength: lambda of Eq. 16 and 20, >= 0.
+        isometry_lr: eta_iso, >= 0.
+
+    Returns:
+        Optimiser steps; infinite if one of the two is zero.
+
+    Raises:
+        ValueError: If one of them is negative or not finite.
+
+    Source: ours, the linearisation of Eq. 20 at sigma = 1.
+
+    Example:
+        >>> round(relaxation_steps(1e-3, 1e-4))
+        1250000
+    """
+    check_at_least_zero(isometry_strength=isometry_strength, isometry_lr=isometry_lr)
+    pull = 8 * isometry_lr * isometry_strength
+    return 1 / pull if pull > 0 else math.inf
+
+
+def strength_for_relaxation(steps: float, isometry_lr: float) -> float:
+    """Return the strength lambda whose relaxation time is ``steps``.
+
+    Args:
+        steps: Wanted relaxation time, optimiser steps, > 0.
+        isometry_lr: eta_iso, > 0.
+
+    Raises:
+        ValueError: If one of them is not a finite positive number.
+
+    Source: ours, the inverse of :func:`relaxation_steps`.
+
+    Example:
+        >>> round(strength_for_relaxation(1000, 1e-4), 12)
+        1.25
+    """
+    check_at_least_zero(steps=steps, isometry_lr=isometry_lr)
+    if steps == 0 or isometry_lr == 0:
+        raise ValueError(
+            refusal(
+                "steps > 0 and isometry_lr > 0",
+                f"steps {steps}, isometry_lr {isometry_lr}",
+                "ask for a time of at least one step",
+            )
+        )
+    return 1 / (8 * isometry_lr * steps)
+
+
+def singular_value_flow(
+    sigma: Tensor,  # (...)
+    rate: float,
+    steps: float | Tensor,
+) -> Tensor:
+    """Return where ``sigma' = -4 rate sigma (sigma^2 - 1)`` is after some steps.
+
+    With u = sigma^2 the flow is logistic, hence
+    ``sigma(t) = sigma / sqrt(sigma^2 + (1 - sigma^2) exp(-8 rate t))``. Zero stays
+    zero; every other value goes to one.
+
+    Args:
+        sigma: Singular values at the start, ``(...)``, >= 0.
+        rate: eta_iso * lambda per step, >= 0.
+        steps: Time in optimiser steps, >= 0; a tensor broadcasts against ``sigma``.
+
+    Returns:
+        Broadcast shape of ``sigma`` and ``steps``.
+
+    Raises:
+        ValueError: If a value is negative or not finite.
+
+    Source: ours, closed form of the gradient flow of Eq. 16.
+
+    Example:
+        >>> singular_value_flow(torch.tensor([0.0, 0.5, 2.0]), 1e-2, 1000).tolist()
+        [0.0, 1.0, 1.0]
+    """
+    check_at_least_zero(rate=rate)
+    time = torch.as_tensor(steps, dtype=sigma.dtype, device=sigma.device)
+    for name, values in (("sigma", sigma), ("steps", time)):
+        if not bool((torch.isfinite(values) & (values >= 0)).all()):
+            raise ValueError(
+                refusal(
+                    f"finite {name} >= 0",
+                    f"minimum {values.min().item():.3g}",
+                    f"pass another {name}",
+                )
+            )
+    square = sigma.square()
+    remaining = torch.exp(-8 * rate * time)
+    moved = sigma / torch.sqrt(square + (1 - square) * remaining)
+    return torch.where(sigma > 0, moved, torch.zeros_like(moved))
+
+
+def max_stable_rate(sigma_max: float, *, monotone: bool = False) -> float:
+    """Return the largest rate of the explicit step for singular values up to a bound.
+
+    Let a = 4 rate, so that one step is ``sigma -> |sigma (1 + a - a sigma^2)|``.
+
+    * A value above one shrinks in the next step exactly if a (sigma^2 - 1) < 2;
+      above that limit it grows without bound.
+    * The fixed point 1 attracts its neighbours exactly if a < 1 (its multiplier is
+      1 - 2 a). This is ``8 rate < 2``.
+
+    Below both limits, ``rate < min(1/4, 1 / (2 (sigma_max^2 - 1)))``, every singular
+    value in (0, sigma_max] stays bounded and all but a countable set of exceptions
+    (those that hit zero exactly) converge to one, possibly by way of a change of sign,
+    which is again an isometry. With ``monotone=True`` the bound is
+    ``1 / (4 s (s + 1))``, s = max(1, sigma_max): then every singular value moves
+    towards one in every step and never crosses it.
+
+    At rate 1/8 the step is the Newton-Schulz iteration ``1.5 W - 0.5 W W^T W``.
+
+    Args:
+        sigma_max: Largest singular value, > 0.
+        monotone: Ask for steps that never cross one.
+
+    Returns:
+        The limit of ``eta_iso * lambda * isometry_every``, dimensionless.
+
+    Raises:
+        ValueError: If ``sigma_max`` is not a finite positive number.
+
+    Source: ours; the second limit by Singer's theorem on cubic maps of negative
+        Schwarzian derivative.
+
+    Example:
+        >>> max_stable_rate(1.0), max_stable_rate(3.0)
+        (0.25, 0.0625)
+    """
+    check_at_least_zero(sigma_max=sigma_max)
+    if sigma_max == 0:
+        raise ValueError(
+            refusal("sigma_max > 0", sigma_max, "pass the largest singular value")
+        )
+    bound = max(1.0, float(sigma_max))
+    if monotone:
+        return 1 / (4 * bound * (bound + 1))
+    return min(0.25, 1 / (2 * (bound**2 - 1))) if bound > 1 else 0.25
