@@ -5,6 +5,7 @@ stack is the sum of its members' losses, so each member's gradient is its own.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,6 +56,39 @@ def member(parameters: Parameters, index: int) -> Parameters:
     return {name: tensor[index] for name, tensor in parameters.items()}
 
 
+class _StackedLinear(torch.autograd.Function):
+    """A linear layer for every member, whose weight gradient comes out contiguous.
+
+    Autograd's own gradient of ``weight.mT`` is a transposed view, which is copied into
+    place on every step; for the networks of the benchmarks the copy costs as much as
+    the product itself.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        context.save_for_backward(inputs, weight)
+        if bias is None:
+            return torch.bmm(inputs, weight.mT)
+        return torch.baddbmm(bias.unsqueeze(1), inputs, weight.mT)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(
+        context: Any, gradient: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        inputs, weight = context.saved_tensors
+        to_inputs = to_weight = to_bias = None
+        if context.needs_input_grad[0]:
+            to_inputs = torch.bmm(gradient, weight)
+        if context.needs_input_grad[1]:
+            to_weight = torch.bmm(gradient.mT, inputs)
+        if context.needs_input_grad[2]:
+            to_bias = gradient.sum(1)
+        return to_inputs, to_weight, to_bias
+
+
 def stacked_linear(
     inputs: Tensor,  # (members, batch, in)
     weight: Tensor,  # (members, out, in)
@@ -68,10 +102,8 @@ def stacked_linear(
         bias: The bias of each member, or none.
 
     Returns:
-        ``(members, batch, out)``.
+        ``(members, batch, out)``; differentiable once.
 
     Source: ours.
     """
-    if bias is None:
-        return torch.bmm(inputs, weight.mT)
-    return torch.baddbmm(bias.unsqueeze(1), inputs, weight.mT)
+    return _StackedLinear.apply(inputs, weight, bias)
