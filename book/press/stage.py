@@ -20,7 +20,7 @@ from press import BookError, chapter_files, run_folder, stage_folder
 
 BANNER = "application/vnd.isometry.banner+json"
 NUMBERS = "application/vnd.isometry.numbers+json"
-VERSIONS = ("python", "torch", "numpy", "isometry")
+NOT_PAGES = {"press", "build.py", "lock.py", "lab-settings.json"}
 
 
 def take(notebook: NotebookNode, mime: str) -> list[dict[str, Any]]:
@@ -231,7 +231,12 @@ def skipped(name: Path) -> bool:
     """Return whether a file of ``book/`` or ``chapters/`` is not part of the site."""
     if name.parts[0] == "chapters":
         return name.suffix in {".md", ".ipynb"} or ".ipynb_checkpoints" in name.parts
-    return "__pycache__" in name.parts or name.parts[1] in {"press", "build.py"}
+    return "__pycache__" in name.parts or name.parts[1] in {
+        "press",
+        "build.py",
+        "lock.py",
+        "lab-settings.json",
+    }
 
 
 def write(target: Path, files: dict[str, str | Path]) -> None:

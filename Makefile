@@ -1,0 +1,94 @@
+# The commands of the book. `make book` and `make test` work in a fresh clone.
+PROFILE ?= laptop
+VENV ?= .venv
+SITE ?= _build/html
+PORT ?= 8000
+TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+BUILD := $(BIN)/python book/build.py
+
+# The first Python from 3.11 to 3.13 that runs and can make environments.
+SUITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c '$(SUITS)' >/dev/null 2>&1 && { echo $$p; break; }; done)
+
+# Two chapters or test processes run side by side, each on one thread.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lint unit chapters nbval site lab serve notebooks bench paper \
+	pdf lock setup clean
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+book: $(READY) ## execute the chapters (PROFILE=laptop) and build the book
+	$(BUILD) all --profile $(PROFILE) --output $(SITE)
+	@echo "open $(SITE)/index.html, or run: make serve"
+
+test: lint unit chapters nbval site ## everything that must hold, at profile smoke
+
+setup: $(READY) ## make .venv from requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "needed Python 3.11 to 3.13 with its venv module" \
+	"(Debian: python3-venv), found none that works; install one, or name it:" \
+	"make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c '$(SUITS)' || { echo "needed Python 3.11 to 3.13 with venv and" \
+	"ensurepip (Debian: python3-venv), found $$($(PYTHON) -V 2>&1) as $(PYTHON)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q "torch==$(TORCH)"
+	$(BIN)/python -m pip install -q -r requirements.lock
+	$(BIN)/python -m pip install -q --no-deps -e .
+	@touch $@
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(READY) ## unit, contract and book tests
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow and not site and not browser"
+
+chapters: $(READY) ## the strict book at profile smoke, in _build/smoke
+	$(BUILD) all --profile smoke --output _build/smoke
+
+nbval: chapters ## run the tagged claim cells again in fresh kernels and compare
+	$(BUILD) check --profile smoke
+
+site: chapters ## every page of _build/smoke in a headless browser
+	BOOK_SITE=_build/smoke $(BIN)/pytest -q tests/book -m "site or browser"
+
+lab: $(READY) ## open the chapters as notebooks in JupyterLab
+	@mkdir -p $(VENV)/etc/jupyter/labconfig
+	@cp book/lab-settings.json \
+	$(VENV)/etc/jupyter/labconfig/default_setting_overrides.json
+	$(BIN)/jupyter lab --notebook-dir=. chapters
+
+serve: ## serve the built book on this machine
+	@test -f $(SITE)/index.html || { echo "needed a built book in $(SITE); run: make book"; \
+	exit 1; }
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(SITE) $(PORT)
+
+notebooks: $(READY) ## write the chapters as .ipynb into notebooks/
+	$(BUILD) notebooks --profile $(PROFILE)
+
+bench: $(READY) ## measure speed and memory; see benchmarks/README.md
+	@found=$$(ls benchmarks/*.py 2>/dev/null); \
+	test -n "$$found" || echo "there are no scripts in benchmarks/"; \
+	for script in $$found; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+paper: $(READY) ## execute one chapter after the other at the paper's sizes (GPU)
+	$(BUILD) all --profile paper --jobs 1 --output $(SITE)
+
+pdf: $(READY) ## the book as one PDF, printed by Chromium
+	$(BUILD) pdf --profile $(PROFILE)
+
+lock: ## solve the dependencies anew into requirements.lock
+	$(PYTHON) book/lock.py
+
+clean: ## remove everything that was built; .venv stays
+	rm -rf _build _run _stage notebooks .pytest_cache .ruff_cache .mypy_cache .hypothesis
