@@ -1,7 +1,8 @@
 """Make the book: ``python book/build.py all --profile laptop``.
 
 Steps: ``execute`` (chapters to notebooks), ``stage`` (what Sphinx reads), ``html`` (the
-strict site), ``all`` (these three), ``notebooks`` (chapters as .ipynb), ``pdf``.
+strict site), ``all`` (these three), ``check`` (tagged cells again, in fresh kernels),
+``notebooks`` (chapters as .ipynb), ``pdf``.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from press import PROFILES, ROOT, BookError, stage_folder
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     """Return the parsed command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    steps = ("execute", "stage", "html", "all", "notebooks", "pdf")
+    steps = ("execute", "stage", "html", "all", "check", "notebooks", "pdf")
     parser.add_argument("step", choices=steps)
     parser.add_argument("--profile", choices=PROFILES, default="laptop")
     parser.add_argument("--jobs", type=int, default=2, help="chapters side by side")
@@ -43,6 +44,10 @@ def make(args: argparse.Namespace) -> None:
 
         output = args.output or root / "_build" / "html"
         build(root, stage_folder(root, args.profile), output.resolve())
+    if args.step == "check":
+        from press.execute import check
+
+        check(root, args.profile)
     if args.step == "pdf":
         from press.site import pdf
 

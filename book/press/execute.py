@@ -6,6 +6,7 @@ library, the lock, the committed results, the profile, or the data that are ther
 
 import hashlib
 import os
+import subprocess
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -101,7 +102,7 @@ def run_chapter(
             str(out),
             parameters={"profile": profile},
             kernel_name="python3",
-            cwd=str(root),
+            cwd=str(path.parent),  # as JupyterLab does
             progress_bar=False,
             execution_timeout=SECONDS_PER_CELL[profile],
             on_cell_executed=advance,
@@ -207,6 +208,30 @@ def stop_kernels() -> None:
 
     for child in psutil.Process().children(recursive=True):
         child.terminate()
+
+
+def check(root: Path, profile: str) -> None:
+    """Run chapters with tagged cells again in fresh kernels and compare these cells.
+
+    Raises:
+        BookError: If an output tagged ``nbval-check-output`` differs.
+    """
+    tagged = []
+    for path in chapter_files(root):
+        done = run_folder(root, profile) / f"{path.stem}.ipynb"
+        notebook = nbformat.read(done, as_version=4)
+        tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
+        if any("nbval-check-output" in some for some in tags):
+            tagged.append(str(done))
+    if not tagged:
+        print("check: no chapter has a cell tagged nbval-check-output")
+        return
+    os.environ.update(THREADS)
+    options = ["-q", "-n", "2", "--dist", "loadfile", "-o", "addopts=", "-W", "default"]
+    nbval = ["--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, *nbval, *tagged]
+    if subprocess.run(command, cwd=root).returncode:
+        raise BookError("a chapter's tagged outputs are not the same in a second run")
 
 
 def write_notebooks(root: Path, profile: str, out: Path, install: str | None) -> None:

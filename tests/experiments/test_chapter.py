@@ -82,3 +82,13 @@ def test_plain_python_prints_nothing():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_results_are_found_from_any_folder(tmp_path, monkeypatch):
+    book = tmp_path / "book"
+    for folder in ("results", "chapters"):
+        (book / folder).mkdir(parents=True)
+    (book / "_toc.yml").touch()
+    for folder in (book, book / "chapters"):
+        monkeypatch.chdir(folder)
+        assert begin("smoke").results == book / "results"

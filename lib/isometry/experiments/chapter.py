@@ -9,6 +9,7 @@ Python they print and show nothing.
 import warnings
 from dataclasses import dataclass
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,15 @@ class Chapter:
         if self.data is None:
             return "no data set"
         return DATA_LABELS.get(self.data, self.data)
+
+    @property
+    def results(self) -> Path:
+        """The book's committed results, wherever the chapter was started."""
+        here = Path.cwd()
+        for folder in (here, *here.parents, *Path(__file__).parents):
+            if (folder / "_toc.yml").exists() and (folder / "results").is_dir():
+                return folder / "results"
+        return here / "results"
 
     def publish(self, **values: Any) -> None:
         """Hand numbers or strings to the book's prose.
