@@ -147,6 +147,8 @@ def test_singular_kernels_have_infinite_condition():
     values = kernel_eigenvalues(weights, inputs_of(3, 2))
     assert condition_number(values).isinf()
     assert condition_number(torch.zeros(3)).isinf()
+    assert condition_number(torch.tensor([1.0, 1e-8])).isinf()
+    assert condition_number(torch.tensor([1.0, 1e-5])).isfinite()
 
 
 EYE = torch.eye(2)

@@ -91,7 +91,7 @@ def gradient_descent(
 ) -> tuple[list[Tensor], Tensor]:
     """Take plain gradient steps on a stack of networks and record the loss.
 
-    A member whose loss stops being finite is left at infinity; the others go on.
+    The loss of a member that diverged is infinite from there on; the others go on.
 
     Args:
         weights: A chain of L weights ``(..., d_l, d_{l-1})``; not changed.
@@ -123,9 +123,7 @@ def gradient_descent(
         loss, gradients = descent(weights, inputs, targets)
         losses.append(loss)
         for weight, gradient in zip(weights, gradients, strict=True):
-            step = rate * gradient
-            finite = torch.isfinite(step).all(-1, keepdim=True).all(-2, keepdim=True)
-            weight -= torch.where(finite, step, 0.0)
+            weight -= rate * gradient
     losses.append(descent(weights, inputs, targets)[0])
     return weights, torch.nan_to_num(torch.stack(losses), nan=torch.inf)
 
