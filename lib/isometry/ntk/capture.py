@@ -87,12 +87,12 @@ def traces(model: nn.Module, layers: Layers, inputs: Tensor) -> list[Trace] | st
 
     Source: ours.
     """
-    calls: dict[str, list[tuple[Tensor, int, Tensor]]] = {name: [] for name in layers}
+    calls: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
 
     def recorder(name: str):
         def record(module, arguments, keywords, output):
             seen = [*arguments, *keywords.values()]
-            calls[name].append((seen[0], seen[0]._version, output))
+            calls[name].append((seen[0], output))
             # A copy goes on, so that an activation in place leaves z as it was.
             return output.clone()
 
@@ -111,18 +111,16 @@ def traces(model: nn.Module, layers: Layers, inputs: Tensor) -> list[Trace] | st
     for name, made in calls.items():
         if len(made) != 1:
             return f"layer {name!r} is called {len(made)} times in a run"
-        seen, version, said = made[0]
+        seen, said = made[0]
         if not said.requires_grad or len(seen) != len(inputs):
             return f"layer {name!r} runs without a gradient or not once per input"
-        if seen._version != version:
-            return f"the input of layer {name!r} is changed in place afterwards"
     recorded = [calls[name][0] for name in layers]
     if not _only_through_layers(model, outputs, recorded):
         return "a parameter acts outside the layer that holds it"
-    sensitivities = _sensitivities(outputs, [z for _, _, z in recorded])
+    sensitivities = _sensitivities(outputs, [z for _, z in recorded])
     return [
         Trace(name, layers[name], h.detach(), b)
-        for name, (h, _, _), b in zip(layers, recorded, sensitivities, strict=True)
+        for name, (h, _), b in zip(layers, recorded, sensitivities, strict=True)
         if b is not None
     ]
 
@@ -135,9 +133,9 @@ def _only_through_layers(model, outputs: Tensor, recorded) -> bool:
     is used by something else than its layer.
     """
     trainable = {id(p) for p in trainable_parameters(model).values()}
-    stop = {z.grad_fn for _, _, z in recorded}
-    waiting = [outputs.grad_fn, *(h.grad_fn for h, _, _ in recorded)]
-    waiting += [None if h.grad_fn or not h.requires_grad else h for h, _, _ in recorded]
+    stop = {z.grad_fn for _, z in recorded}
+    waiting = [outputs.grad_fn, *(h.grad_fn for h, _ in recorded)]
+    waiting += [None if h.grad_fn or not h.requires_grad else h for h, _ in recorded]
     seen = set()
     while waiting:
         node = waiting.pop()

@@ -4,6 +4,9 @@ Nothing is assumed of the network beyond what :mod:`isometry.ntk.checks` asks. T
 is that of the definition, ``n n2 m^2`` inner products over all P parameters.
 """
 
+import warnings
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
@@ -12,6 +15,8 @@ from isometry.ntk.checks import exact_matmul, trainable_parameters
 
 # Entries of the Jacobian that are held at a time, 2^27 (1 GiB in float64).
 CHUNK_ENTRIES = 2**27
+
+RowsOf = Callable[[nn.Module, Tensor], list[Tensor]]
 
 
 def jacobian_rows(model: nn.Module, inputs: Tensor) -> list[Tensor]:
@@ -24,26 +29,44 @@ def jacobian_rows(model: nn.Module, inputs: Tensor) -> list[Tensor]:
     Returns:
         For each trainable parameter of k entries, ``(n, m, k)``.
 
-    Source: definition; ``torch.func``. Networks that ``vmap`` cannot transform are
-    differentiated one output at a time.
+    Source: definition; ``torch.func``.
     """
     parameters = trainable_parameters(model)
-    detached = {name: p.detach() for name, p in parameters.items()}
+    # A parameter is replaced wherever a layer holds it, and each layer once: torch's
+    # own handling of ties leaves a layer that has two names with a foreign tensor.
+    owner = {id(p): name for name, p in parameters.items()}
+    places = {
+        f"{layer}.{key}" if layer else key: owner[id(p)]
+        for layer, module in model.named_modules()
+        for key, p in module.named_parameters(recurse=False, remove_duplicate=False)
+        if id(p) in owner
+    }
 
     def outputs(values: dict[str, Tensor], one: Tensor) -> Tensor:
-        return functional_call(model, values, (one.unsqueeze(0),)).squeeze(0)
+        placed = {place: values[name] for place, name in places.items()}
+        called = functional_call(model, placed, (one.unsqueeze(0),), tie_weights=False)
+        return called.squeeze(0)
 
-    try:
+    detached = {name: p.detach() for name, p in parameters.items()}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "There is a performance drop")
         jacobian = vmap(jacrev(outputs), in_dims=(None, 0))(detached, inputs)
-    except RuntimeError:
-        return _one_by_one(model, list(parameters.values()), inputs)
     return [jacobian[name].flatten(start_dim=2) for name in parameters]
 
 
-def _one_by_one(
-    model: nn.Module, parameters: list[nn.Parameter], inputs: Tensor
-) -> list[Tensor]:
-    """Return the Jacobian by one backward pass for each input and output."""
+def rows_one_by_one(model: nn.Module, inputs: Tensor) -> list[Tensor]:
+    """Return what :func:`jacobian_rows` does, by one backward pass for each output.
+
+    Slow, and right for every network that can be trained: those that ``vmap`` cannot
+    transform, and those that hold on to a parameter where it cannot be replaced.
+
+    Args:
+        model: Maps ``(n, ...)`` to ``(n, m)``.
+        inputs: ``(n, ...)``.
+
+    Source: definition.
+    """
+    parameters = list(trainable_parameters(model).values())
     rows: list[list[Tensor]] = []
     with torch.enable_grad():
         for one in inputs.split(1):
@@ -68,6 +91,7 @@ def kernel_by_jacobian(
     other: Tensor | None,
     num_outputs: int,
     chunk_size: int | None = None,
+    rows_of: RowsOf = jacobian_rows,
 ) -> Tensor:
     """Return the kernel as ``(m, n, m, n2)`` from Jacobians of ``chunk_size`` inputs.
 
@@ -78,6 +102,7 @@ def kernel_by_jacobian(
         num_outputs: m.
         chunk_size: Inputs whose Jacobian is held at a time; None: as many as
             ``CHUNK_ENTRIES`` allows.
+        rows_of: How a chunk's Jacobian is found.
 
     Source: definition, K = J J^T.
     """
@@ -88,10 +113,10 @@ def kernel_by_jacobian(
     kernel = inputs.new_empty(shape)
     with exact_matmul(inputs.device):
         for i in range(0, len(inputs), chunk):
-            rows = jacobian_rows(model, inputs[i : i + chunk])
+            rows = rows_of(model, inputs[i : i + chunk])
             for j in range(i if other is None else 0, len(second), chunk):
                 same = other is None and i == j
-                columns = rows if same else jacobian_rows(model, second[j : j + chunk])
+                columns = rows if same else rows_of(model, second[j : j + chunk])
                 block: Tensor | float = 0.0
                 for row, column in zip(rows, columns, strict=True):
                     block = block + row.flatten(0, 1) @ column.flatten(0, 1).mT

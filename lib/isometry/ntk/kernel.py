@@ -5,12 +5,14 @@ from torch import Tensor, nn
 
 from isometry.core.messages import refusal, unknown
 from isometry.ntk.checks import check_inputs, check_model, check_outputs
-from isometry.ntk.jacobian import kernel_by_jacobian
-from isometry.ntk.layerwise import contradiction, find_layers, kernel_by_layers
+from isometry.ntk.consistency import contradiction
+from isometry.ntk.jacobian import kernel_by_jacobian, rows_one_by_one
+from isometry.ntk.layerwise import find_layers, kernel_by_layers
 
 METHODS = ("auto", "layerwise", "jacobian")
 
 
+@torch.no_grad()
 def empirical_ntk(
     model: nn.Module,
     inputs: Tensor,  # (n, ...)
@@ -68,8 +70,36 @@ def empirical_ntk(
         if method == "layerwise":
             do = 'use method="jacobian" or "auto"'
             raise ValueError(refusal("a sum over layers", kernel, do))
-    kernel = kernel_by_jacobian(model, inputs, other, num_outputs, chunk_size)
+    kernel = _product_of_jacobians(model, inputs, other, num_outputs, chunk_size)
     return kernel.permute(1, 3, 0, 2)
+
+
+def _product_of_jacobians(
+    model: nn.Module,
+    inputs: Tensor,
+    other: Tensor | None,
+    num_outputs: int,
+    chunk_size: int | None,
+) -> Tensor:
+    """Return the kernel ``(m, n, m, n2)`` by brute force, checked."""
+    arguments = (model, inputs, other, num_outputs, chunk_size)
+    try:
+        kernel = kernel_by_jacobian(*arguments)
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        kernel = None  # vmap cannot transform this network
+    if kernel is None or _contradicted(model, kernel, inputs, other):
+        kernel = kernel_by_jacobian(*arguments, rows_of=rows_one_by_one)
+    return kernel
+
+
+def _contradicted(
+    model: nn.Module, kernel: Tensor, inputs: Tensor, other: Tensor | None
+) -> bool:
+    """Say whether a kernel disagrees with a plain gradient beyond rounding."""
+    rounding = torch.finfo(kernel.dtype).eps ** 0.5
+    return contradiction(model, kernel, inputs, other) > rounding
 
 
 def _sum_over_layers(
@@ -86,8 +116,7 @@ def _sum_over_layers(
     kernel = kernel_by_layers(model, layers, inputs, other, num_outputs, chunk_size)
     if isinstance(kernel, str):
         return kernel
-    rounding = torch.finfo(kernel.dtype).eps ** 0.5
-    if contradiction(model, kernel, inputs, other) > rounding:
+    if _contradicted(model, kernel, inputs, other):
         return "a kernel that contradicts the gradient of the whole network"
     return kernel
 

@@ -1,0 +1,64 @@
+"""Whether a kernel is the network's: a comparison with one plain backward pass."""
+
+import torch
+from torch import Tensor, nn
+
+from isometry.ntk.checks import trainable_parameters
+
+# Inputs at which a kernel is compared.
+PROBES = 8
+
+
+def contradiction(
+    model: nn.Module, kernel: Tensor, inputs: Tensor, other: Tensor | None
+) -> float:
+    """Return how far a kernel is from one plain backward pass, relative to its size.
+
+    For random u and v, ``u^T K v`` is the inner product of the gradients of
+    ``sum(u * f(x))`` and ``sum(v * f(x'))``. The two agree for all u and v only if K is
+    the kernel; random ones disagree otherwise with probability one. Up to
+    ``PROBES`` inputs, spread evenly, take part.
+
+    Args:
+        model: Maps ``(n, ...)`` to ``(n, m)``.
+        kernel: ``(m, n, m, n2)``.
+        inputs: ``(n, ...)``.
+        other: ``(n2, ...)``, or None for the inputs themselves.
+
+    Returns:
+        Dimensionless; rounding leaves a few units of the dtype's precision.
+
+    Source: ours.
+    """
+    parameters = list(trainable_parameters(model).values())
+    draw = torch.Generator().manual_seed(0)
+
+    rows = _spread(len(inputs))
+    columns = rows if other is None else _spread(len(other))
+    probed = kernel[:, rows][..., columns]
+
+    def pull(at: Tensor) -> tuple[Tensor, list[Tensor]]:
+        weights = torch.randn(len(at), kernel.shape[0], generator=draw).to(at)
+        with torch.enable_grad():
+            total = (model(at.detach()) * weights).sum()
+            parts = torch.autograd.grad(
+                total, parameters, allow_unused=True, materialize_grads=True
+            )
+        return weights.mT.flatten(), [part.flatten() for part in parts]
+
+    u, left = pull(inputs[rows])
+    v, right = (u, left) if other is None else pull(other[columns])
+    expected = float(sum(a @ b for a, b in zip(left, right, strict=True)))
+    size = (_square(left) * _square(right)) ** 0.5
+    difference = abs(float(u @ (probed.flatten(2).flatten(0, 1) @ v)) - expected)
+    return difference / size if size > 0 else difference
+
+
+def _square(parts: list[Tensor]) -> float:
+    """Return the squared norm of a vector given in parts."""
+    return float(sum(part @ part for part in parts))
+
+
+def _spread(count: int) -> list[int]:
+    """Return up to ``PROBES`` indices, from the first to the last."""
+    return sorted({round(i * (count - 1) / (PROBES - 1)) for i in range(PROBES)})

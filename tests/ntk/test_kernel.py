@@ -1,0 +1,321 @@
+"""What the kernel is of, what falls back to brute force, and what is refused."""
+
+import pytest
+import torch
+from isometry.ntk import empirical_ntk, kernel, layerwise, ntk_matrix
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils import parametrizations
+
+DOUBLE = torch.float64
+
+
+def normal(*shape, seed=0):
+    return torch.randn(
+        *shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed)
+    )
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+def brute_force(model, inputs):
+    """The kernel from one backward pass for each output of each input."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    rows = []
+    for one in inputs.split(1):
+        for output in model(one)[0]:
+            parts = torch.autograd.grad(
+                output,
+                parameters,
+                retain_graph=True,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+            rows.append(torch.cat([part.flatten() for part in parts]))
+    jacobian = torch.stack(rows)
+    return jacobian @ jacobian.T
+
+
+class Wrapped(nn.Module):
+    """A model given by its layers and one function of them."""
+
+    def __init__(self, forward, **layers):
+        super().__init__()
+        for name, layer in layers.items():
+            setattr(self, name, layer)
+        self.run = forward
+
+    def forward(self, inputs):
+        return self.run(self, inputs)
+
+
+class Doubled(nn.Linear):
+    def forward(self, inputs):
+        return 2 * super().forward(inputs)
+
+
+def tied():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    return model
+
+
+def called_twice():
+    layer = nn.Linear(4, 4)
+    return nn.Sequential(layer, nn.Tanh(), layer)
+
+
+def functional_use():
+    return Wrapped(
+        lambda self, x: torch.tanh(self.a(x)) @ self.a.weight, a=nn.Linear(4, 4)
+    )
+
+
+def also_a_penalty():
+    def forward(self, x):
+        return self.b(torch.tanh(self.a(x))) * self.a.weight.norm()
+
+    return Wrapped(forward, a=nn.Linear(4, 4), b=nn.Linear(4, 2))
+
+
+def own_parameter():
+    def forward(self, x):
+        return self.b(torch.tanh(self.a(x)) + self.c)
+
+    bare = nn.Parameter(torch.randn(4))
+    return Wrapped(forward, a=nn.Linear(4, 4), b=nn.Linear(4, 2), c=bare)
+
+
+def learned_input():
+    def forward(self, x):
+        prompt = self.prompt.weight[:1].expand(len(x), -1)
+        return self.b(torch.tanh(self.a(x) * self.prompt(x)) + self.b(prompt)[:, :1])
+
+    model = Wrapped(forward, a=nn.Linear(4, 4), b=nn.Linear(4, 2))
+    model.prompt = nn.Linear(4, 4)
+    return model
+
+
+def hooked_with_its_weight():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+    model[0].register_forward_hook(lambda layer, x, z: z * layer.weight.sum())
+    return model
+
+
+def own_forward():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+    weight, bias = model[0].weight, model[0].bias
+    model[0].forward = lambda x: functional.linear(x, 3 * weight, bias)
+    return model
+
+
+def unused_layer():
+    return Wrapped(lambda self, x: self.a(x), a=nn.Linear(4, 2), b=nn.Linear(4, 2))
+
+
+def positions_before_batch():
+    # Eight inputs of eight positions, swapped: the layer's first axis is no input.
+    def forward(self, x):
+        swapped = self.a(x.view(len(x), 8, 16).transpose(0, 1).contiguous())
+        return self.b(torch.tanh(swapped).transpose(0, 1).flatten(1))
+
+    return Wrapped(forward, a=nn.Linear(16, 3), b=nn.Linear(24, 2))
+
+
+def learned_slope():
+    return nn.Sequential(nn.Linear(4, 3), nn.PReLU(), nn.Linear(3, 2))
+
+
+# The one case that only the comparison with a plain gradient can tell.
+HIDDEN = "positions before the batch"
+FALLS_BACK = {
+    "parameters shared between layers": (tied, 4),
+    "a layer called twice": (called_twice, 4),
+    "functional use of a weight": (functional_use, 4),
+    "a weight used in and outside its layer": (also_a_penalty, 4),
+    "a parameter outside all layers": (own_parameter, 4),
+    "a weight as a layer's input": (learned_input, 4),
+    "a hook that uses the weight": (hooked_with_its_weight, 4),
+    "a replaced forward": (own_forward, 4),
+    "an unused layer": (unused_layer, 4),
+    HIDDEN: (positions_before_batch, 128),
+    "a layer without a closed form": (learned_slope, 4),
+    "a subclass": (lambda: nn.Sequential(Doubled(4, 3), nn.Linear(3, 2)), 4),
+    "a parametrised weight": (
+        lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 3))),
+        4,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FALLS_BACK)
+def test_auto_is_right_where_the_sum_over_layers_is_not(case):
+    factory, features = FALLS_BACK[case]
+    model, inputs = factory().to(DOUBLE), normal(8, features)
+    matrix = ntk_matrix(empirical_ntk(model, inputs))
+    torch.testing.assert_close(matrix, brute_force(model, inputs))
+    with pytest.raises(ValueError, match="sum over layers"):
+        empirical_ntk(model, inputs, method="layerwise")
+
+
+@pytest.mark.parametrize("case", [c for c in FALLS_BACK if c != HIDDEN])
+def test_structure_alone_tells_that_a_network_is_no_sum_over_layers(case, monkeypatch):
+    monkeypatch.setattr(kernel, "contradiction", lambda *arguments: 0.0)
+    factory, features = FALLS_BACK[case]
+    with pytest.raises(ValueError, match="sum over layers"):
+        empirical_ntk(factory().to(DOUBLE), normal(8, features), method="layerwise")
+
+
+def test_a_hook_without_parameters_is_part_of_the_network():
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2)).to(DOUBLE)
+    model[0].register_forward_hook(lambda layer, x, z: z**2)
+    model[2].register_forward_pre_hook(lambda layer, x: (x[0] + 1,))
+    kernel = empirical_ntk(model, normal(5, 4), method="layerwise")
+    expected = brute_force(model, normal(5, 4))
+    torch.testing.assert_close(ntk_matrix(kernel), expected)
+
+
+def test_a_network_that_vmap_cannot_transform_is_differentiated_output_by_output():
+    def forward(self, x):
+        return self.b(torch.tanh(self.a(x)) * (1 if x.sum().item() > 0 else -2))
+
+    model = Wrapped(forward, a=nn.Linear(4, 3), b=nn.Linear(3, 2)).to(DOUBLE)
+    inputs = normal(5, 4)
+    inputs *= inputs.sum(1, keepdim=True).sign()  # one branch for all
+    kernel = ntk_matrix(empirical_ntk(model, inputs, method="jacobian"))
+    torch.testing.assert_close(kernel, brute_force(model, inputs))
+
+
+def test_a_wrong_sum_over_layers_is_found_out(monkeypatch):
+    def halved(*arguments):
+        return layerwise.kernel_by_layers(*arguments) / 2
+
+    monkeypatch.setattr(kernel, "kernel_by_layers", halved)
+    model, inputs = nn.Linear(4, 2).to(DOUBLE), normal(5, 4)
+    with pytest.raises(ValueError, match="contradicts"):
+        empirical_ntk(model, inputs, method="layerwise")
+    expected = brute_force(model, inputs)
+    torch.testing.assert_close(ntk_matrix(empirical_ntk(model, inputs)), expected)
+
+
+def test_kernel_leaves_the_model_as_it_was():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(inplace=True), nn.Linear(3, 2))
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    inputs = torch.randn(5, 4)
+    kept = inputs.clone()
+    with torch.no_grad():
+        kernel = empirical_ntk(model, inputs)
+    assert not kernel.requires_grad
+    assert all(p.grad is None for p in model.parameters())
+    assert not any(module._forward_hooks for module in model)
+    torch.testing.assert_close(inputs, kept, rtol=0, atol=0)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter, before[name], rtol=0, atol=0)
+
+
+def test_row_of_output_a_at_input_i_is_i_m_plus_a():
+    model, inputs = nn.Linear(4, 3).to(DOUBLE), normal(5, 4)
+    kernel = empirical_ntk(model, inputs)
+    matrix = ntk_matrix(kernel)
+    torch.testing.assert_close(matrix[4 * 3 + 2, 1 * 3 + 2], kernel[4, 1, 2, 2])
+    gram = (inputs[4] @ inputs[1] + 1).item()
+    assert kernel[4, 1, 2, 2].item() == pytest.approx(gram)
+    assert kernel[4, 1, 2, 1].item() == 0
+
+
+LINEAR = nn.Linear(4, 2)
+GOOD = torch.zeros(3, 4)
+
+
+def not_finite():
+    model = nn.Linear(4, 2)
+    model.weight.data[0, 0] = float("nan")
+    return model
+
+
+def mixed_types():
+    return nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2).double())
+
+
+def frozen():
+    return nn.Linear(4, 2).requires_grad_(False)
+
+
+def batch_mean():
+    return Wrapped(lambda self, x: self.a(x - x.mean(0)), a=nn.Linear(4, 2))
+
+
+def noisy():
+    return Wrapped(lambda self, x: functional.dropout(self.a(x)), a=nn.Linear(4, 2))
+
+
+def one_number():
+    return Wrapped(lambda self, x: self.a(x).sum(1), a=nn.Linear(4, 2))
+
+
+REFUSED = [
+    ("not a model", lambda: torch.relu, GOOD, TypeError, "torch module"),
+    ("integers", lambda: LINEAR, GOOD.long(), TypeError, "floating-point"),
+    ("a list", lambda: LINEAR, [[0.0] * 4], TypeError, "floating-point"),
+    ("another dtype", lambda: LINEAR, GOOD.double(), TypeError, "dtype"),
+    ("one vector", lambda: LINEAR, GOOD[0], ValueError, "batch"),
+    ("no inputs", lambda: LINEAR, GOOD[:0], ValueError, "non-empty"),
+    ("infinite input", lambda: LINEAR, GOOD / 0, ValueError, "finite inputs"),
+    ("wrong width", lambda: LINEAR, torch.zeros(3, 5), ValueError, "accepts"),
+    ("images", lambda: nn.Conv2d(1, 1, 1), torch.zeros(2, 1, 3, 3), ValueError, "m"),
+    ("weights", not_finite, GOOD, ValueError, "finite weights"),
+    ("types", mixed_types, GOOD, ValueError, "one dtype"),
+    ("nothing trained", frozen, GOOD, ValueError, "requires a gradient"),
+    (
+        "dropout",
+        lambda: nn.Sequential(LINEAR, nn.Dropout(0.1)),
+        GOOD,
+        ValueError,
+        "eval",
+    ),
+    (
+        "batch norm",
+        lambda: nn.Sequential(LINEAR, nn.BatchNorm1d(2)),
+        GOOD,
+        ValueError,
+        "eval",
+    ),
+    ("the batch's mean", batch_mean, torch.randn(3, 4), ValueError, "own input"),
+    ("noise", noisy, torch.ones(3, 4), ValueError, "own input"),
+    ("one number an input", one_number, GOOD, ValueError, "outputs of shape"),
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "error", "message"),
+    [row[1:] for row in REFUSED],
+    ids=[row[0] for row in REFUSED],
+)
+def test_what_has_no_kernel_is_refused_in_one_line(model, inputs, error, message):
+    with pytest.raises(error, match=message) as caught:
+        empirical_ntk(model(), inputs)
+    assert "\n" not in str(caught.value)
+    assert "needed" in str(caught.value)
+
+
+def test_other_inputs_are_checked_too():
+    with pytest.raises(ValueError, match="finite other"):
+        empirical_ntk(LINEAR, GOOD, GOOD / 0)
+
+
+def test_unknown_method_names_the_known_ones():
+    with pytest.raises(KeyError, match="did you mean 'layerwise'"):
+        empirical_ntk(LINEAR, GOOD, method="layer-wise")
+
+
+def test_chunk_size_is_at_least_one():
+    with pytest.raises(ValueError, match="chunk_size >= 1"):
+        empirical_ntk(LINEAR, GOOD, chunk_size=0)
+
+
+def test_matrix_needs_a_kernel():
+    with pytest.raises(ValueError, match="kernel of shape"):
+        ntk_matrix(torch.zeros(3, 3))
