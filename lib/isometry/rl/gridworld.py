@@ -180,3 +180,20 @@ def on_map(world: Gridworld, quantity: Tensor) -> Tensor:
     picture = picture.to(quantity.dtype)
     picture[..., world.cells[:, 0], world.cells[:, 1]] = quantity
     return picture
+
+
+def landmarks(world: Gridworld) -> dict[str, int]:
+    """Return a few states by name: the start, and one beside each way out.
+
+    Args:
+        world: The grid.
+
+    Source: ours.
+
+    Example:
+        >>> landmarks(gridworld())
+        {'start': 43, 'beside B': 6, 'beside a': 52}
+    """
+    beside = world.exit_probability.amax(1).argmax(0)  # (E,)
+    named = {f"beside {e}": int(s) for e, s in zip(world.exits, beside, strict=True)}
+    return {"start": int(world.mdp.start.argmax()), **named}

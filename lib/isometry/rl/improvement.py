@@ -54,8 +54,8 @@ def improve(
     Raises:
         ValueError: If a number is out of range.
 
-    Source: Kakade, NeurIPS 2001; in this form Agarwal et al., JMLR 22 (2021), Lemma 15,
-        with the factor 1 / (1 - gamma) in the step size.
+    Source: Kakade, NeurIPS 2001; in this form Agarwal et al., JMLR 22 (2021), with
+        their factor 1 / (1 - gamma) taken into the step size.
     """
     if num_steps < 1:
         raise ValueError(refusal("num_steps >= 1", num_steps, "take a step"))
