@@ -6,9 +6,13 @@ type of our own, which the book's press collects from the executed notebook. In 
 Python they print and show nothing.
 """
 
+import atexit
+import shutil
+import tempfile
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
+from pathlib import Path
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +34,13 @@ DATA_LABELS = {
 }
 
 
+def _live_store() -> Path:
+    """Return a new temporary folder that is removed when Python ends."""
+    folder = tempfile.mkdtemp(prefix="isometry-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 @dataclass(frozen=True)
 class Chapter:
     """The conditions a chapter runs under.
@@ -39,6 +50,8 @@ class Chapter:
         data: The data set in use, e.g. ``"mnist"``; None for a chapter without data.
         device: Where tensors live: ``"cuda"`` under ``paper`` if there is a GPU, else
             ``"cpu"``.
+        store: An empty results store that lasts as long as the process: what a chapter
+            shows as computed live cannot be left over from other code.
 
     Source: ours.
     """
@@ -46,6 +59,7 @@ class Chapter:
     profile: str
     data: str | None
     device: str
+    store: Path = field(default_factory=_live_store)
 
     @property
     def data_label(self) -> str:

@@ -1,17 +1,27 @@
 """Stacked networks as functions of their parameters."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from isometry.core.messages import refusal, unknown
 from isometry.core.seeding import Label, generator
 from isometry.core.stacking import Parameters, stack, stacked_linear
-from isometry.maxmin import group_sort
+from isometry.maxmin import MaxMin, group_sort
 from isometry.methods import ACTIVATIONS, Architecture, Roles
+
+ACTIVATION_MODULES: dict[str, Callable[[float], nn.Module]] = {
+    "relu": lambda slope: nn.ReLU(),
+    "leaky_relu": nn.LeakyReLU,
+    "tanh": lambda slope: nn.Tanh(),
+    "gelu": lambda slope: nn.GELU(),
+    "maxmin": lambda slope: MaxMin(),
+    "identity": lambda slope: nn.Identity(),
+}
 
 
 def activate(inputs: Tensor, architecture: Architecture) -> Tensor:
@@ -155,6 +165,35 @@ class MLP:
             hidden = activate(stacked_linear(hidden, weight, bias), self.architecture)
             activations.append(hidden)
         return activations
+
+
+def as_module(network: MLP, parameters: Parameters, member: int) -> nn.Sequential:
+    """Return one member as a module of its own, for whatever expects a module.
+
+    Args:
+        network: The network.
+        parameters: name -> ``(members, ...)``.
+        member: Which one.
+
+    Returns:
+        Linear layers and activations in order; parameters are copies.
+
+    Source: ours.
+    """
+    activation = network.architecture.activation
+    slope = network.architecture.negative_slope
+    layers: list[nn.Module] = []
+    names = [f"hidden.{layer}" for layer in range(network.architecture.depth)]
+    for name in [*names, "head"]:
+        weight = parameters[f"{name}.weight"][member].detach()
+        linear = nn.Linear(*reversed(weight.shape), device=weight.device)
+        linear.load_state_dict(
+            {"weight": weight, "bias": parameters[f"{name}.bias"][member].detach()}
+        )
+        layers.append(linear)
+        if name != "head":
+            layers.append(ACTIVATION_MODULES[activation](slope))
+    return nn.Sequential(*layers)
 
 
 def parameters_fan_in(network: MLP, bias: str) -> int:

@@ -22,6 +22,7 @@ from isometry.supervised.training import batches, evaluate, stacked_tasks, train
 
 Record = dict[str, Any]  # seed, task, metric, value
 Progress = Callable[[int, int], None]  # (tasks done, tasks)
+Observer = Callable[[int, Parameters], None]  # (tasks done, parameters)
 
 
 @dataclass
@@ -194,6 +195,7 @@ def train(
     device: torch.device | str = "cpu",
     checkpoint: Path | None = None,
     progress: Progress | None = None,
+    observe: Observer | None = None,
 ) -> Run:
     """Train one member a seed through the whole stream and return the finished run.
 
@@ -208,6 +210,8 @@ def train(
         checkpoint: A file that is written after each task and, if it is there at the
             start, from which the run goes on; the caller removes it at the end.
         progress: Called after each task with (done, all).
+        observe: Called after each task with the number of tasks done and the stack's
+            parameters, which go on changing: copy what is kept.
 
     Returns:
         The run with its records: ``online_accuracy`` (mean over the task's minibatches
@@ -252,6 +256,8 @@ def train(
         if checkpoint is not None and run.task < settings.tasks:
             run.optimizer_state = optimizer.state_dict()
             save(run, checkpoint)
+        if observe is not None:
+            observe(run.task, run.parameters)
         if progress is not None:
             progress(run.task, settings.tasks)
     run.optimizer_state = None

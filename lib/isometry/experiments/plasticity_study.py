@@ -1,0 +1,261 @@
+"""The experiments of chapter 1: how plasticity is lost, and how it is measured."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from isometry.core.messages import unknown
+from isometry.core.seeding import generator
+from isometry.experiments.run import Plan, plan
+from isometry.plasticity import Budget, Measurement, measure_plasticity, plasticity
+from isometry.supervised.data import load
+from isometry.supervised.networks import as_module
+from isometry.supervised.streams import Pixels, random_label, scaled
+from isometry.supervised.trainer import network_of, train
+
+BENCHMARK = "random_label_mnist"
+# The live experiments' sizes; the stream itself has the benchmark's own profile.
+SIZES: dict[str, dict[str, Any]] = {
+    "smoke": {"worn": (0, 2, 4), "budgets": (40, 80, 160), "tasks": 2, "seeds": 2},
+    "laptop": {
+        "worn": (0, 5, 10, 25),
+        "budgets": (75, 150, 300, 600, 1200),
+        "tasks": 3,
+        "seeds": 3,
+    },
+    "paper": {
+        "worn": (0, 5, 10, 25, 50),
+        "budgets": (300, 1000, 3000, 10_000, 30_000),
+        "tasks": 5,
+        "seeds": 8,
+    },
+}
+LONGER = 5  # the long training that estimates the achievable loss, in budgets
+WIDTHS = (25, 100, 400)
+NEW_TASK = 10_000  # numbers of tasks that no stream reaches
+
+
+def size(profile: str, key: str) -> Any:
+    """Return one of the sizes of the chapter's experiments.
+
+    Args:
+        profile: smoke, laptop or paper.
+        key: ``worn``, ``budgets``, ``tasks`` or ``seeds``.
+
+    Raises:
+        KeyError: If the profile is not known.
+
+    Source: ours.
+    """
+    if profile not in SIZES:
+        raise KeyError(unknown("profile", profile, SIZES))
+    return SIZES[profile][key]
+
+
+def worn_networks(
+    data: str, profile: str, seed: int = 0, width: int | None = None
+) -> tuple[Plan, Pixels, dict[int, nn.Module]]:
+    """Return copies of one network after 0 and more tasks of Random-Label training.
+
+    Args:
+        data: Name of the data set.
+        profile: Says how many tasks.
+        seed: The stream's seed.
+        width: Units a hidden layer; the profile's if not given.
+
+    Returns:
+        The plan, the data, and networks by the number of tasks they have learned.
+
+    Source: ours.
+    """
+    changes = {"data": data} if width is None else {"data": data, "width": width}
+    planned = plan(BENCHMARK, "adam", changes, profile)
+    pixels = scaled(load(data), planned.settings.input_scaling)
+    arguments = (planned.method, planned.method_settings, planned.settings, pixels)
+    network = network_of(*arguments)
+    worn = {0: as_module(network, network.stacked([seed], 0), 0)}
+    counts = [count for count in size(profile, "worn") if count > 0]
+    if width is not None:  # only the new network is asked for
+        return planned, pixels, worn
+
+    def keep(done: int, parameters: Mapping[str, torch.Tensor]) -> None:
+        if done in counts:
+            worn[done] = as_module(network, dict(parameters), 0)
+
+    train(planned.benchmark, *arguments, [seed], observe=keep)
+    return planned, pixels, worn
+
+
+def new_tasks(
+    planned: Plan, pixels: Pixels, count: int, seed: int = 0
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return Random-Label tasks that the stream of that seed has not shown.
+
+    Args:
+        planned: Says how many images a task has.
+        pixels: The data.
+        count: How many tasks.
+        seed: The stream's seed; fixes the images.
+
+    Source: ours.
+    """
+    numbers = range(NEW_TASK, NEW_TASK + count)
+    tasks = [random_label(pixels, planned.settings, seed, number) for number in numbers]
+    return [(task.inputs, task.labels) for task in tasks]
+
+
+def measured(
+    model: nn.Module, tasks: Any, budget: Budget, planned: Plan
+) -> Measurement:
+    """Return a network's plasticity on some tasks, trained as the stream trains.
+
+    Args:
+        model: The network.
+        tasks: Inputs and labels of each.
+        budget: What each task may cost.
+        planned: Gives batch size and learning rate.
+
+    Source: ours.
+    """
+    settings = planned.settings
+    return measure_plasticity(
+        model,
+        tasks,
+        budget,
+        generator=generator(0, "plasticity study"),
+        batch_size=settings.batch_size,
+        optimizer=partial(torch.optim.Adam, lr=settings.lr),
+    )
+
+
+def budget_curves(data: str, profile: str) -> pd.DataFrame:
+    """Return plasticity against the budget for one network at several ages.
+
+    Args:
+        data: Name of the data set.
+        profile: Says which ages and budgets.
+
+    Returns:
+        Columns ``learned`` (tasks before), ``steps``, ``plasticity``.
+
+    Source: ours.
+    """
+    planned, pixels, worn = worn_networks(data, profile)
+    tasks = new_tasks(planned, pixels, size(profile, "tasks"))
+    rows = [
+        {
+            "learned": learned,
+            "steps": steps,
+            "plasticity": measured(model, tasks, Budget(steps), planned).plasticity,
+        }
+        for learned, model in worn.items()
+        for steps in size(profile, "budgets")
+    ]
+    return pd.DataFrame(rows)
+
+
+def budget_units(data: str, profile: str) -> pd.DataFrame:
+    """Return the plasticity of new networks of three widths, by steps and by flops.
+
+    The budget in floating-point operations is what the middle budget of the profile
+    costs the network of the middle width.
+
+    Args:
+        data: Name of the data set.
+        profile: Says how large the budget is.
+
+    Returns:
+        Columns ``width``, ``equal steps``, ``equal flops``, ``steps for the flops``.
+
+    Source: ours.
+    """
+    budgets = size(profile, "budgets")
+    steps = Budget(budgets[len(budgets) // 2])
+    rows: list[dict[str, float]] = []
+    flops = None
+    for width in sorted(WIDTHS, key=lambda w: w != WIDTHS[1]):
+        planned, pixels, worn = worn_networks(data, profile, width=width)
+        tasks = new_tasks(planned, pixels, size(profile, "tasks"))
+        by_steps = measured(worn[0], tasks, steps, planned)
+        flops = flops or Budget(by_steps.flops_a_step * by_steps.steps, "flops")
+        by_flops = measured(worn[0], tasks, flops, planned)
+        rows.append(
+            {
+                "width": width,
+                "equal steps": by_steps.plasticity,
+                "equal flops": by_flops.plasticity,
+                "steps for the flops": by_flops.steps,
+            }
+        )
+    return pd.DataFrame(rows).sort_values("width", ignore_index=True)
+
+
+def losses(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return a metric as a table, one row a seed and one column a task.
+
+    Args:
+        frame: Tidy numbers of one method.
+        metric: Which metric.
+
+    Source: ours.
+    """
+    chosen = frame[frame["metric"] == metric]
+    return chosen.pivot(index="seed", columns="task", values="value")
+
+
+def achievable_losses(fresh: pd.DataFrame, long: pd.DataFrame) -> dict[str, Any]:
+    """Return three estimates of the best achievable loss of each task.
+
+    Args:
+        fresh: Numbers of a new network for each task, with the same budget.
+        long: The same with :data:`LONGER` times the budget.
+
+    Returns:
+        ``known minimum`` (0: every labelling of distinct images can be memorised),
+        ``fresh network`` and ``long training``, seeds by tasks.
+
+    Source: ours.
+    """
+    return {
+        "known minimum": 0.0,
+        "long training": losses(long, "final_loss"),
+        "fresh network": losses(fresh, "final_loss"),
+    }
+
+
+def plasticity_by_estimate(
+    run: pd.DataFrame, achievable: Mapping[str, Any], fifths: Sequence[str]
+) -> pd.DataFrame:
+    """Return plasticity under each estimate of the achievable loss.
+
+    Args:
+        run: Tidy numbers of one method.
+        achievable: What :func:`achievable_losses` returned.
+        fifths: Which parts of the stream, of ``first``, ``last``, ``all``.
+
+    Returns:
+        One row an estimate, one column a part: means over seeds.
+
+    Source: ours.
+    """
+    initial, final = losses(run, "initial_loss"), losses(run, "final_loss")
+    count = max(1, initial.shape[1] // 5)
+    parts = {"all": slice(None), "first": slice(count), "last": slice(-count, None)}
+    rows = {}
+    for name, best in achievable.items():
+        table = {}
+        for part in fifths:
+            chosen = parts[part]
+            level = best if isinstance(best, float) else best.iloc[:, chosen].to_numpy()
+            values = plasticity(
+                torch.from_numpy(initial.iloc[:, chosen].to_numpy()),
+                torch.from_numpy(final.iloc[:, chosen].to_numpy()),
+                level if isinstance(level, float) else torch.from_numpy(level),
+            )
+            table[part] = float(values.mean())
+        rows[name] = table
+    return pd.DataFrame(rows).T.rename_axis("achievable loss")
