@@ -36,10 +36,15 @@ PROCESSES = [random_process(0), random_process(1, ending=0.0), gridworld().mdp]
 @pytest.mark.parametrize("mdp", PROCESSES)
 def test_value_is_the_limit_of_backups(mdp):
     policy = random_policy(mdp)
-    value = torch.zeros_like(mdp.start)
-    for _ in range(800):
-        value = tabular.bellman_backup(mdp, policy, value)
+    value = tabular.iterated_value(mdp, policy, 800)
     assert_close(value, tabular.policy_value(mdp, policy))
+
+
+def test_one_backup_from_zero_is_the_expected_reward():
+    mdp = PROCESSES[0]
+    policy = random_policy(mdp, batch=(2,))
+    value = tabular.iterated_value(mdp, policy, 1)
+    assert_close(value, (policy * mdp.reward).sum(-1))
 
 
 @pytest.mark.parametrize("mdp", PROCESSES)

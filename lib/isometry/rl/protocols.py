@@ -195,7 +195,7 @@ def protocol_table(*protocols: Protocol) -> pd.DataFrame:
         column["environment steps a seed"] = f"{protocol.visits * protocol.env_steps:,}"
         column["gradient steps a visit"] = f"{protocol.gradient_steps:,}"
         columns[protocol.suite] = column
-    return pd.DataFrame(columns).rename_axis("setting")
+    return pd.DataFrame(columns)
 
 
 def _shown(value: Any) -> str:

@@ -111,6 +111,25 @@ def bellman_backup(mdp: MarkovDecisionProcess, policy: Tensor, value: Tensor) ->
     return (policy * action_value(mdp, value)).sum(-1)
 
 
+def iterated_value(mdp: MarkovDecisionProcess, policy: Tensor, backups: int) -> Tensor:
+    """Return the value after a number of backups from zero, the slow form.
+
+    Args:
+        mdp: The process.
+        policy: ``(..., S, A)``.
+        backups: How many; the error is at most ``gamma^backups`` of the largest value.
+
+    Returns:
+        ``(..., S)``, in units of reward.
+
+    Source: Sutton & Barto (2018), Sec. 4.1, iterative policy evaluation.
+    """
+    value = torch.zeros_like(policy[..., 0])
+    for _ in range(backups):
+        value = bellman_backup(mdp, policy, value)
+    return value
+
+
 def action_value(mdp: MarkovDecisionProcess, value: Tensor) -> Tensor:
     """Return the value of each action, if ``value`` is what follows it.
 
