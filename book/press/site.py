@@ -28,6 +28,8 @@ QUIET_BROWSER = (
 )
 PROBLEM = re.compile(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b|Error:|Exception")
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
 
 def tree_hash(stage: Path, builder: str) -> str:
     """Return a hash of all files that Sphinx would read."""
@@ -75,7 +77,8 @@ def sphinx(stage: Path, builder: str) -> Path:
     if done.returncode:
         # A second, incremental run would not read the pages with warnings again.
         shutil.rmtree(stage / "_build" / ".doctrees", ignore_errors=True)
-        lines = done.stdout.replace(f"{stage}/", "").splitlines()
+        text = COLOUR.sub("", done.stdout).replace(f"{stage}/", "")
+        lines = text.splitlines()
         found = [line for line in lines if PROBLEM.search(line)]
         found = list(dict.fromkeys(found or lines[-40:]))
         message = ["the strict build found:", *found, f"whole log: {log}"]

@@ -168,6 +168,19 @@ def _has(module: str) -> bool:
         return False
 
 
+def cover_svg() -> str | None:
+    """Return the figure of the start page, drawn by the library."""
+    if not _has("isometry.figures.cover"):
+        return None
+    from io import StringIO
+
+    from isometry.figures.cover import cover
+
+    file = StringIO()
+    cover().savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
 def configuration(root: Path) -> str:
     """Return ``_config.yml``, with buttons if BOOK_REPOSITORY is set."""
     text = (root / "_config.yml").read_text()
@@ -223,6 +236,8 @@ def stage(root: Path, profile: str) -> Path:
         ("claims.json", claims(root)),
     ):
         files[name] = json.dumps(value, indent=1, sort_keys=False) + "\n"
+    if drawing := cover_svg():
+        files["book/cover.svg"] = drawing
     write(target, files)
     return target
 
