@@ -1,0 +1,207 @@
+"""Chapter 5, trained: spectra in a continual run, and what decides their width."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from isometry.core.matrices import singular_values
+from isometry.core.messages import unknown
+from isometry.core.settings import changed
+from isometry.core.stacking import Parameters
+from isometry.methods import METHODS, Roles
+from isometry.supervised.benchmarks import BENCHMARKS
+from isometry.supervised.data import load
+from isometry.supervised.settings import SupervisedSettings
+from isometry.supervised.streams import Pixels, scaled
+from isometry.supervised.trainer import network_of, on_device
+from isometry.supervised.training import batches, stacked_tasks, train_task
+
+# One stream of random labels, small enough to be trained inside the chapter.
+COMMON: dict[str, Any] = {
+    "width": 64,
+    "depth": 3,
+    "lr": 3e-3,
+    "init": "orthogonal",
+    "batch_size": 32,
+    "images_per_task": 256,
+}
+SIZES: dict[str, dict[str, Any]] = {
+    "smoke": {"tasks": 4, "epochs": 5},
+    "laptop": {"tasks": 15, "epochs": 20},
+    "paper": {"tasks": 50, "epochs": 100, "width": 512, "depth": 4, "lr": 1e-4},
+}
+SEEDS = {"smoke": 2, "laptop": 3, "paper": 8}
+PULL_RATES = (3e-4, 1e-3, 3e-3)
+PULL_STRENGTHS = (1e-2, 1e-1, 1.0)
+PULL_SIZES: dict[str, dict[str, Any]] = {
+    "smoke": {"tasks": 4, "epochs": 4},
+    "laptop": {"tasks": 6, "epochs": 12},
+    "paper": {"tasks": 20, "epochs": 50},
+}
+
+
+def study_settings(profile: str, data: str) -> SupervisedSettings:
+    """Return the sizes of this chapter's continual run.
+
+    Args:
+        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        data: A data set's name.
+
+    Raises:
+        KeyError: If the profile is not known.
+
+    Source: ours.
+    """
+    if profile not in SIZES:
+        raise KeyError(unknown("profile", profile, SIZES))
+    benchmark = BENCHMARKS.get("random_label_mnist")
+    return benchmark.settings("paper", data=data, **{**COMMON, **SIZES[profile]})
+
+
+def study_pixels(settings: SupervisedSettings) -> Pixels:
+    """Return the images of this chapter's runs, read and scaled once.
+
+    Args:
+        settings: Name the data set and its scaling.
+
+    Source: ours.
+    """
+    return scaled(load(settings.data), settings.input_scaling)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectraRecord:
+    """The spectra of a run's hidden weights and what each task showed.
+
+    Attributes:
+        steps: Optimiser steps at each record, from 0; ``(records,)``.
+        singular_values: ``(records, members, layers, width)``, descending.
+        online_accuracy: Mean over a task's steps before the update,
+            ``(tasks, members)``, in [0, 1].
+
+    Source: ours.
+    """
+
+    steps: Tensor
+    singular_values: Tensor
+    online_accuracy: Tensor
+
+
+def record_spectra(
+    method: str,
+    settings: SupervisedSettings,
+    pixels: Pixels,
+    seeds: list[int],
+    *,
+    device: torch.device | str = "cpu",
+    **method_settings: Any,
+) -> SpectraRecord:
+    """Train a stack on new random labels, task by task, and record its spectra.
+
+    Args:
+        method: Name of a method.
+        settings: Sizes of the run.
+        pixels: The data, from :func:`study_pixels`.
+        seeds: One member a seed.
+        device: Where to train.
+        **method_settings: The method's own settings by name.
+
+    Returns:
+        One record before training and one after each task.
+
+    Raises:
+        KeyError: If the method or a setting is not known.
+
+    Source: ours.
+    """
+    chosen = METHODS.get(method)
+    own = changed(chosen.settings, method_settings)
+    network = network_of(chosen, own, settings, pixels)
+    roles = network.roles()
+    place = torch.device(device)
+    make = BENCHMARKS.get("random_label_mnist").task
+    per_task = settings.epochs * -(-settings.images_per_task // settings.batch_size)
+    sigmas, accuracies = [], []
+    for index in range(settings.tasks):
+        if index == 0 or chosen.restarts:
+            parameters = on_device(network.stacked(seeds, index), place)
+            optimizer = chosen.optimizer(parameters, roles, settings.lr, own)
+            penalty = None
+            if chosen.penalty is not None:
+                penalty = partial(chosen.penalty, parameters, roles, own)
+        if index == 0:
+            sigmas.append(hidden_spectra(parameters, roles))
+        tasks = stacked_tasks([make(pixels, settings, s, index) for s in seeds], place)
+        stream = batches(tasks, settings, seeds, index)
+        seen = train_task(network, parameters, optimizer, penalty, stream, per_task)
+        accuracies.append(seen[1].mean(0).cpu())
+        sigmas.append(hidden_spectra(parameters, roles))
+    return SpectraRecord(
+        steps=torch.arange(settings.tasks + 1) * per_task,
+        singular_values=torch.stack(sigmas),
+        online_accuracy=torch.stack(accuracies),
+    )
+
+
+def hidden_spectra(parameters: Parameters, roles: Roles) -> Tensor:
+    """Return the singular values of all hidden weights, ``(members, layers, width)``.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        roles: What each parameter is.
+
+    Source: ours.
+    """
+    weights = [parameters[name] for name, role in roles.items() if role == "hidden"]
+    return torch.stack([singular_values(w.detach()).cpu() for w in weights], dim=1)
+
+
+def pull_study(profile: str, data: str) -> pd.DataFrame:
+    """Train AdamO under a grid of rates and strengths, one seed each.
+
+    Args:
+        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        data: A data set's name.
+
+    Returns:
+        One row a run and time: lr, isometry_strength, steps, pull = 8 lr strength
+        steps, deviation (mean of ``||Gram - I||_F`` over the hidden layers), and
+        relative_deviation, over that of strength 0 at the same lr and time.
+
+    Raises:
+        KeyError: If the profile is not known.
+
+    Source: ours.
+    """
+    settings = replace(study_settings(profile, data), **PULL_SIZES[profile])
+    pixels = study_pixels(settings)
+    rows = []
+    for lr in PULL_RATES:
+        for strength in (0.0, *PULL_STRENGTHS):
+            run = replace(settings, lr=lr)
+            record = record_spectra(
+                "adamo", run, pixels, [0], isometry_strength=strength
+            )
+            squares = (record.singular_values.square() - 1).square().sum(-1)
+            deviations = squares.sqrt().mean((1, 2))
+            for index in range(1, settings.tasks + 1):
+                rows.append(
+                    {
+                        "lr": lr,
+                        "isometry_strength": strength,
+                        "steps": int(record.steps[index]),
+                        "deviation": float(deviations[index]),
+                    }
+                )
+    frame = pd.DataFrame(rows)
+    frame["pull"] = 8 * frame["lr"] * frame["isometry_strength"] * frame["steps"]
+    free = frame[frame["isometry_strength"] == 0].set_index(["lr", "steps"])
+    keys = pd.MultiIndex.from_frame(frame[["lr", "steps"]])
+    frame["relative_deviation"] = (
+        frame["deviation"].to_numpy() / free.loc[keys, "deviation"].to_numpy()
+    )
+    return frame[frame["isometry_strength"] > 0].reset_index(drop=True)
