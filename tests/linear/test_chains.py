@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from isometry.core.matrices import singular_values, smaller_gram
 from isometry.core.seeding import generator
 from isometry.linear import (

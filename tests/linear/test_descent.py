@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from isometry.core.seeding import generator
 from isometry.linear import (
     deep_linear_ntk,

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-
 from isometry.core.seeding import generator
 from isometry.linear import (
     draw_chain,

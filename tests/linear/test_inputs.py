@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from isometry.core.seeding import generator
 from isometry.linear import gram_eigenvalues, isotropic_condition_number, whiten
 

@@ -2,8 +2,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.func import jacrev, vmap
-
 from isometry.core.seeding import generator
 from isometry.linear import (
     condition_number,
@@ -17,6 +15,7 @@ from isometry.linear import (
     kernel_matrix,
     layer_grams,
 )
+from torch.func import jacrev, vmap
 
 
 def inputs_of(count: int, size: int, label: str = "inputs") -> torch.Tensor:
@@ -58,15 +57,21 @@ def test_kernel_equals_the_product_of_jacobians(sizes, draw, counts, seed):
 @settings(max_examples=30, deadline=None)
 @given(
     depth=st.integers(1, 40),
-    size=st.integers(1, 9),
+    width=st.integers(1, 9),
+    less=st.tuples(st.integers(0, 8), st.integers(0, 8)),
     count=st.integers(1, 6),
     seed=st.integers(0, 99),
 )
-def test_orthogonal_layers_give_depth_times_input_gram(depth, size, count, seed):
-    weights = draw_chain([size] * (depth + 1), generator=generator(seed))
-    inputs = inputs_of(count, size)
+def test_orthogonal_layers_give_depth_times_input_gram(depth, width, less, count, seed):
+    first, last = (max(1, width - missing) for missing in less)
+    if depth == 1:
+        sizes = [first, last]
+    else:
+        sizes = [first, *[width] * (depth - 1), last]
+    weights = draw_chain(sizes, generator=generator(seed))
+    inputs = inputs_of(count, first)
     gram = inputs @ inputs.T
-    expected = depth * torch.kron(gram, torch.eye(size, dtype=torch.float64))
+    expected = depth * torch.kron(gram, torch.eye(last, dtype=torch.float64))
     found = kernel_matrix(deep_linear_ntk(weights, inputs))
     assert ((found - expected).norm() / expected.norm()).item() < 1e-12
 
