@@ -7,6 +7,7 @@ tables all come from the same dataclasses, so that a key exists in one place onl
 import dataclasses
 import hashlib
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -91,19 +92,24 @@ def parsed(text: str, annotation: Any, key: str) -> Any:
         raise ValueError(refusal(f"{key}=true or {key}=false", text, "use one of them"))
     kind = "a whole number" if annotation is int else "a number"
     try:
-        return annotation(text)
+        value = annotation(text)
+        if annotation is int or math.isfinite(value):
+            return value
+        kind = "a finite number"
     except ValueError:
-        raise ValueError(
-            refusal(f"{kind} for {key}", repr(text), f"pass e.g. {key}=1")
-        ) from None
+        pass
+    raise ValueError(refusal(f"{kind} for {key}", repr(text), f"pass e.g. {key}=1"))
 
 
 def changed(settings: S, values: Mapping[str, Any]) -> S:
-    """Return the settings with some of them changed; text is parsed to its type.
+    """Return the settings with some of them changed, each in its setting's type.
+
+    A value that is no text is taken as it would be spelled: 1 for a float becomes 1.0,
+    so that it has the same name in the store, and 2.5 for an int is refused.
 
     Args:
         settings: An instance of a frozen dataclass.
-        values: New values by name; strings are parsed.
+        values: New values by name, as text or as they are.
 
     Raises:
         KeyError: If a name is not a setting; the nearest known one is named.
@@ -117,7 +123,7 @@ def changed(settings: S, values: Mapping[str, Any]) -> S:
     for key, value in values.items():
         if key not in known:
             raise KeyError(unknown("setting", key, known))
-        new[key] = parsed(value, hints[key], key) if isinstance(value, str) else value
+        new[key] = parsed(str(value), hints[key], key)
     return dataclasses.replace(settings, **new)  # type: ignore[type-var]
 
 

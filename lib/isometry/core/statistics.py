@@ -100,9 +100,11 @@ def stratified_bootstrap(
 
     Each resample draws, with replacement, as many seeds as there are within every
     stratum, and the statistic sees all of them together. The percentile form is used
-    because bias correction fails for trimmed means of few seeds. With fewer than about
-    ten seeds the interval is too narrow; ``tests/core/test_statistics.py`` measures
-    by how much.
+    because bias correction fails for trimmed means of few seeds.
+
+    Few seeds make the interval too narrow. A nominal 95 % interval of the interquartile
+    mean covers the truth in 75 % of cases with 3 seeds, 90 % with 5 and 95 % with 20
+    for normal scores; in 70, 89 and 94 % for exponential ones. A test holds these.
 
     Args:
         scores: One row a stratum, one column a seed.

@@ -36,7 +36,10 @@ Record = dict[str, Any]
 
 
 class StoreError(RuntimeError):
-    """A results store that cannot be used as asked; the message says what to do."""
+    """A results store that cannot be used as asked; the message says what to do.
+
+    Source: ours.
+    """
 
 
 def result_path(store: Path, benchmark: str, method: str, settings: str) -> Path:

@@ -21,7 +21,10 @@ from isometry.methods.method import (
 
 @dataclass(frozen=True, kw_only=True)
 class PenaltySettings(AdamSettings):
-    """Settings of the Gram-deviation penalty, Eq. 16."""
+    """Settings of the Gram-deviation penalty.
+
+    Source: arXiv 2606.09762, Eq. 16.
+    """
 
     isometry_strength: float = setting(1e-3, "lambda of Eq. 16, >= 0.")
     isometry_head: bool = setting(True, "Whether the head is regularised as well.")
@@ -34,7 +37,10 @@ class PenaltySettings(AdamSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class AdamOSettings(PenaltySettings):
-    """Settings of AdamO, Eq. 19-20."""
+    """Settings of AdamO.
+
+    Source: arXiv 2606.09762, Eq. 19-20.
+    """
 
     isometry_lr: float | None = setting(None, "eta_iso; none: the learning rate.")
     isometry_every: int = setting(1, "Take the isometry step every k-th step, k >= 1.")

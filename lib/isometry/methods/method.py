@@ -44,7 +44,10 @@ class Architecture:
 
 @dataclass(frozen=True, kw_only=True)
 class AdamSettings:
-    """Settings of Adam that every Adam-based method shares (Kingma & Ba 2015)."""
+    """Settings of Adam that every Adam-based method shares.
+
+    Source: Kingma & Ba 2015.
+    """
 
     beta1: float = setting(0.9, "Decay of the first moment, in [0, 1).")
     beta2: float = setting(0.999, "Decay of the second moment, in [0, 1).")

@@ -17,7 +17,10 @@ from isometry.methods.method import (
 
 @dataclass(frozen=True, kw_only=True)
 class AdamWSettings(AdamSettings):
-    """Settings of AdamW (Loshchilov & Hutter 2019)."""
+    """Settings of AdamW.
+
+    Source: Loshchilov & Hutter 2019.
+    """
 
     weight_decay: float = setting(1e-2, "Decoupled decay a unit of lr, >= 0.")
 

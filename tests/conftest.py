@@ -1,0 +1,24 @@
+"""What all tests share: one thread, no progress bars, the same examples every time."""
+
+import os
+
+import hypothesis
+import pytest
+import torch
+
+os.environ["ISOMETRY_PROGRESS"] = "0"
+torch.set_num_threads(1)
+# The same examples on every machine; no deadline, for cores are shared.
+hypothesis.settings.register_profile(
+    "project", derandomize=True, deadline=None, max_examples=50
+)
+hypothesis.settings.load_profile("project")
+
+
+@pytest.fixture
+def double():
+    """Let new tensors be float64, for mathematics that is held exactly."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
