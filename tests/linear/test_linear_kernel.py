@@ -64,10 +64,7 @@ def test_kernel_equals_the_product_of_jacobians(sizes, draw, counts, seed):
 )
 def test_orthogonal_layers_give_depth_times_input_gram(depth, width, less, count, seed):
     first, last = (max(1, width - missing) for missing in less)
-    if depth == 1:
-        sizes = [first, last]
-    else:
-        sizes = [first, *[width] * (depth - 1), last]
+    sizes = [first, last] if depth == 1 else [first, *([width] * (depth - 1)), last]
     weights = draw_chain(sizes, generator=generator(seed))
     inputs = inputs_of(count, first)
     gram = inputs @ inputs.T
