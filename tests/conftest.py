@@ -1,4 +1,4 @@
-"""What all tests share: one thread, no progress bars, the same examples every time."""
+"""What all tests share: no progress bars, the same examples every time."""
 
 import os
 
@@ -7,7 +7,6 @@ import pytest
 import torch
 
 os.environ["ISOMETRY_PROGRESS"] = "0"
-torch.set_num_threads(1)
 # The same examples on every machine; no deadline, for cores are shared.
 hypothesis.settings.register_profile(
     "project", derandomize=True, deadline=None, max_examples=50
