@@ -10,6 +10,8 @@ import os
 import sys
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 sys.path.insert(0, str(Path(__file__).parent))
 
 from press import PROFILES, ROOT, BookError, stage_folder
@@ -29,8 +31,28 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
 
 
 def make(args: argparse.Namespace) -> None:
-    """Do one step, or all."""
+    """Do one step, or all, alone."""
     root = args.root.resolve()
+    folder = root / "_run"
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / f"{args.profile}.lock")
+    if lock_is_held(lock):
+        print(f"another build of profile {args.profile} runs; waiting for it")
+    with lock:
+        steps(args, root)
+
+
+def lock_is_held(lock: FileLock) -> bool:
+    """Return whether another build holds the lock."""
+    try:
+        with lock.acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def steps(args: argparse.Namespace, root: Path) -> None:
+    """Do one step, or all, while no other build of this profile does."""
     if args.step in ("execute", "all", "pdf"):
         from press.execute import execute
 

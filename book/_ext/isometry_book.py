@@ -156,7 +156,8 @@ class ClaimsTable(TableDirective):
             heading += self.inline(f"{{doc}}`/chapters/{chapter}`")
             cells = [
                 [
-                    f"{row['text']} ({row['source']})",
+                    f"{row['text']} ({row['source']})"
+                    f"\n\n*Criterion.* {row['criterion']}",
                     badge(row["verdict"]),
                     " ".join(part for part in (row["reason"], row["gap"]) if part),
                 ]
@@ -221,10 +222,23 @@ class StatusTable(TableDirective):
         ]
 
 
+def without_thebe(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Drop the live-code scripts: unused here, and they name another host."""
+    context["script_files"] = [
+        script
+        for script in context.get("script_files", [])
+        if "thebe" not in str(getattr(script, "filename", None) or "").lower()
+        and "thebe" not in str(getattr(script, "attributes", {})).lower()
+    ]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the roles and directives."""
     app.add_role("number", NumberRole())
     app.add_directive("claim", ClaimDirective)
     app.add_directive("claims-table", ClaimsTable)
     app.add_directive("status-table", StatusTable)
+    app.connect("html-page-context", without_thebe, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,6 +6,7 @@ Files are rewritten only when their content changes, so that Sphinx can tell.
 import html
 import json
 import os
+import re
 import shutil
 from dataclasses import asdict
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from press import BookError, chapter_files, run_folder, stage_folder
 
 BANNER = "application/vnd.isometry.banner+json"
 NUMBERS = "application/vnd.isometry.numbers+json"
+CHAPTER_LINK = re.compile(r"(\]\((?:\.\./chapters/)?\d\d_\w+)\.md([)#])")
 NOT_PAGES = {"press", "build.py", "lock.py", "lab-settings.json"}
 
 
@@ -108,6 +110,8 @@ def dress(notebook: NotebookNode, facts: dict[str, Any]) -> NotebookNode:
     notebook = nbformat.from_dict(notebook)
     notebook.metadata.pop("papermill", None)
     for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = linked(cell.source)
         tags = cell.metadata.get("tags", [])
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
@@ -133,6 +137,16 @@ def dress(notebook: NotebookNode, facts: dict[str, Any]) -> NotebookNode:
         after["id"] = f"{first['id']}-rest"
         notebook.cells.insert(2, after)
     return notebook
+
+
+def linked(text: str) -> str:
+    """Return Markdown whose links to text chapters lead to the executed ones.
+
+    Example:
+        >>> linked("see [it](../chapters/05_adamo.md#strength)")
+        'see [it](../chapters/05_adamo.ipynb#strength)'
+    """
+    return CHAPTER_LINK.sub(r"\1.ipynb\2", text)
 
 
 def flat_results(root: Path) -> dict[str, Any]:
@@ -216,13 +230,14 @@ def stage(root: Path, profile: str) -> Path:
             name = source.relative_to(root)
             if source.is_dir() or skipped(name):
                 continue
-            files[name.as_posix()] = source
+            page = source.suffix == ".md"
+            files[name.as_posix()] = linked(source.read_text()) if page else source
     numbers: dict[str, dict[str, Any]] = {}
     status: dict[str, dict[str, Any]] = {}
     for path in chapter_files(root):
         done = run_folder(root, profile) / f"{path.stem}.ipynb"
-        if not done.exists():
-            raise BookError(f"{path.name} was not executed; run `make book` first")
+        if not done.with_suffix(".key").exists():
+            raise BookError(f"{path.name} has not run to its end; run `make book`")
         notebook = nbformat.read(done, as_version=4)
         refuse_noise(notebook, path.stem)
         status[path.stem] = facts_of(notebook, path.stem)

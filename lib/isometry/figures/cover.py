@@ -14,14 +14,14 @@ DEPTHS = (0, 1, 4, 16)
 POINTS = 8
 
 
-def maps(isometric: bool, depth: int, seed: int = 5) -> list[Tensor]:
+def maps(isometric: bool, depth: int, seed: int = 133) -> list[Tensor]:
     """Return the layers of one row of the figure.
 
     Args:
         isometric: Orthogonal matrices if true; else Gaussian ones whose mean squared
             singular value is one.
         depth: Number of layers, >= 0.
-        seed: Of the draws.
+        seed: Of the draws; this one keeps all panels at one scale.
 
     Returns:
         ``depth`` matrices ``(2, 2)``, float64.
