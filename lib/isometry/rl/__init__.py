@@ -1,1 +1,47 @@
-"""Continual reinforcement learning (chapter 7)."""
+"""Continual reinforcement learning (chapter 7).
+
+The games need the extra ``rl`` (numba, gymnasium); the exactly solvable processes of
+:mod:`isometry.rl.tabular` do not.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from isometry.core.messages import refusal
+
+if TYPE_CHECKING:
+    from isometry.rl.environments import GameVectorEnv
+
+__all__ = ["make_vec"]
+
+
+def make_vec(
+    name: str, num_envs: int, *, seed: int, **settings: Any
+) -> "GameVectorEnv":
+    """Return many games of one kind behind gymnasium's vector interface.
+
+    Args:
+        name: ``suite/game``, e.g. ``"minatar/breakout"``.
+        num_envs: How many are played side by side, at least 1.
+        seed: Of all draws.
+        **settings: ``sticky``, ``actions``, ``ramping``, ``max_steps``,
+            ``render_mode``; see :class:`isometry.rl.environments.GameVectorEnv`.
+
+    Raises:
+        ImportError: If the extra ``rl`` is not installed.
+        KeyError: If the game is unknown, with the nearest known name.
+        ValueError: If a setting is out of range.
+
+    Source: ours; the signature follows ``gymnasium.make_vec``.
+
+    Example:
+        >>> envs = make_vec("minatar/breakout", 3, seed=0)
+        >>> boards, _ = envs.reset()
+        >>> boards.shape, envs.single_action_space.n.item()
+        ((3, 10, 10, 4), 3)
+    """
+    try:
+        from isometry.rl.environments import GameVectorEnv
+    except ModuleNotFoundError as error:
+        do = "pip install 'plasticity-by-isometry[rl]'"
+        raise ImportError(refusal("the extra rl", f"no {error.name}", do)) from error
+    return GameVectorEnv(name, num_envs, seed=seed, **settings)
