@@ -13,7 +13,6 @@ import warnings
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -14,7 +14,7 @@ import pandas as pd
 
 from isometry.core.registry import Registry
 from isometry.experiments.ledger import CLAIM_TEXTS
-from isometry.experiments.store import load_results
+from isometry.experiments.store import Record, load_records, load_results
 
 Outcome = Literal["reproduced", "partly", "not reproduced", "not tested"]
 OUTCOMES: tuple[Outcome, ...] = (
@@ -42,7 +42,8 @@ class Verdict:
     gap: str = ""
 
 
-Judge = Callable[[pd.DataFrame], Verdict | None]  # tidy results -> None: not enough
+# Tidy numbers and the records of their files -> None where they do not suffice.
+Judge = Callable[[pd.DataFrame, list[Record]], Verdict | None]
 
 NOT_TESTED = Verdict(
     verdict="not tested", reason="No stored result bears on it at present."
@@ -118,18 +119,19 @@ def judged(key: str) -> Callable[[Judge], Judge]:
     return attach
 
 
-def verdict_on(claim: Claim, results: pd.DataFrame | None) -> Verdict:
+def verdict_on(claim: Claim, results: pd.DataFrame, records: list[Record]) -> Verdict:
     """Return the verdict on a claim.
 
     Args:
         claim: The claim.
-        results: The store's numbers, or None where there is no store.
+        results: The store's numbers; may be empty.
+        records: The records of the store's files.
 
     Source: ours.
     """
-    if claim.judge is None or results is None:
+    if claim.judge is None or results.empty:
         return NOT_TESTED
-    return claim.judge(results) or NOT_TESTED
+    return claim.judge(results, records) or NOT_TESTED
 
 
 def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
@@ -146,9 +148,8 @@ def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
     from isometry.experiments import judges  # attaches the judges to the claims
 
     path = Path(results)
-    frame = None
-    if path.is_dir() and any(path.glob("**/*.parquet")):
-        frame = load_results(path)
-    order = {row[0]: i for i, row in enumerate(CLAIM_TEXTS)}
-    claims = sorted(judges.CLAIMS, key=lambda claim: order[claim.key])
-    return {claim.key: verdict_on(claim, frame) for claim in claims}
+    frame, records = pd.DataFrame(), []
+    if any(path.glob("**/*.parquet")):
+        frame, records = load_results(path), load_records(path)
+    claims = {claim.key: claim for claim in judges.CLAIMS}
+    return {row[0]: verdict_on(claims[row[0]], frame, records) for row in CLAIM_TEXTS}

@@ -31,7 +31,8 @@ def hidden_values(model: nn.Sequential, inputs: Tensor) -> list[tuple[Tensor, Te
     """
     pairs, values = [], inputs
     with torch.no_grad():
-        for linear, activation in zip(model[::2], model[1::2], strict=False):
+        layers = list(model)
+        for linear, activation in zip(layers[::2], layers[1::2], strict=False):
             before = linear(values)
             values = activation(before)
             pairs.append((before, values))

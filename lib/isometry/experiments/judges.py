@@ -1,38 +1,55 @@
 """The judges of the claims: from the store's numbers to a verdict."""
 
+import json
+from collections.abc import Sequence
+
 import pandas as pd
 
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import Interval, paired_difference
 from isometry.experiments.claims import CLAIMS, Verdict, judged
 from isometry.experiments.report import BOOTSTRAP_SEED, seed_scores
+from isometry.experiments.store import Record
 
 __all__ = ["CLAIMS"]
 
-BASELINES = ("adam", "l2_init", "nap", "redo", "spectral_norm", "newton_schulz")
 
+def same_setting(
+    results: pd.DataFrame, records: list[Record], benchmark: str, methods: Sequence[str]
+) -> list[pd.DataFrame] | None:
+    """Return the numbers of several methods under one common setting of the run.
 
-def largest(results: pd.DataFrame, benchmark: str, method: str) -> pd.DataFrame | None:
-    """Return the numbers of the setting with most tasks, then seeds, of a method.
+    Where a store has several common settings, the one with most tasks is taken, then
+    the one with most seeds.
 
     Args:
         results: Tidy numbers of a store.
+        records: Of its files.
         benchmark: Name of the benchmark.
-        method: Name of the method.
+        methods: Names of the methods.
 
     Returns:
-        Tidy numbers of one setting, or None where the store has none.
+        Tidy numbers, one frame a method; None where no setting is common to all.
 
     Source: ours.
     """
-    chosen = results[
-        (results["benchmark"] == benchmark) & (results["method"] == method)
-    ]
-    if chosen.empty:
+    groups: dict[str, dict[str, str]] = {}
+    for record in records:
+        if record["benchmark"] == benchmark and record["method"] in methods:
+            setting = json.dumps(record["settings"], sort_keys=True)
+            groups.setdefault(setting, {})[record["method"]] = record["hash"]
+    common = [found for found in groups.values() if set(found) == set(methods)]
+    if not common:
         return None
-    sizes = chosen.groupby("settings")[["task", "seed"]].nunique()
-    best = sizes.sort_values(["task", "seed"]).index[-1]
-    return chosen[chosen["settings"] == best]
+
+    def numbers(found: dict[str, str]) -> list[pd.DataFrame]:
+        return [results[results["settings"] == found[name]] for name in methods]
+
+    def size(found: dict[str, str]) -> tuple[int, int]:
+        first = numbers(found)[0]
+        return first["task"].nunique(), first["seed"].nunique()
+
+    return numbers(max(common, key=size))
 
 
 def change(numbers: pd.DataFrame, metric: str) -> Interval:
@@ -52,19 +69,19 @@ def change(numbers: pd.DataFrame, metric: str) -> Interval:
 
 
 @judged("plasticity-loss")
-def plasticity_loss(results: pd.DataFrame) -> Verdict | None:
+def plasticity_loss(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     """Judge whether Adam loses plasticity on Random-Label MNIST and a fresh net not.
 
     Args:
         results: Tidy numbers of a store.
+        records: Of its files.
 
     Source: ours.
     """
-    benchmark = "random_label_mnist"
-    adam = largest(results, benchmark, "adam")
-    fresh = largest(results, benchmark, "fresh")
-    if adam is None or fresh is None:
+    found = same_setting(results, records, "random_label_mnist", ("adam", "fresh"))
+    if found is None:
         return None
+    adam, fresh = found
     lost, kept = change(adam, "plasticity"), change(fresh, "plasticity")
     if min(lost.num_seeds, kept.num_seeds) < 5:
         return None

@@ -1,11 +1,13 @@
 """Drawings of chapter 1: losing plasticity, and budgets."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.axes import Axes
 
 from isometry.figures.style import PALETTE, method_style
 
-BAND = {"alpha": 0.18, "linewidth": 0}
+BAND: dict[str, Any] = {"alpha": 0.18, "linewidth": 0}
 
 
 def metric_over_tasks(ax: Axes, frame: pd.DataFrame, metric: str, label: str) -> Axes:
@@ -21,12 +23,12 @@ def metric_over_tasks(ax: Axes, frame: pd.DataFrame, metric: str, label: str) ->
     """
     for method, numbers in frame[frame["metric"] == metric].groupby("method"):
         tasks = numbers.groupby("task")["value"]
-        style = method_style(str(method))
         mean = tasks.mean()
         every = max(1, len(mean) // 10)
-        ax.plot(mean.index + 1, mean, markevery=every, **style.line())
+        style = method_style(str(method), markevery=every)
+        ax.plot(mean.index + 1, mean, **style)
         ax.fill_between(
-            mean.index + 1, tasks.min(), tasks.max(), color=style.color, **BAND
+            mean.index + 1, tasks.min(), tasks.max(), color=style["color"], **BAND
         )
     ax.set(xlabel="task", ylabel=label)
     ax.legend()

@@ -186,7 +186,9 @@ def as_module(network: MLP, parameters: Parameters, member: int) -> nn.Sequentia
     names = [f"hidden.{layer}" for layer in range(network.architecture.depth)]
     for name in [*names, "head"]:
         weight = parameters[f"{name}.weight"][member].detach()
-        linear = nn.Linear(*reversed(weight.shape), device=weight.device)
+        out, fan_in = weight.shape
+        # Nothing is drawn: torch's global generator stays as it is.
+        linear = nn.utils.skip_init(nn.Linear, fan_in, out, device=weight.device)
         linear.load_state_dict(
             {"weight": weight, "bias": parameters[f"{name}.bias"][member].detach()}
         )

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,39 +14,14 @@ from isometry.core.stacking import Parameters
 from isometry.methods import Architecture, Method
 from isometry.plasticity import removed_fraction
 from isometry.supervised.benchmarks import Benchmark
+from isometry.supervised.checkpoint import Record, Run, on_device, restored, save
 from isometry.supervised.networks import MLP
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Pixels, Task
 from isometry.supervised.training import batches, evaluate, stacked_tasks, train_task
 
-Record = dict[str, Any]  # seed, task, metric, value
 Progress = Callable[[int, int], None]  # (tasks done, tasks)
 Observer = Callable[[int, Parameters], None]  # (tasks done, parameters)
-
-
-@dataclass
-class Run:
-    """The state of a run between two tasks: all that a checkpoint needs.
-
-    Attributes:
-        seeds: One member a seed.
-        task: The next task.
-        parameters: name -> ``(members, ...)``.
-        optimizer_state: What the optimiser carries to the next task, or None.
-        records: What was measured, tidy.
-        diverged_at: First step of each seed whose loss was not finite.
-        steps: Optimiser steps taken.
-
-    Source: ours.
-    """
-
-    seeds: list[int]
-    task: int = 0
-    parameters: Parameters = field(default_factory=dict)
-    optimizer_state: dict[str, Any] | None = None
-    records: list[Record] = field(default_factory=list)
-    diverged_at: dict[int, int] = field(default_factory=dict)
-    steps: int = 0
 
 
 def network_of(
@@ -84,7 +58,7 @@ def task_records(run: Run, metrics: dict[str, Tensor]) -> list[Record]:
 
     Args:
         run: Names seeds and task.
-        metrics: name -> ``(members,)``.
+        metrics: name -> ``(members,)``; NaN where it is not defined: no record.
 
     Source: ours.
     """
@@ -92,6 +66,7 @@ def task_records(run: Run, metrics: dict[str, Tensor]) -> list[Record]:
         {"seed": seed, "task": run.task, "metric": name, "value": float(values[i])}
         for name, values in metrics.items()
         for i, seed in enumerate(run.seeds)
+        if not values[i].isnan()
     ]
 
 
@@ -100,7 +75,7 @@ def note_divergence(run: Run, losses: Tensor) -> None:
 
     Args:
         run: Is changed.
-        losses: ``(steps, members)`` of this task.
+        losses: ``(steps + 1, members)``: before each step of this task, and at its end.
 
     Source: ours.
     """
@@ -110,35 +85,51 @@ def note_divergence(run: Run, losses: Tensor) -> None:
             run.diverged_at[seed] = run.steps + int(bad[:, i].int().argmax())
 
 
-def on_device(parameters: Parameters, device: torch.device) -> Parameters:
-    """Return the parameters as leaf tensors on a device, ready for an optimiser.
+def task_plasticity(initial_loss: Tensor, final_loss: Tensor) -> Tensor:
+    """Return the fraction of a task's loss that was removed; 0 is taken as achievable.
 
     Args:
-        parameters: name -> ``(members, ...)``.
-        device: Where to put them.
+        initial_loss: ``(members,)``.
+        final_loss: ``(members,)``.
+
+    Returns:
+        ``(members,)``; NaN where the task had no loss to remove.
+
+    Source: arXiv 2606.09762, Sec. 2.
+    """
+    removable = initial_loss > 0
+    start = torch.where(removable, initial_loss, 1.0)
+    removed = removed_fraction(start, final_loss, 0.0)
+    return torch.where(removable, removed, math.nan)
+
+
+@torch.no_grad()
+def new_optimizer(
+    run: Run, network: MLP, method: Method, method_settings: Any, lr: float
+) -> torch.optim.Optimizer:
+    """Return the method's optimiser over the run's parameters, with the run's state.
+
+    An optimiser may refuse weights that are not finite. Those of a member that has
+    diverged are put aside meanwhile, so that the other members can go on.
+
+    Args:
+        run: Its parameters and, if there is one, the optimiser's state.
+        network: Knows what each parameter is.
+        method: Makes the optimiser.
+        method_settings: The method's own settings.
+        lr: Learning rate.
 
     Source: ours.
     """
-    return {
-        name: tensor.detach().to(device).requires_grad_()
-        for name, tensor in parameters.items()
-    }
-
-
-def save(run: Run, path: Path) -> None:
-    """Write a checkpoint whole: to a temporary name first, then renamed.
-
-    Args:
-        run: The state between two tasks.
-        path: The checkpoint.
-
-    Source: ours.
-    """
-    temporary = path.with_suffix(".partial")
-    state = {f.name: getattr(run, f.name) for f in fields(run)}
-    state["parameters"] = {n: p.detach() for n, p in run.parameters.items()}
-    torch.save(state, temporary)
-    temporary.replace(path)
+    aside = {n: p.clone() for n, p in run.parameters.items() if not p.isfinite().all()}
+    for name in aside:
+        run.parameters[name].zero_()
+    optimizer = method.optimizer(run.parameters, network.roles(), lr, method_settings)
+    for name, values in aside.items():
+        run.parameters[name].copy_(values)
+    if run.optimizer_state is not None:
+        optimizer.load_state_dict(run.optimizer_state)
+    return optimizer
 
 
 def one_task(
@@ -174,11 +165,11 @@ def one_task(
         "final_accuracy": final_accuracy,
         "initial_loss": initial_loss,
         "final_loss": final_loss,
-        "plasticity": removed_fraction(initial_loss, final_loss, 0.0),
+        "plasticity": task_plasticity(initial_loss, final_loss),
     }
     if task.test_inputs is not None and task.test_labels is not None:
         _, metrics["test_accuracy"] = measured(task.test_inputs, task.test_labels)
-    note_divergence(run, losses)
+    note_divergence(run, torch.cat([losses, final_loss.unsqueeze(0)]))
     run.records += task_records(run, metrics)
     run.steps += steps
     run.task += 1
@@ -214,37 +205,41 @@ def train(
             parameters, which go on changing: copy what is kept.
 
     Returns:
-        The run with its records: ``online_accuracy`` (mean over the task's minibatches
+        The run with its records (numbers below 1e-38 are flushed to zero on a CPU, in
+        this process from then on): ``online_accuracy`` (mean over the task's minibatches
         of the accuracy before the update), ``final_accuracy``, ``initial_loss``,
         ``final_loss`` (on all the task's images, before and after), ``plasticity``
         (the fraction of the loss removed; the lower bound 0 of the cross-entropy is
         taken as achievable) and ``test_accuracy`` where labels carry a pattern. A
-        member whose loss is not finite keeps its infinite loss and plasticity 0.
+        member whose loss is not finite has an infinite loss and plasticity 0. A task
+        that a member starts with no loss at all has no ``plasticity``.
 
     Raises:
-        ValueError: If seeds are missing or repeated.
+        ValueError: If seeds are missing or repeated, or the checkpoint cannot be read.
 
     Source: ours.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(refusal("distinct seeds, at least one", seeds, "change seeds"))
+    # Units that die leave Adam moments that decay through the denormal numbers for
+    # thousands of steps, which a CPU handles two to three times slower than zeros.
+    torch.set_flush_denormal(True)
     device = torch.device(device)
     network = network_of(method, method_settings, settings, pixels)
     run = Run(seeds=list(seeds))
     if checkpoint is not None and checkpoint.exists():
-        run = Run(**torch.load(checkpoint, weights_only=True))
-        run.parameters = on_device(run.parameters, device)
+        run = restored(checkpoint, device)
     optimizer = None
     while run.task < settings.tasks:
         if run.task == 0 or method.restarts:
             run.parameters = on_device(network.stacked(run.seeds, run.task), device)
             optimizer = run.optimizer_state = None
-        if optimizer is None or settings.reset_optimizer:
-            optimizer = method.optimizer(
-                run.parameters, network.roles(), settings.lr, method_settings
+        if settings.reset_optimizer:
+            optimizer = run.optimizer_state = None
+        if optimizer is None:
+            optimizer = new_optimizer(
+                run, network, method, method_settings, settings.lr
             )
-            if run.optimizer_state is not None and not settings.reset_optimizer:
-                optimizer.load_state_dict(run.optimizer_state)
         tasks = [benchmark.task(pixels, settings, seed, run.task) for seed in run.seeds]
         penalty = None
         if method.penalty is not None:

@@ -1,5 +1,6 @@
 """Training and evaluating a stack on one task."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -65,6 +66,7 @@ def evaluate(
 
     Returns:
         Mean cross-entropy in nats and accuracy in [0, 1], each ``(members,)``, float64.
+        A loss that is not a number counts as infinite.
 
     Source: ours.
     """
@@ -77,6 +79,7 @@ def evaluate(
         size = logits.shape[1]
         loss += member_losses(logits, labels[:, part]).double() * size
         correct += (logits.argmax(-1) == labels[:, part]).sum(1)
+    loss = torch.where(loss.isnan(), math.inf, loss)
     return loss / n, correct / n
 
 

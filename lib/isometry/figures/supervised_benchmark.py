@@ -1,0 +1,80 @@
+"""Drawings of chapter 6: streams of tasks and methods over them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from isometry.core.seeding import numpy_generator
+from isometry.core.statistics import stratified_bootstrap
+from isometry.figures.style import method_style
+from isometry.supervised.data import ImageData
+from isometry.supervised.settings import SupervisedSettings
+from isometry.supervised.streams import permuted, scaled
+
+FIGURE_SEED = 6
+
+
+def permuted_images(
+    axes: Sequence[Axes], data: ImageData, settings: SupervisedSettings
+) -> Sequence[Axes]:
+    """Draw one test image as it is and as the first tasks show it.
+
+    Args:
+        axes: One for the image, one a task.
+        data: The images.
+        settings: Of the stream; only the number of images matters.
+
+    Source: ours.
+    """
+    pixels = scaled(data, settings.input_scaling)
+    shape = data.test_images.shape[-2:]
+    for number, ax in enumerate(axes):
+        image = pixels.test_inputs[0]
+        if number > 0:
+            task = permuted(pixels, settings, seed=0, task=number - 1)
+            assert task.test_inputs is not None  # for the type checker
+            image = task.test_inputs[0]
+        ax.imshow(image.view(shape), cmap="gray")
+        ax.set_title("the image" if number == 0 else f"task {number}")
+        ax.set_axis_off()
+    return axes
+
+
+def methods_over_tasks(
+    ax: Axes, frame: pd.DataFrame, metric: str, label: str, window: int = 1
+) -> Axes:
+    """Draw each method's interquartile mean over seeds with its 95 % interval.
+
+    Args:
+        ax: Where to draw.
+        frame: Tidy numbers with a column ``label``, a method's name before any comma.
+        metric: Which metric.
+        label: The y axis, with the unit.
+        window: How many tasks a point averages.
+
+    Source: ours.
+    """
+    chosen = frame[frame["metric"] == metric]
+    fills = ("full", "none")
+    for name, numbers in chosen.groupby("label", sort=False):
+        table = numbers.pivot(index="seed", columns="task", values="value")
+        groups = np.arange(table.shape[1]) // window
+        means = table.T.groupby(groups).mean().T
+        draw = numpy_generator(FIGURE_SEED, str(name), metric)
+        points = [stratified_bootstrap(means[g], draw) for g in means]
+        tasks = [table.columns[groups == g].to_numpy().mean() + 1 for g in means]
+        method, _, detail = str(name).partition(",")
+        style = method_style(method, fillstyle=fills[bool(detail)])
+        if detail:
+            style["label"] += f", strength{detail}"
+            style["linestyle"] = "--" if float(detail) < 0.01 else "-"
+        ax.plot(tasks, [p.estimate for p in points], **style)
+        low, high = [p.low for p in points], [p.high for p in points]
+        ax.fill_between(
+            tasks, low, high, color=style["color"], alpha=0.18, linewidth=0
+        )
+    ax.set(xlabel="task", ylabel=label)
+    ax.legend()
+    return ax

@@ -1,0 +1,94 @@
+"""The state of a run between two tasks, and the checkpoint that holds it."""
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from isometry.core.messages import refusal
+from isometry.core.stacking import Parameters
+
+Record = dict[str, Any]  # seed, task, metric, value
+
+
+@dataclass
+class Run:
+    """The state of a run between two tasks: all that a checkpoint needs.
+
+    Attributes:
+        seeds: One member a seed.
+        task: The next task.
+        parameters: name -> ``(members, ...)``.
+        optimizer_state: What the optimiser carries to the next task, or None.
+        records: What was measured, tidy.
+        diverged_at: First step of each seed whose loss was not finite.
+        steps: Optimiser steps taken.
+
+    Source: ours.
+    """
+
+    seeds: list[int]
+    task: int = 0
+    parameters: Parameters = field(default_factory=dict)
+    optimizer_state: dict[str, Any] | None = None
+    records: list[Record] = field(default_factory=list)
+    diverged_at: dict[int, int] = field(default_factory=dict)
+    steps: int = 0
+
+
+def on_device(parameters: Parameters, device: torch.device) -> Parameters:
+    """Return the parameters as leaf tensors on a device, ready for an optimiser.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        device: Where to put them.
+
+    Source: ours.
+    """
+    return {
+        name: tensor.detach().to(device).requires_grad_()
+        for name, tensor in parameters.items()
+    }
+
+
+def save(run: Run, path: Path) -> None:
+    """Write a checkpoint whole: to a temporary name first, then renamed.
+
+    Args:
+        run: The state between two tasks.
+        path: The checkpoint.
+
+    Source: ours.
+    """
+    temporary = path.with_suffix(".partial")
+    state = {f.name: getattr(run, f.name) for f in fields(run)}
+    state["parameters"] = {n: p.detach() for n, p in run.parameters.items()}
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def restored(path: Path, device: torch.device) -> Run:
+    """Return the run that a checkpoint holds.
+
+    Args:
+        path: The checkpoint.
+        device: Where the run goes on.
+
+    Raises:
+        ValueError: If the file cannot be read.
+
+    Source: ours.
+    """
+    try:
+        run = Run(**torch.load(path, weights_only=True))
+    except (RuntimeError, EOFError, UnpicklingError, TypeError) as error:
+        reason = type(error).__name__
+        raise ValueError(
+            refusal(
+                f"a readable checkpoint at {path}", reason, "remove it and run again"
+            )
+        ) from None
+    run.parameters = on_device(run.parameters, device)
+    return run
