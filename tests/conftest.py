@@ -21,3 +21,12 @@ def double():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """The embedded digits as flat, scaled vectors: 1,500 to train on, 297 to test."""
+    from isometry.supervised.data import load
+    from isometry.supervised.streams import scaled
+
+    return scaled(load("digits"), "standard")
