@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from isometry.core.registry import Registry
-from isometry.rl import minatar_breakout, minatar_freeway
+from isometry.rl import (
+    minatar_asterix,
+    minatar_breakout,
+    minatar_freeway,
+    minatar_space_invaders,
+)
 
 SIZE = 10  # rows and columns of a board
 FULL_ACTIONS = tuple(range(6))  # none, left, up, right, down, fire
@@ -56,4 +61,6 @@ def _register(name: str, rules: ModuleType) -> None:
 
 
 _register("minatar/breakout", minatar_breakout)
+_register("minatar/asterix", minatar_asterix)
+_register("minatar/space_invaders", minatar_space_invaders)
 _register("minatar/freeway", minatar_freeway)

@@ -45,7 +45,31 @@ def choose(game, board, generator):
         return 1 if ball < paddle else 3 if ball > paddle else 0
     if game == "freeway" and generator.random() < 0.85:
         return 2
+    if game == "asterix" and generator.random() < 0.9:
+        return dodge(board)
+    if game == "space_invaders" and generator.random() < 0.9:
+        cannon = int(np.argwhere(board[9, :, 0])[0][0])
+        danger = board[7:9, cannon, 5].any()
+        return int(generator.choice([1, 3])) if danger else 5
     return int(generator.integers(6))
+
+
+def dodge(board):
+    """Return an action for Asterix: flee an enemy of the row, else go for gold."""
+    row, column = np.argwhere(board[:, :, 0])[0]
+    if board[row, max(column - 2, 0) : column + 3, 1].any():
+        safe = [
+            r for r in (row - 1, row + 1) if 1 <= r <= 8 and not board[r, :, 1].any()
+        ]
+        return 2 if safe and safe[0] < row else 4
+    gold = np.argwhere(board[:, :, 3])
+    if len(gold) and not board[gold[0][0], :, 1].any():
+        goal = gold[0]
+        if goal[0] != row:
+            step = 1 if goal[0] > row else -1
+            return (4 if step > 0 else 2) if not board[row + step, :, 1].any() else 0
+        return 3 if goal[1] > column else 1
+    return 0
 
 
 def record(game):
