@@ -49,14 +49,10 @@ def contradiction(
     u, left = pull(inputs[rows])
     v, right = (u, left) if other is None else pull(other[columns])
     expected = float(sum(a @ b for a, b in zip(left, right, strict=True)))
-    size = (_square(left) * _square(right)) ** 0.5
+    squares = [float(sum(part @ part for part in parts)) for parts in (left, right)]
+    size = (squares[0] * squares[1]) ** 0.5
     difference = abs(float(u @ (probed.flatten(2).flatten(0, 1) @ v)) - expected)
     return difference / size if size > 0 else difference
-
-
-def _square(parts: list[Tensor]) -> float:
-    """Return the squared norm of a vector given in parts."""
-    return float(sum(part @ part for part in parts))
 
 
 def _spread(count: int) -> list[int]:

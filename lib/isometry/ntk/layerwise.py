@@ -5,19 +5,25 @@ then a few matrix products. For an MLP the cost is O(n n2 m^2 sum of widths) ins
 O(n n2 m^2 P), and the memory that of the kernel and a chunk.
 """
 
+import torch
 from torch import Tensor, nn
 
 from isometry.ntk.capture import Layers, layers_with_parameters, traces
 from isometry.ntk.checks import exact_matmul
-from isometry.ntk.terms import Factors, add_term, factors, has_closed_form
+from isometry.ntk.terms import (
+    Factors,
+    add_term,
+    factors,
+    forward_gram,
+    has_closed_form,
+)
 
 # Numbers that a chunk's factors may hold, 2^25 (256 MiB in float64) ...
 CHUNK_ENTRIES = 2**25
 # ... and that one layer's product over pairs of outputs and positions may hold.
 TILE_ENTRIES = 2**22
-# A symmetric kernel of one chunk is computed in this many tiles a side; only the upper
-# triangle is worked out.
-TILES = 4
+# Groups of outputs, by which the half of a symmetric kernel is cut out.
+GROUPS = 5
 
 LayerFactors = dict[str, list[Factors]]
 
@@ -107,26 +113,47 @@ def _affordable(model: nn.Module, layers: Layers, inputs: Tensor, outputs: int) 
 def _fill(
     block: Tensor, rows: LayerFactors, columns: LayerFactors, symmetric: bool
 ) -> None:
-    """Add all layers' terms to a block ``(m, c, m, c2)``, tile by tile.
+    """Add all layers' terms to a block ``(m, c, m, c2)``.
 
-    A tile is as small as the products over pairs of positions demand. A symmetric block
-    is cut into ``TILES`` a side, of which only the upper triangle is worked out.
+    Of a symmetric block only what lies right of the diagonal, by groups of outputs, is
+    worked out; the rest is copied at the end.
     """
     m, c, _, c2 = block.shape
-    pairs = [
-        pair
-        for name in rows.keys() & columns.keys()
-        for pair in zip(rows[name], columns[name], strict=True)
-    ]
-    widest = max((f.sensitivity.shape[2] for f, _ in pairs), default=1)
-    tile = max(1, int(TILE_ENTRIES**0.5 / (m * widest))) if widest > 1 else max(c, c2)
-    if symmetric and c * m >= 64 * TILES:
-        tile = min(tile, -(-c // TILES))
+    group = -(-m // GROUPS) if symmetric else m
+    backward = block.new_zeros(m * c, m * c2)
+    for name in rows.keys() & columns.keys():
+        for first, second in zip(rows[name], columns[name], strict=True):
+            if first.positions > 1:
+                _add_tiles(block, first, second)
+                continue
+            left, right = (
+                first.sensitivity.flatten(0, 2),
+                second.sensitivity.flatten(0, 2),
+            )
+            for start in range(0, m * c, group * c):
+                part = slice(start, start + group * c)
+                done = slice(start if symmetric else 0, None)
+                torch.mm(left[part], right[done].mT, out=backward[part, done])
+            add_term(block, backward, forward_gram(first, second))
+    for start in range(group, m, group):
+        above = block[:start, :, start : start + group]
+        block[start : start + group, :, :start] = above.permute(2, 3, 0, 1)
+
+
+def _add_tiles(block: Tensor, first: Factors, second: Factors) -> None:
+    """Add the term of a layer with several positions to a block ``(m, c, m, c2)``.
+
+    Tiles are as small as ``TILE_ENTRIES`` demands of the product over pairs of
+    positions.
+    """
+    m, c, _, c2 = block.shape
+    tile = max(1, int(TILE_ENTRIES**0.5 / (m * first.positions)))
     for i in range(0, c, tile):
-        for j in range(i if symmetric else 0, c2, tile):
+        for j in range(0, c2, tile):
+            left, right = first.inputs(i, tile), second.inputs(j, tile)
+            rows, columns = (
+                left.sensitivity.flatten(0, 2),
+                right.sensitivity.flatten(0, 2),
+            )
             target = block[:, i : i + tile, :, j : j + tile]
-            for first, second in pairs:
-                add_term(target, first.rows(i, i + tile), second.rows(j, j + tile))
-            if symmetric and i != j:
-                mirrored = target.permute(2, 3, 0, 1)
-                block[:, j : j + tile, :, i : i + tile] = mirrored
+            add_term(target, rows @ columns.mT, forward_gram(left, right))

@@ -8,7 +8,7 @@ The gains of a norm layer are a diagonal layer.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -36,14 +36,16 @@ class Factors:
     weight: bool = True
     bias: bool = False
 
-    def rows(self, start: int, stop: int) -> "Factors":
-        """Return the factors of the inputs ``start:stop``."""
-        return Factors(
-            self.sensitivity[:, start:stop],
-            None if self.features is None else self.features[start:stop],
-            self.weight,
-            self.bias,
-        )
+    @property
+    def positions(self) -> int:
+        """S, at how many positions the layer is used for one input."""
+        return self.sensitivity.shape[2]
+
+    def inputs(self, start: int, count: int) -> "Factors":
+        """Return the factors of ``count`` inputs from ``start`` on."""
+        part = slice(start, start + count)
+        features = None if self.features is None else self.features[part]
+        return replace(self, sensitivity=self.sensitivity[:, part], features=features)
 
     def entries(self) -> int:
         """Return how many numbers the factors hold."""
@@ -190,34 +192,48 @@ def factors(trace: Trace) -> list[Factors]:
     return _TERMS[type(trace.module)](trace)
 
 
+def forward_gram(first: Factors, second: Factors) -> Tensor | None:
+    """Return ``U U^T``, with one added for a bias, ``(c * S, c2 * S)``.
+
+    Args:
+        first: The factors of c inputs.
+        second: The factors of c2 inputs.
+
+    Returns:
+        The forward Gram matrix, or None for factors that are gradients.
+
+    Source: arXiv 2606.09762, Eq. 7-8; the one is the bias's part.
+    """
+    if first.features is None or second.features is None:
+        return None
+    left, right = first.features.flatten(0, 1), second.features.flatten(0, 1)
+    if not first.weight:
+        return left.new_ones(len(left), len(right))
+    gram = left @ right.mT
+    return gram.add_(1) if first.bias else gram
+
+
 def add_term(
     block: Tensor,  # (m, c, m, c2), changed in place
-    first: Factors,
-    second: Factors,
+    backward: Tensor,  # (m * c * S, m * c2 * S)
+    forward: Tensor | None,  # (c * S, c2 * S)
 ) -> None:
     """Add a layer's term between c and c2 inputs to ``block``.
 
     Args:
         block: Where to add.
-        first: The factors of the c inputs.
-        second: The factors of the c2 inputs.
+        backward: ``B B^T``, or the product of gradients; may be changed.
+        forward: ``U U^T + 1``, or None for gradients.
 
     Source: arXiv 2606.09762, Eq. 7-8: (U U^T + 1) Hadamard (B B^T).
     """
-    m, c, positions, _ = first.sensitivity.shape
-    c2 = second.sensitivity.shape[1]
-    backward = first.sensitivity.flatten(0, 2) @ second.sensitivity.flatten(0, 2).mT
-    if first.features is None or second.features is None:
+    m, c, _, c2 = block.shape
+    if forward is None:
         block += backward.view(m, c, m, c2)
-        return
-    if first.weight:
-        forward = first.features.flatten(0, 1) @ second.features.flatten(0, 1).mT
-        forward += float(first.bias)
-    else:
-        forward = backward.new_ones(c * positions, c2 * positions)
-    if positions == 1:
+    elif len(forward) == c:
         block.addcmul_(backward.view(m, c, m, c2), forward.view(1, c, 1, c2))
-        return
-    forward = forward.view(1, c, positions, 1, c2, positions)
-    pairs = backward.view(m, c, positions, m, c2, positions).mul_(forward)
-    block += pairs.sum((2, 5))
+    else:
+        s = len(forward) // c
+        pairs = backward.view(m, c, s, m, c2, s)
+        pairs *= forward.view(1, c, s, 1, c2, s)
+        block += pairs.sum((2, 5))
