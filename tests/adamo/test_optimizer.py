@@ -105,7 +105,7 @@ def test_zero_strength_does_no_isometry_work(monkeypatch):
         raise AssertionError("the isometry step was called")
 
     names = AdamO._isometry_step.__globals__
-    monkeypatch.setitem(names, "isometry_step_", forbidden)
+    monkeypatch.setitem(names, "isometry_steps_", forbidden)
     weight = parameter(4, 3)
     run(AdamO([weight], isometry_strength=0.0), [weight], 1)
     with pytest.raises(AssertionError, match="was called"):

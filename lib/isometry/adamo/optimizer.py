@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from isometry.adamo.checks import check_ranges, check_stable, check_weights
-from isometry.adamo.step import has_matrix, isometry_step_
+from isometry.adamo.step import has_matrix, isometry_step_, isometry_steps_
 
 ISOMETRY_KEYS = (
     "isometry_strength",
@@ -207,25 +207,29 @@ class AdamO(torch.optim.AdamW):
             # AdamW will multiply the weights by this; the isometry step must come out
             # as Eq. 20 has it.
             rate = rate / (1 - lr * group["weight_decay"])
+        weights = [
+            weight
+            for weight in group["params"]
+            if weight.grad is not None
+            and not weight.grad.is_sparse
+            and has_matrix(weight, group["isometry_dims"])
+        ]
         # Set by GradScaler for fused kernels, which then skip the step on the device.
         found_inf = getattr(self, "found_inf", None)
-        for weight in group["params"]:
-            if weight.grad is None or weight.grad.is_sparse:
-                continue
-            if not has_matrix(weight, group["isometry_dims"]):
-                continue
-            taken = None
+        dims = group["isometry_dims"]
+        if not in_graph and found_inf is None:
+            isometry_steps_(weights, rate, member_dims=dims)
+            return
+        for weight in weights:
+            taken = torch.ones((), device=weight.device)
             if in_graph:
                 step = self.state[weight].get("step")
                 if step is None:  # the first step is never a k-th one
                     continue
                 taken = ((step + 1) % every == 0).to(weight.device, torch.float32)
             if found_inf is not None:
-                good = 1 - found_inf.to(weight.device, non_blocking=True)
-                taken = good if taken is None else good * taken
-            isometry_step_(
-                weight, rate, member_dims=group["isometry_dims"], taken=taken
-            )
+                taken = taken * (1 - found_inf.to(weight.device, non_blocking=True))
+            isometry_step_(weight, rate, member_dims=dims, taken=taken)
 
 
 def _in_graph(group: dict[str, Any]) -> bool:

@@ -1,10 +1,23 @@
-"""One isometry step, in place: what AdamO and the wrapper of other optimisers share."""
+"""One isometry step, in place: what AdamO and the wrapper of other optimisers share.
+
+Where the time goes decides the form. On an accelerator and in stacks of small matrices
+it is the number of calls, so all matrices of one shape are moved in one batch. On a CPU
+it is the arithmetic, so one matrix is moved at a time, and of its symmetric Gram matrix
+little more than one half is computed. Both are the same step.
+"""
+
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
-from isometry.adamo.arithmetic import applied, deviation_matrix
+from isometry.adamo.arithmetic import LOW_PRECISION, applied, deviation_matrix
 from isometry.core.matrices import as_matrix
+
+LARGE = 192  # smaller side from which a member of a stack is moved by itself
+BLOCK = 128  # rows or columns that are moved at a time; fits the second-level cache
+LONGEST = 2.0  # 4 rate (sigma^2 - 1) up to here cannot make a singular value grow
+SHORTENED = 0.5  # and this one at most halves it
 
 
 def has_matrix(parameter: Tensor, member_dims: int = 0) -> bool:
@@ -24,7 +37,6 @@ def has_matrix(parameter: Tensor, member_dims: int = 0) -> bool:
     return enough and parameter.is_floating_point()
 
 
-@torch.no_grad()
 def isometry_step_(
     weight: Tensor,  # (*members, out, in, ...)
     rate: float | Tensor,
@@ -38,7 +50,7 @@ def isometry_step_(
     singular value above one can grow, because ``sigma_max^2 - 1 <= ||Gram - I||_F``
     (see :func:`max_stable_rate`). A member beyond that bound gets the shorter step
     ``4 rate = 1 / (2 ||Gram - I||_F)``, which at most halves a singular value. So the
-    step cannot diverge, and the test never waits for the device.
+    step cannot diverge, and the test never waits for an accelerator.
 
     The Gram matrix of a half-precision weight is computed in float32. No memory is
     kept after the step.
@@ -62,12 +74,120 @@ def isometry_step_(
         >>> isometry_step_(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), 1 / 32).tolist()
         [[1.25, 0.0], [0.0, 1.0]]
     """
-    with torch.autocast(weight.device.type, enabled=False):
-        matrix = as_matrix(weight, member_dims)
-        deviation = deviation_matrix(matrix)
-        norm = torch.linalg.vector_norm(deviation, dim=(-2, -1), keepdim=True)
-        factor = torch.where(norm * (4 * rate) <= 2, 4 * rate, 0.5 / norm)
-        if taken is not None:
-            factor = factor * taken
-        change = applied(matrix.to(deviation.dtype), deviation.mul_(factor))
-        return weight.sub_(change.view(weight.shape))
+    isometry_steps_([weight], rate, member_dims=member_dims, taken=taken)
+    return weight
+
+
+@torch.no_grad()
+def isometry_steps_(
+    weights: Iterable[Tensor],  # each (*members, out, in, ...)
+    rate: float | Tensor,
+    *,
+    member_dims: int = 0,
+    taken: Tensor | None = None,
+) -> None:
+    """Move several weights at once; see :func:`isometry_step_`.
+
+    Args:
+        weights: Changed in place.
+        rate: As in :func:`isometry_step_`.
+        member_dims: As in :func:`isometry_step_`.
+        taken: As in :func:`isometry_step_`.
+
+    Raises:
+        TypeError: If a weight is not a floating-point tensor.
+        ValueError: If one is no matrix after the member dimensions.
+
+    Source: ours.
+    """
+    on_host = taken is None and isinstance(rate, int | float)
+    on_host = on_host and not torch.compiler.is_compiling()
+    alike: dict[tuple[torch.Size, torch.dtype, torch.device], list[Tensor]] = {}
+    with torch.autocast("cpu", enabled=False):
+        for weight in weights:
+            matrix = as_matrix(weight, member_dims)
+            if on_host and _one_by_one(matrix, weight, member_dims):
+                for member in matrix.flatten(0, -3) if member_dims else (matrix,):
+                    _matrix_step_(member, float(rate))
+            else:
+                key = (matrix.shape[-2:], weight.dtype, weight.device)
+                alike.setdefault(key, []).append(weight)
+    for (shape, _, device), members in alike.items():
+        with torch.autocast(device.type, enabled=False):
+            _batched_step_(members, shape, rate, taken)
+
+
+def _one_by_one(matrix: Tensor, weight: Tensor, member_dims: int) -> bool:
+    """Return whether a weight's matrices are moved one at a time, on the CPU.
+
+    Only where a change of the matrix is one of the weight, in full precision.
+    """
+    if weight.device.type != "cpu" or weight.dtype in LOW_PRECISION:
+        return False
+    if member_dims and (not weight.is_contiguous() or min(matrix.shape[-2:]) < LARGE):
+        return False
+    return matrix.data_ptr() == weight.data_ptr()
+
+
+def _matrix_step_(matrix: Tensor, rate: float) -> None:
+    """Move one matrix ``(out, in)`` in place, a block of rows or columns at a time."""
+    tall = matrix.shape[0] > matrix.shape[1]
+    wide = matrix.mT if tall else matrix  # (d, n) with d <= n, a view
+    d = wide.shape[0]
+    deviation = half_gram_(wide, wide.new_empty(d, d))
+    deviation.diagonal().sub_(1)
+    norm = float(torch.linalg.vector_norm(deviation))
+    alpha = 4 * rate if norm * (4 * rate) <= LONGEST else SHORTENED / norm
+    for block in wide.split(BLOCK, dim=1):
+        if tall:  # transposed, so that the product is written along the rows
+            block.mT.sub_(block.mT @ deviation, alpha=alpha)
+        else:
+            block.sub_(deviation @ block, alpha=alpha)
+
+
+def _batched_step_(
+    weights: list[Tensor],
+    shape: torch.Size,  # (out, in) of each matrix
+    rate: float | Tensor,
+    taken: Tensor | None,
+) -> None:
+    """Move all members of all weights of one shape in one batch."""
+    parts = [weight.reshape(-1, *shape) for weight in weights]
+    stack = parts[0] if len(parts) == 1 else torch.cat(parts)  # (members, out, in)
+    deviation = deviation_matrix(stack)
+    norm = torch.linalg.vector_norm(deviation, dim=(-2, -1), keepdim=True)
+    factor = torch.where(norm * (4 * rate) <= LONGEST, 4 * rate, SHORTENED / norm)
+    deviation.mul_(factor if taken is None else factor * taken)
+    change = applied(stack.to(deviation.dtype), deviation)
+    sizes = [len(part) for part in parts]
+    for weight, part in zip(weights, change.split(sizes), strict=True):
+        weight.sub_(part.view(weight.shape))
+
+
+def half_gram_(wide: Tensor, out: Tensor) -> Tensor:
+    """Write ``A A^T`` into ``out``, computing each off-diagonal block once.
+
+    The work is (1 + 2^-s) / 2 of a full product after s halvings.
+
+    Args:
+        wide: A, ``(d, n)``.
+        out: ``(d, d)``.
+
+    Returns:
+        ``out``, exactly symmetric but for the diagonal blocks of at most 128 rows.
+
+    Source: ours.
+
+    Example:
+        >>> half_gram_(torch.ones(2, 3), torch.empty(2, 2)).tolist()
+        [[3.0, 3.0], [3.0, 3.0]]
+    """
+    d = wide.shape[0]
+    if d <= BLOCK:
+        return torch.mm(wide, wide.mT, out=out)
+    half = d // 2
+    half_gram_(wide[:half], out[:half, :half])
+    half_gram_(wide[half:], out[half:, half:])
+    torch.mm(wide[:half], wide[half:].mT, out=out[:half, half:])
+    out[half:, :half].copy_(out[:half, half:].mT)
+    return out
