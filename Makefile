@@ -19,7 +19,7 @@ export MKL_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint unit chapters nbval site lab serve notebooks bench paper \
+.PHONY: help book test lint format unit chapters nbval site lab serve notebooks bench paper \
 	pdf lock setup clean
 
 help: ## list the commands
@@ -49,6 +49,11 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+format: $(READY) ## bring code and chapters into their one form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BUILD) normalise
 
 unit: $(READY) ## unit, contract and book tests
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not slow and not site and not browser"

@@ -2,7 +2,7 @@
 
 Steps: ``execute`` (chapters to notebooks), ``stage`` (what Sphinx reads), ``html`` (the
 strict site), ``all`` (these three), ``check`` (tagged cells again, in fresh kernels),
-``notebooks`` (chapters as .ipynb), ``pdf``.
+``notebooks`` (chapters as .ipynb), ``normalise`` (the chapters' text), ``pdf``.
 """
 
 import argparse
@@ -20,7 +20,16 @@ from press import PROFILES, ROOT, BookError, stage_folder
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     """Return the parsed command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    steps = ("execute", "stage", "html", "all", "check", "notebooks", "pdf")
+    steps = (
+        "execute",
+        "stage",
+        "html",
+        "all",
+        "check",
+        "notebooks",
+        "normalise",
+        "pdf",
+    )
     parser.add_argument("step", choices=steps)
     parser.add_argument("--profile", choices=PROFILES, default="laptop")
     parser.add_argument("--jobs", type=int, default=2, help="chapters side by side")
@@ -75,6 +84,10 @@ def steps(args: argparse.Namespace, root: Path) -> None:
 
         output = args.output or root / "_build" / "plasticity-by-isometry.pdf"
         pdf(root, stage_folder(root, args.profile), output.resolve())
+    if args.step == "normalise":
+        from press.text import normalise
+
+        normalise(root)
     if args.step == "notebooks":
         from press.execute import write_notebooks
 

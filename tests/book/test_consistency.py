@@ -1,0 +1,148 @@
+"""One truth about dependencies and files: pyproject, lock, environment, prose agree."""
+
+import re
+import subprocess
+import tomllib
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from press import ROOT
+
+
+def normal(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def lock():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def required(project, *extras):
+    lines = list(project["dependencies"])
+    for extra in extras:
+        lines += project["optional-dependencies"][extra]
+    return [Requirement(line) for line in lines]
+
+
+def test_the_lock_pins_every_dependency_at_a_version_that_pyproject_allows(
+    project, lock
+):
+    pinned = {normal(r.name): str(r.specifier) for r in lock if r.marker is None}
+    for requirement in required(project, "book", "test"):
+        name = normal(requirement.name)
+        assert name in pinned, f"{name} is not in the lock; run: make lock"
+        version = pinned[name].removeprefix("==")
+        assert requirement.specifier.contains(version), f"{name} {version}"
+
+
+def test_the_lock_pins_exactly_and_each_name_once(lock):
+    assert all(re.fullmatch(r"==[^*+]+", str(r.specifier)) for r in lock)
+    names = [(normal(r.name), str(r.marker)) for r in lock]
+    assert len(set(names)) == len(names)
+
+
+def test_what_is_installed_is_what_the_lock_says(lock):
+    from importlib.metadata import PackageNotFoundError, version
+
+    wrong = {}
+    for requirement in lock:
+        if requirement.marker is not None and not requirement.marker.evaluate():
+            continue
+        try:
+            found = version(requirement.name).split("+")[0]
+        except PackageNotFoundError:
+            found = "nothing"
+        if found == "nothing" or not requirement.specifier.contains(found):
+            wrong[requirement.name] = f"{requirement.specifier}, installed {found}"
+    assert wrong == {}, "the environment is not the lock's; run: make setup"
+
+
+def test_jupyter_book_stays_below_two(project):
+    (book,) = [r for r in required(project, "book") if r.name == "jupyter-book"]
+    assert not book.specifier.contains("2.0")
+
+
+def test_the_environment_file_installs_the_lock_and_the_package(project, lock):
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, packages = environment["dependencies"]
+    assert pip == "pip"
+    version = python.removeprefix("python=")
+    assert SpecifierSet(project["requires-python"]).contains(version)
+    torch = next(str(r) for r in lock if r.name == "torch")
+    assert packages["pip"] == [torch, "-r requirements.lock", "-e ."]
+
+
+def test_the_workflows_test_every_python_that_pyproject_names(project):
+    named = {
+        line.rsplit("::", 1)[1].strip()
+        for line in project["classifiers"]
+        if re.search(r":: 3\.\d+$", line)
+    }
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
+    matrix = yaml.safe_load(text)["jobs"]["test"]["strategy"]["matrix"]
+    assert set(matrix["python"]) == named
+
+
+def test_contributing_gives_a_reason_for_every_dependency(project):
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    extras = project["optional-dependencies"]
+    missing = [
+        r.name for r in required(project, *extras) if f"| `{r.name}` |" not in text
+    ]
+    assert missing == []
+
+
+def test_the_package_is_tested_by_the_command_of_ci_run():
+    text = (ROOT / ".ci" / "run").read_text()
+    assert re.search(r"^make test$", text, re.M)
+
+
+def test_the_table_of_contents_names_files_that_exist():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    files = [toc["root"]]
+    files += [entry["file"] for part in toc["parts"] for entry in part["chapters"]]
+    assert [name for name in files if not (ROOT / f"{name}.md").is_file()] == []
+    pages = {f"book/{path.stem}" for path in (ROOT / "book").glob("*.md")}
+    chapters = {f"chapters/{path.stem}" for path in (ROOT / "chapters").glob("*.md")}
+    assert pages | chapters == set(files)
+
+
+def test_vendored_files_carry_their_licences():
+    static = ROOT / "book" / "_static"
+    assert "Apache License" in (static / "mathjax" / "LICENSE").read_text()
+    widgets = (static / "vendor" / "LICENSE").read_text()
+    assert "Project Jupyter Contributors" in widgets
+    assert "Redistributions in binary form must reproduce" in widgets
+
+
+def tracked():
+    listing = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True
+    )
+    if listing.returncode:
+        pytest.skip("not a git checkout")
+    return [name for name in listing.stdout.split("\0") if name]
+
+
+def test_no_notebook_and_nothing_built_is_committed():
+    built = ("_build/", "_run/", "_stage/", "notebooks/")
+    names = tracked()
+    assert [n for n in names if n.endswith(".ipynb") or n.startswith(built)] == []
+
+
+def test_no_committed_file_is_large():
+    large = [
+        name
+        for name in tracked()
+        if (ROOT / name).is_file() and (ROOT / name).stat().st_size > 2e6
+    ]
+    assert large == []

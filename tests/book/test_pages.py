@@ -1,0 +1,41 @@
+"""The code on the book's pages runs as it stands there."""
+
+import re
+
+import pytest
+from press import ROOT
+
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.S | re.M)
+
+
+def code_of(page):
+    return "\n".join(BLOCK.findall((ROOT / "book" / page).read_text()))
+
+
+@pytest.fixture
+def methods():
+    """The registry of methods, as it was, after the test."""
+    from isometry.methods import METHODS
+
+    before = set(METHODS.names())
+    yield METHODS
+    for name in set(METHODS.names()) - before:
+        METHODS.remove(name)
+
+
+def test_the_code_that_shows_adamo_runs(capsys):
+    exec(compile(code_of("use-adamo.md"), "use-adamo.md", "exec"), {"__name__": "x"})
+    assert "distance to isometry" in capsys.readouterr().out
+
+
+def test_the_example_method_can_be_added_and_run(tmp_path, methods, capsys):
+    names = {"__name__": "x", "store": tmp_path}
+    exec(compile(code_of("add-a-method.md"), "add-a-method.md", "exec"), names)
+    assert "mean_square" in methods.names()
+    frame = names["frame"]
+    assert set(frame["seed"]) == {0, 1}
+    assert frame["value"].notna().all()
+
+
+def test_the_imports_of_the_api_page_work():
+    exec(compile(code_of("api.md"), "api.md", "exec"), {})

@@ -1,0 +1,286 @@
+"""The press on tiny books: what must fail fails, and says where."""
+
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from press import BookError
+from press.execute import digest, execute, read_chapter
+from press.site import images_without_text
+from press.stage import (
+    BANNER,
+    NUMBERS,
+    dress,
+    linked,
+    numbers_of,
+    refuse_noise,
+    stage,
+    write,
+)
+
+import build
+
+HEADER = """\
+---
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# A chapter
+
+A question?
+
+```{code-cell} ipython3
+:tags: [parameters]
+
+profile = "laptop"
+```
+"""
+BEGIN = """
+```{code-cell} ipython3
+from isometry.experiments.chapter import begin
+
+chapter = begin(profile)
+chapter.publish(answer=0.5)
+```
+"""
+FACTS = {
+    "profile": "smoke",
+    "data": "MNIST",
+    "seconds": 1.0,
+    "device": "CPU",
+    "python": "3",
+    "torch": "2",
+    "numpy": "2",
+    "isometry": "0",
+    "commit": "1a2b3c4",
+}
+CONFIG = """\
+title: A tiny book
+execute: {execute_notebooks: "off"}
+sphinx:
+  local_extensions: {isometry_book: book/_ext}
+  config: {nb_ipywidgets_js: {}}
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path, root):
+    """A book of one chapter and one page."""
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "book").mkdir()
+    shutil.copytree(root / "book" / "_ext", tmp_path / "book" / "_ext")
+    (tmp_path / "_config.yml").write_text(CONFIG)
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/intro\nchapters: [{file: chapters/01_a}]\n"
+    )
+    (tmp_path / "book" / "intro.md").write_text("# Start\n\nHello.\n")
+    (tmp_path / "chapters" / "01_a.md").write_text(HEADER + BEGIN)
+    return tmp_path
+
+
+def notebook_of(*outputs, source="1"):
+    title = nbformat.v4.new_markdown_cell("# Title\n\nText.")
+    cell = nbformat.v4.new_code_cell(source, outputs=list(outputs))
+    return nbformat.v4.new_notebook(cells=[title, cell])
+
+
+def shown(data):
+    return nbformat.v4.new_output("display_data", data=data)
+
+
+def published(**numbers):
+    return shown({NUMBERS: numbers})
+
+
+def test_a_failing_cell_fails_the_build_and_is_named(tiny, root):
+    bad = "\n```{code-cell} ipython3\nwidth = 3\nassert width > 4, 'too narrow'\n```\n"
+    (tiny / "chapters" / "01_a.md").write_text(HEADER + BEGIN + bad)
+    command = ["all", "--root", str(tiny), "--profile", "smoke"]
+    done = subprocess.run(
+        [sys.executable, str(root / "book" / "build.py"), *command],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 1
+    said = done.stderr
+    assert "01_a.md: code cell 4 failed with AssertionError: too narrow" in said
+    assert "> assert width > 4" in said
+    kept = tiny / "_run" / "smoke" / "chapters" / "01_a.ipynb"
+    cells = nbformat.read(kept, as_version=4).cells
+    assert any(cell.get("execution_count") == 3 for cell in cells)
+    with pytest.raises(BookError, match=r"01_a\.md has not run to its end"):
+        stage(tiny, "smoke")
+
+
+@pytest.fixture
+def executed(tiny):
+    """A tiny book whose chapter counts as executed, without the time it takes."""
+    folder = tiny / "_run" / "smoke" / "chapters"
+    folder.mkdir(parents=True)
+    notebook = read_chapter(tiny / "chapters" / "01_a.md", tiny)
+    keys = ("profile", "data", "device", "python", "torch", "numpy", "isometry")
+    banner = {BANNER: dict.fromkeys((*keys, "commit"), "none")}
+    notebook.cells[-1].outputs = [shown(banner), published(answer=0.5)]
+    nbformat.write(notebook, folder / "01_a.ipynb")
+    (folder / "01_a.key").write_text("x")
+    (tiny / "book" / "dot.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>'
+    )
+    return tiny
+
+
+def build_pages(book, text):
+    (book / "book" / "intro.md").write_text(f"# Start\n\n{text}\n")
+    output = ["--output", str(book / "site")]
+    return build.main(["html", "--root", str(book), "--profile", "smoke", *output])
+
+
+HOLES = {
+    "{number}`01_a.answr`": "unknown number '01_a.answr'; known there: answer",
+    "{number}`02_b.answer`": "unknown number '02_b.answer'; known there: 01_a",
+    "{number}`01_a.answer:d`": "'01_a.answer' = 0.5 has no format 'd'",
+    "[there](nowhere.md)": "nowhere.md",
+    "{ref}`no-such-label`": "no-such-label",
+    "{py:func}`isometry.nothing`": "isometry.nothing",
+    "```{claim} no-such-claim\n```": "unknown claim 'no-such-claim'",
+}
+
+
+def test_every_hole_in_a_page_is_an_error_of_the_build(executed, capfd):
+    assert build_pages(executed, "\n\n".join(HOLES)) == 1
+    said = capfd.readouterr().err
+    assert [hole for hole, message in HOLES.items() if message not in said] == []
+    assert not (executed / "site").exists()
+
+
+def test_one_unknown_number_is_enough_and_a_mended_page_builds(executed, capfd):
+    assert build_pages(executed, "{number}`01_a.answr`") == 1
+    assert build_pages(executed, "A half is {number}`01_a.answer:.2f`.") == 0
+    assert "A half is" in (executed / "site" / "book" / "intro.html").read_text()
+    assert ">0.50</span>" in (executed / "site" / "book" / "intro.html").read_text()
+    capfd.readouterr()
+    assert build_pages(executed, "A half is {number}`01_a.answer:.2f`.") == 0
+    assert "is up to date" in capfd.readouterr().out
+
+
+def test_an_image_that_says_nothing_fails_the_build(executed, capfd):
+    assert build_pages(executed, "```{figure} dot.svg\nA dot.\n```") == 1
+    said = capfd.readouterr().err
+    assert "book/intro.html: image ../_images/dot.svg has no alternative text" in said
+
+
+@pytest.mark.parametrize(
+    ("image", "fails"),
+    [
+        ('<img src="a.svg">', True),
+        ('<img src="a.svg" alt="">', True),
+        ('<img src="a.svg" alt="  ">', True),
+        ('<img src="../_images/a.svg" alt="../_images/a.svg">', True),
+        ('<img src="a.svg" alt="A falling curve">', False),
+        ('<img src="a.svg" alt="" role="presentation">', False),
+    ],
+)
+def test_an_image_needs_words_or_to_be_decoration(tmp_path, image, fails):
+    (tmp_path / "a.html").write_text(f"<html><body>{image}</body></html>")
+    assert bool(images_without_text(tmp_path)) == fails
+
+
+def test_a_chapter_runs_again_only_when_something_it_depends_on_changes(tiny):
+    path = tiny / "chapters" / "01_a.md"
+
+    def key(profile="smoke", data="digits"):
+        return digest(path, tiny, profile, data)
+
+    keys = [key(), key(profile="laptop"), key(data="mnist")]
+    path.write_text(path.read_text() + "\nMore.\n")
+    keys.append(key())
+    for name in ("lib/a.py", "results/b.parquet", "requirements.lock"):
+        (tiny / name).parent.mkdir(exist_ok=True)
+        (tiny / name).write_text("1")
+        keys.append(key())
+    (tiny / "lib" / "a.py").write_text("2")
+    keys.append(key())
+    assert len(set(keys)) == len(keys)
+    (tiny / "book" / "intro.md").write_text("# Other\n")
+    assert key() == keys[-1]
+
+
+def test_an_unchanged_chapter_is_not_run_again(executed, monkeypatch, capsys):
+    monkeypatch.setattr("press.execute.digest", lambda *_: "x")
+    execute(executed, "smoke")
+    assert "0 of 1 chapters changed" in capsys.readouterr().out
+
+
+def test_a_page_hides_the_parameters_and_strips_what_varies():
+    notebook = notebook_of(published(a=1), shown({"text/plain": "kept"}))
+    cell = notebook.cells[1]
+    cell.metadata.update(tags=["injected-parameters"], papermill={}, execution={})
+    notebook.metadata["papermill"] = {"duration": 1.0}
+    page = dress(notebook, FACTS)
+    assert "papermill" not in page.metadata
+    assert page.cells[0].source == "# Title"
+    assert '<dl class="run-banner"' in page.cells[1].source
+    assert page.cells[2].source == "Text."
+    assert page.cells[3].metadata == {"tags": ["injected-parameters", "remove-cell"]}
+    assert page.cells[3].outputs == [shown({"text/plain": "kept"})]
+
+
+def test_the_banner_shows_text_and_never_markup():
+    page = dress(notebook_of(), FACTS | {"device": "<b>CPU</b>"})
+    assert "&lt;b&gt;CPU&lt;/b&gt;" in page.cells[1].source
+
+
+def test_a_key_has_one_value():
+    assert numbers_of(notebook_of(published(a=1), published(a=1, b=2)), "01") == {
+        "a": 1,
+        "b": 2,
+    }
+    with pytest.raises(BookError, match="01 publishes a twice: 1 and 2"):
+        numbers_of(notebook_of(published(a=1), published(a=2)), "01")
+
+
+def test_a_warning_on_a_page_is_refused():
+    noise = nbformat.v4.new_output("stream", name="stderr", text="UserWarning: x")
+    with pytest.raises(BookError, match="UserWarning: x"):
+        refuse_noise(notebook_of(noise), "01")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[a](05_adamo.md)", "[a](05_adamo.ipynb)"),
+        ("[a](../chapters/05_adamo.md#b)", "[a](../chapters/05_adamo.ipynb#b)"),
+        ("[a](use-adamo.md)", "[a](use-adamo.md)"),
+        ("[a](../chapters/05_adamo)", "[a](../chapters/05_adamo)"),
+    ],
+)
+def test_links_to_text_chapters_lead_to_the_executed_ones(text, expected):
+    assert linked(text) == expected
+
+
+def test_staging_leaves_equal_files_alone_and_removes_old_ones(tmp_path):
+    write(tmp_path, {"a.txt": "1", "old/b.txt": "2"})
+    before = (tmp_path / "a.txt").stat().st_mtime_ns
+    write(tmp_path, {"a.txt": "1", "c.txt": "3"})
+    assert (tmp_path / "a.txt").stat().st_mtime_ns == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "c.txt"]
+
+
+def test_a_chapter_without_a_title_or_begin_is_refused(executed):
+    path = executed / "_run" / "smoke" / "chapters" / "01_a.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].outputs = []
+    nbformat.write(notebook, path)
+    with pytest.raises(BookError, match="01_a never calls begin"):
+        stage(executed, "smoke")
+    notebook.cells[-1].outputs = [shown({BANNER: {}})]
+    notebook.cells[0].source = "No title"
+    nbformat.write(notebook, path)
+    with pytest.raises(BookError, match="must open with a '# Title'"):
+        stage(executed, "smoke")
