@@ -1,6 +1,7 @@
 """The stacked trainer against plain loops, over tasks, kills and divergence."""
 
 import math
+import sys
 from dataclasses import replace
 from itertools import chain
 
@@ -17,7 +18,7 @@ from isometry.supervised.trainer import (
     task_plasticity,
     train,
 )
-from isometry.supervised.training import epoch_order
+from isometry.supervised.training import denormals_flushed, epoch_order
 from torch import nn
 from torch.testing import assert_close
 
@@ -223,6 +224,32 @@ def test_training_leaves_data_and_global_generators_alone(digits):
     trained(planned(), digits, [0])
     assert torch.equal(digits.train_inputs, before)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def smallest():
+    """Return half of the smallest normal number: 0.0 where denormals are flushed."""
+    return sys.float_info.min / 2
+
+
+def test_denormals_are_flushed_while_training_and_only_then(digits):
+    seen = []
+
+    def penalty(parameters, roles, settings):
+        seen.append(smallest())
+        return torch.zeros(1)
+
+    plan_ = planned()
+    watched = replace(plan_, method=replace(plan_.method, penalty=penalty))
+    if not torch.set_flush_denormal(False):
+        pytest.skip("this processor cannot flush denormals")
+    assert smallest() > 0
+    trained(watched, digits, [0])
+    assert set(seen) == {0.0}
+    assert smallest() > 0
+    with denormals_flushed():
+        trained(watched, digits, [0])
+        assert smallest() == 0
+    assert smallest() > 0
 
 
 # --- checkpoints ----------------------------------------------------------------------

@@ -18,7 +18,13 @@ from isometry.supervised.checkpoint import Record, Run, on_device, restored, sav
 from isometry.supervised.networks import MLP
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Pixels, Task
-from isometry.supervised.training import batches, evaluate, stacked_tasks, train_task
+from isometry.supervised.training import (
+    batches,
+    denormals_flushed,
+    evaluate,
+    stacked_tasks,
+    train_task,
+)
 
 Progress = Callable[[int, int], None]  # (tasks done, tasks)
 Observer = Callable[[int, Parameters], None]  # (tasks done, parameters)
@@ -132,6 +138,7 @@ def new_optimizer(
     return optimizer
 
 
+@denormals_flushed()
 def one_task(
     run: Run,
     network: MLP,
@@ -205,14 +212,14 @@ def train(
             parameters, which go on changing: copy what is kept.
 
     Returns:
-        The run with its records (numbers below 1e-38 are flushed to zero on a CPU, in
-        this process from then on): ``online_accuracy`` (mean over the task's minibatches
+        The run with its records: ``online_accuracy`` (mean over the task's minibatches
         of the accuracy before the update), ``final_accuracy``, ``initial_loss``,
         ``final_loss`` (on all the task's images, before and after), ``plasticity``
         (the fraction of the loss removed; the lower bound 0 of the cross-entropy is
         taken as achievable) and ``test_accuracy`` where labels carry a pattern. A
         member whose loss is not finite has an infinite loss and plasticity 0. A task
-        that a member starts with no loss at all has no ``plasticity``.
+        that a member starts with no loss at all has no ``plasticity``. On a CPU,
+        denormal numbers count as zero while a task is trained.
 
     Raises:
         ValueError: If seeds are missing or repeated, or the checkpoint cannot be read.
@@ -221,9 +228,6 @@ def train(
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(refusal("distinct seeds, at least one", seeds, "change seeds"))
-    # Units that die leave Adam moments that decay through the denormal numbers for
-    # thousands of steps, which a CPU handles two to three times slower than zeros.
-    torch.set_flush_denormal(True)
     device = torch.device(device)
     network = network_of(method, method_settings, settings, pixels)
     run = Run(seeds=list(seeds))
