@@ -7,10 +7,11 @@ from importlib.metadata import PackageNotFoundError, version
 
 from isometry.adamo import AdamO
 from isometry.maxmin import GroupSort, MaxMin
+from isometry.ntk import empirical_ntk
 
 try:
     __version__ = version("plasticity-by-isometry")
 except PackageNotFoundError:  # the source tree without an installation
     __version__ = "unknown"
 
-__all__ = ["AdamO", "GroupSort", "MaxMin", "__version__"]
+__all__ = ["AdamO", "GroupSort", "MaxMin", "__version__", "empirical_ntk"]
