@@ -225,6 +225,9 @@ MEASURED = [  # mean, standard error, of 3,000 random episodes of minatar 1.0.15
     ("minatar/freeway", "full", 0.0, (0.1500, 0.0070), (2501.0, 0.0)),
     ("minatar/freeway", "minimal", 0.0, (0.4020, 0.0115), (2501.0, 0.0)),
     ("minatar/freeway", "minimal", 0.1, (0.3863, 0.0113), (2501.0, 0.0)),
+    ("minatar/seaquest", "full", 0.0, (0.0947, 0.0066), (28.479, 0.662)),
+    ("minatar/seaquest", "minimal", 0.0, (0.0970, 0.0071), (27.763, 0.652)),
+    ("minatar/seaquest", "minimal", 0.1, (0.0963, 0.0066), (30.241, 0.670)),
 ]
 
 
@@ -342,3 +345,18 @@ for actions, limit in (("full", None), ("minimal", 97)):
 def test_millions_of_random_steps_stay_inside_every_array(name, monkeypatch):
     monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
     subprocess.run([sys.executable, "-c", FUZZ.format(name=name)], check=True)
+
+
+def test_gymnasiums_own_statistics_agree():
+    envs = make_vec("minatar/breakout", 32, seed=0)
+    wrapped = gymnasium.wrappers.vector.RecordEpisodeStatistics(envs)
+    wrapped.reset()
+    seen = 0
+    for *_, infos in roll(wrapped, 60):
+        if "episode" in infos:
+            ended = infos["_episodic_return"]
+            seen += ended.sum()
+            theirs = infos["episode"]["r"][ended], infos["episode"]["l"][ended]
+            np.testing.assert_array_equal(theirs[0], infos["episodic_return"][ended])
+            np.testing.assert_array_equal(theirs[1], infos["episode_length"][ended])
+    assert seen > 32

@@ -9,6 +9,7 @@ from isometry.rl import (
     minatar_asterix,
     minatar_breakout,
     minatar_freeway,
+    minatar_seaquest,
     minatar_space_invaders,
 )
 
@@ -64,3 +65,4 @@ _register("minatar/breakout", minatar_breakout)
 _register("minatar/asterix", minatar_asterix)
 _register("minatar/space_invaders", minatar_space_invaders)
 _register("minatar/freeway", minatar_freeway)
+_register("minatar/seaquest", minatar_seaquest)

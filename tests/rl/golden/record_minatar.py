@@ -51,7 +51,34 @@ def choose(game, board, generator):
         cannon = int(np.argwhere(board[9, :, 0])[0][0])
         danger = board[7:9, cannon, 5].any()
         return int(generator.choice([1, 3])) if danger else 5
+    if game == "seaquest" and generator.random() < 0.95:
+        return dive(board)
     return int(generator.integers(6))
+
+
+def dive(board):
+    """Return an action for Seaquest: fetch divers, shoot ahead, mind the air."""
+    row, column = np.argwhere(board[:, :, 0])[0]
+    facing = -1 if board[row, min(column + 1, 9), 1] else 1
+    air, crew = int(board[9, :, 7].sum()), int(board[9, :, 8].sum())
+    enemies = board[:, :, 4] | board[:, :, 5] | board[:, :, 6]
+    if crew > 0 and (air < 4 or crew == 6):
+        return 2
+    ahead = enemies[row, column + 1 :] if facing > 0 else enemies[row, :column]
+    if ahead.any():
+        return 5
+    behind = enemies[row, :column] if facing > 0 else enemies[row, column + 1 :]
+    if behind.any():
+        return 1 if facing > 0 else 3
+    divers = np.argwhere(board[:, :, 9])
+    if row == 0:
+        return 4
+    if len(divers) and not enemies[divers[0][0]].any():
+        goal = divers[0]
+        if goal[0] != row:
+            return 4 if goal[0] > row else 2 if row > 1 else 0
+        return 3 if goal[1] > column else 1
+    return 0
 
 
 def dodge(board):
