@@ -1,0 +1,266 @@
+"""What every registered method must do; a new one is tested by being registered."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from isometry.core.seeding import generator
+from isometry.core.settings import changed, help_of, keys
+from isometry.core.stacking import member
+from isometry.experiments.run import plan
+from isometry.methods import METHODS
+from isometry.supervised import SupervisedSettings
+from isometry.supervised.checkpoint import on_device
+from isometry.supervised.trainer import network_of, train
+from torch.testing import assert_close
+
+CPU = torch.device("cpu")
+SMALL = {
+    "data": "digits",
+    "tasks": 2,
+    "images_per_task": 41,
+    "epochs": 2,
+    "batch_size": 16,
+    "width": 10,
+    "depth": 2,
+    "lr": 1e-2,
+}
+
+every_method = pytest.mark.parametrize("name", METHODS.names())
+every_penalty = pytest.mark.parametrize(
+    "name", [method.name for method in METHODS if method.penalty is not None]
+)
+
+
+def planned(name, **changes):
+    return plan("permuted_mnist", name, {**SMALL, **changes}, "smoke")
+
+
+def trained(plan_, pixels, seeds, **keywords):
+    parts = (plan_.benchmark, plan_.method, plan_.method_settings, plan_.settings)
+    return train(*parts, pixels, list(seeds), **keywords)
+
+
+def stack_of(plan_, pixels, seeds=(0, 1, 2)):
+    """Return network, parameters and roles of a method, ready for its optimiser."""
+    network = network_of(plan_.method, plan_.method_settings, plan_.settings, pixels)
+    return network, on_device(network.stacked(list(seeds)), CPU), network.roles()
+
+
+# --- what it says of itself -----------------------------------------------------------
+
+
+@every_method
+def test_it_has_a_name_a_summary_and_a_source(name):
+    method = METHODS.get(name)
+    assert method.name == name
+    assert name.isidentifier()
+    assert name == name.lower()
+    assert len(method.summary) > 10
+    assert "\n" not in method.summary
+    assert len(method.source) > 3
+
+
+@every_method
+def test_its_settings_are_frozen_explained_and_its_own(name):
+    settings = METHODS.get(name).settings
+    assert settings.__dataclass_params__.frozen
+    for key, text in help_of(settings).items():
+        assert text.endswith("."), key
+        assert len(text) > 10, key
+    shared = set(keys(settings)) & set(keys(SupervisedSettings))
+    assert not shared, "a key must mean one thing on the command line"
+
+
+@every_method
+def test_its_settings_survive_their_spelling(name):
+    settings = METHODS.get(name).settings
+    spelled = {k: str(v) for k, v in dataclasses.asdict(settings).items()}
+    assert changed(settings, spelled) == settings
+
+
+# --- its parts ------------------------------------------------------------------------
+
+
+@every_method
+def test_its_network_has_a_role_for_every_parameter(digits, name):
+    network, parameters, roles = stack_of(planned(name), digits)
+    assert set(roles) == set(parameters)
+    assert set(roles.values()) <= {"hidden", "head", "vector"}
+    for key, tensor in parameters.items():
+        assert (roles[key] == "vector") is (tensor.ndim == 2)
+    logits = network.forward(parameters, digits.train_inputs[:4].expand(3, 4, 64))
+    assert logits.shape == (3, 4, 10)
+    assert logits.isfinite().all()
+
+
+@every_method
+def test_its_optimiser_acts_on_every_parameter_once(digits, name):
+    plan_ = planned(name)
+    _, parameters, roles = stack_of(plan_, digits)
+    optimizer = plan_.method.optimizer(parameters, roles, 1e-2, plan_.method_settings)
+    held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in parameters.values())
+    before = {key: p.detach().clone() for key, p in parameters.items()}
+    for key, parameter in parameters.items():
+        draw = generator(0, "gradient", key)
+        parameter.grad = torch.randn(parameter.shape, generator=draw)
+    optimizer.step()
+    for key, parameter in parameters.items():
+        moved = (parameter.detach() != before[key]).flatten(1).any(1)
+        assert moved.all(), f"{key} of every member must move"
+        assert parameter.isfinite().all()
+
+
+@every_method
+def test_its_learning_rate_is_the_one_asked_for(digits, name):
+    plan_ = planned(name)
+    _, parameters, roles = stack_of(plan_, digits)
+    optimizer = plan_.method.optimizer(parameters, roles, 3e-4, plan_.method_settings)
+    assert {group["lr"] for group in optimizer.param_groups} == {3e-4}
+
+
+@every_penalty
+@pytest.mark.usefixtures("double")
+def test_its_penalty_is_each_members_own(digits, name):
+    plan_ = planned(name)
+    _, parameters, roles = stack_of(plan_, digits)
+    for key, parameter in parameters.items():  # away from where it may be at rest
+        parameter.data += torch.randn(parameter.shape, generator=generator(0, key))
+    penalty = plan_.method.penalty(parameters, roles, plan_.method_settings)
+    assert penalty.shape == (3,)
+    assert (penalty > 0).all()
+    for i in range(3):
+        own = {key: p[None] for key, p in member(parameters, i).items()}
+        alone = plan_.method.penalty(own, roles, plan_.method_settings)
+        assert_close(alone, penalty[i : i + 1])
+    gradients = torch.autograd.grad(
+        penalty[1], list(parameters.values()), allow_unused=True
+    )
+    seen = [g for g in gradients if g is not None]
+    assert any((g[1] != 0).any() for g in seen)
+    assert all((g[[0, 2]] == 0).all() for g in seen)
+
+
+# --- training -------------------------------------------------------------------------
+
+
+@every_method
+def test_it_learns_digits_and_all_that_is_measured_is_finite(digits, name):
+    run = trained(planned(name, tasks=1, epochs=20), digits, [0, 1])
+    measured = {(r["seed"], r["metric"]): r["value"] for r in run.records}
+    assert len(measured) == len(run.records) == 12
+    assert all(map(math.isfinite, measured.values()))
+    for seed in (0, 1):
+        for key in ("online_accuracy", "final_accuracy", "test_accuracy"):
+            assert 0 <= measured[seed, key] <= 1
+        assert measured[seed, "final_loss"] < 0.5 * measured[seed, "initial_loss"]
+        assert measured[seed, "final_accuracy"] > 0.8
+        assert 0.5 < measured[seed, "plasticity"] <= 1
+
+
+def without_fused_kernels(method):
+    """Return the method with its optimiser's elementwise kernels one by one.
+
+    A fused kernel rounds the last entries of a tensor, which do not fill a vector
+    register, another way than the rest. In a longer tensor other entries are the last.
+    """
+
+    def optimizer(*arguments):
+        made = method.optimizer(*arguments)
+        for group in made.param_groups:
+            if "fused" in group:
+                group["fused"] = False
+        return made
+
+    return dataclasses.replace(method, optimizer=optimizer)
+
+
+@pytest.fixture(scope="module")
+def batched_products_are_exact():
+    """Skip where the machine's batched matrix product depends on the batch's size."""
+    draw = generator(0, "product")
+    x, w = (
+        torch.randn(4, 16, 64, generator=draw),
+        torch.randn(4, 64, 10, generator=draw),
+    )
+    if not torch.equal(torch.bmm(x, w)[2:3], torch.bmm(x[2:3], w[2:3])):
+        pytest.skip("a batched product of this machine depends on the batch's size")
+
+
+@every_method
+@pytest.mark.usefixtures("batched_products_are_exact")
+@pytest.mark.parametrize("batch_size", [16, 7])
+def test_a_member_of_a_stack_is_the_same_seed_trained_alone_bit_for_bit(
+    digits, name, batch_size
+):
+    plan_ = planned(name, batch_size=batch_size)
+    plan_ = dataclasses.replace(plan_, method=without_fused_kernels(plan_.method))
+    stacked = trained(plan_, digits, [3, 1, 4, 5])
+    for i, seed in enumerate(stacked.seeds):
+        alone = trained(plan_, digits, [seed])
+        assert alone.records == [r for r in stacked.records if r["seed"] == seed]
+        for key, tensor in alone.parameters.items():
+            assert torch.equal(tensor[0], stacked.parameters[key][i])
+
+
+@every_method
+@pytest.mark.usefixtures("double")
+def test_a_member_of_a_stack_is_the_same_seed_trained_alone_as_it_is_run(digits, name):
+    pixels = dataclasses.replace(
+        digits,
+        train_inputs=digits.train_inputs.double(),
+        test_inputs=digits.test_inputs.double(),
+    )
+    plan_ = planned(name)
+    stacked = trained(plan_, pixels, [3, 1, 4, 5])
+    for i, seed in enumerate(stacked.seeds):
+        alone = trained(plan_, pixels, [seed])
+        for key, tensor in alone.parameters.items():
+            assert_close(tensor[0], stacked.parameters[key][i])
+
+
+@every_method
+def test_a_run_is_a_function_of_its_seeds(digits, name):
+    plan_ = planned(name)
+    first = trained(plan_, digits, [0, 1])
+    torch.rand(7)
+    second = trained(plan_, digits, [0, 1])
+    assert first.records == second.records
+    zero = [r["value"] for r in first.records if r["seed"] == 0]
+    one = [r["value"] for r in first.records if r["seed"] == 1]
+    assert zero != one
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """Stands for a kill between two tasks."""
+
+
+@every_method
+def test_a_stopped_run_goes_on_bit_for_bit(digits, tmp_path, name):
+    plan_, checkpoint = planned(name), tmp_path / "checkpoint.pt"
+
+    def stop(done, total):
+        raise Stopped
+
+    whole = trained(plan_, digits, [0, 1])
+    with pytest.raises(Stopped):
+        trained(plan_, digits, [0, 1], checkpoint=checkpoint, progress=stop)
+    resumed = trained(plan_, digits, [0, 1], checkpoint=checkpoint)
+    assert resumed.records == whole.records
+    for key, tensor in whole.parameters.items():
+        assert torch.equal(resumed.parameters[key], tensor)
+
+
+@every_method
+def test_every_task_of_a_method_that_restarts_is_as_its_first(digits, name):
+    plan_ = planned(name)
+    run = trained(plan_, digits, [0])
+    network, *_ = stack_of(plan_, digits, [0])
+    start = network.stacked([0], 1)
+    loss = [r["value"] for r in run.records if r["metric"] == "initial_loss"][1]
+    task = plan_.benchmark.task(digits, plan_.settings, 0, 1)
+    logits = network.forward(start, task.inputs[None])[0]
+    new = torch.nn.functional.cross_entropy(logits, task.labels).item()
+    assert (loss == pytest.approx(new, rel=1e-5)) is plan_.method.restarts
