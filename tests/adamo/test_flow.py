@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from isometry.adamo import (
+    amortised_every,
     isometry_step_,
     max_stable_rate,
     relaxation_steps,
@@ -126,6 +127,34 @@ def test_rate_one_eighth_is_the_newton_schulz_iteration():
     assert_close(step, 1.5 * weight - 0.5 * weight @ weight.mT @ weight)
 
 
+@pytest.mark.parametrize(("tolerance", "strength"), [(0.01, 1.0), (0.002, 0.2)])
+def test_amortised_steps_stay_within_the_tolerance(tolerance, strength):
+    lr = 1e-4
+    every = amortised_every(strength, lr, tolerance)
+    assert every > 1
+    start = torch.linspace(0.1, 1.5, 500, dtype=torch.float64)
+    sigma, worst, near = start, 0.0, 0.0
+    small = torch.tensor(1 - 1e-6, dtype=torch.float64)
+    steps = round(5 * relaxation_steps(strength, lr) / every)
+    for n in range(1, steps + 1):
+        sigma = discrete(sigma, lr * strength * every, 1)
+        small = discrete(small, lr * strength * every, 1)
+        flow = singular_value_flow(start, lr * strength, n * every)
+        worst = max(worst, (sigma - flow).abs().max().item())
+        exact = math.exp(-8 * lr * strength * n * every)
+        near = max(near, abs((1 - small.item()) / 1e-6 - exact))
+    assert worst < tolerance
+    # the next order of the bound: a relative x
+    assert near < tolerance * (1 + 8 * lr * strength * every)
+    assert near > 0.8 * tolerance
+
+
+def test_amortisation_has_limits():
+    assert amortised_every(1e-3, 1e-4) == 100
+    assert amortised_every(0.0, 1e-4) == 100
+    assert amortised_every(100.0, 1e-3) == 1
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -133,6 +162,8 @@ def test_rate_one_eighth_is_the_newton_schulz_iteration():
         (lambda: relaxation_steps(1.0, math.nan), "isometry_lr >= 0, found nan"),
         (lambda: relaxation_steps("1", 1.0), "isometry_strength >= 0, found 1"),
         (lambda: strength_for_relaxation(0, 1e-3), "steps > 0 and isometry_lr > 0"),
+        (lambda: amortised_every(1.0, 1e-3, 0.0), "tolerance > 0"),
+        (lambda: amortised_every(1.0, -1e-3), "isometry_lr >= 0"),
         (lambda: singular_value_flow(SIGMA, -1e-3, 1), "rate >= 0, found -0.001"),
         (lambda: singular_value_flow(-SIGMA, 1e-3, 1), "sigma >= 0, found minimum -20"),
         (lambda: singular_value_flow(SIGMA, 1e-3, -1), "steps >= 0"),

@@ -3,8 +3,9 @@ import pickle
 
 import pytest
 import torch
-from isometry.adamo import AdamO, gram_deviation, isometry_step_
+from isometry.adamo import AdamO, amortised_every, gram_deviation, isometry_step_
 from isometry.adamo.reference import adamo_step
+from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
 from torch import nn
 from torch.testing import assert_close
@@ -214,7 +215,45 @@ def test_amortised_and_literal_steps_stay_close_to_each_other():
     assert (ends[0] - ends[1]).norm() / ends[0].norm() < 8e-3
 
 
-@pytest.mark.parametrize("every", [1, 4])
+def test_auto_takes_the_sum_of_the_rates_since_the_last_step():
+    weight, twin = parameter(6, 4), parameter(6, 4)
+    optimizer = AdamO([weight], lr=1e-3, isometry_strength=1.0, isometry_every="auto")
+    period = amortised_every(1.0, 1e-3)
+    assert period == 6
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: 1 + t / 100)
+    total = 0.0
+    for step in range(14):
+        total += optimizer.param_groups[0]["lr"]
+        before = weight.detach().clone()
+        weight.grad = torch.zeros_like(weight)
+        optimizer.step()
+        schedule.step()
+        if not torch.equal(before, weight):
+            isometry_step_(twin.data, total)
+            total = 0.0
+            assert step in (5, 10, 11)
+    assert_close(weight, twin)
+    assert total > 0
+
+
+def test_auto_stays_within_its_tolerance_of_the_literal_run():
+    ends, lengths = [], []
+    for every in (1, "auto"):
+        weight = parameter(20, 10, scale=0.2)
+        start = weight.detach().clone()
+        optimizer = AdamO(
+            [weight], lr=1e-3, isometry_strength=0.05, isometry_every=every
+        )
+        for _ in range(2500):  # one relaxation time, where the error is largest
+            weight.grad = torch.zeros_like(weight)
+            optimizer.step()
+        ends.append(singular_values(weight.detach()))
+        lengths.append((weight.detach() - start).norm())
+    assert (ends[0] - ends[1]).abs().max() < 0.01
+    assert lengths[1] > 0.1
+
+
+@pytest.mark.parametrize("every", [1, 4, "auto"])
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_checkpoint_resumes_bit_for_bit(every, kernel):
     def made():
@@ -545,8 +584,16 @@ GOOD = [torch.ones(3, 3)]
         ({"isometry_strength": float("inf")}, "finite isometry_strength"),
         ({"isometry_strength": True}, "finite isometry_strength"),
         ({"isometry_lr": -1.0}, "isometry_lr None or finite"),
-        ({"isometry_every": 0}, "isometry_every >= 1, found isometry_every=0"),
+        (
+            {"isometry_every": 0},
+            "isometry_every >= 1, or 'auto', found isometry_every=0",
+        ),
         ({"isometry_every": 1.5}, "whole isometry_every"),
+        ({"isometry_every": "often"}, "or 'auto', found isometry_every='often'"),
+        (
+            {"isometry_every": "auto", "lr": torch.tensor(1e-3)},
+            "a number as learning rate for isometry_every='auto'",
+        ),
         ({"isometry_strength": 300.0}, r"<= 0.25, found 0.001 \* 300 \* 1 = 0.3"),
         ({"isometry_strength": 1.0, "isometry_every": 300}, "<= 0.25"),
         ({"params": [torch.full((2, 2), float("nan"))]}, "finite weights, found NaN"),

@@ -5,7 +5,9 @@ from isometry.adamo.arithmetic import (
     isometry_gradient,
     isometry_penalty,
 )
+from isometry.adamo.decoupled import with_isometry
 from isometry.adamo.flow import (
+    amortised_every,
     max_stable_rate,
     relaxation_steps,
     singular_value_flow,
@@ -18,6 +20,7 @@ from isometry.core.matrices import as_matrix
 
 __all__ = [
     "AdamO",
+    "amortised_every",
     "as_matrix",
     "gram_deviation",
     "isometry_gradient",
@@ -28,4 +31,5 @@ __all__ = [
     "relaxation_steps",
     "singular_value_flow",
     "strength_for_relaxation",
+    "with_isometry",
 ]

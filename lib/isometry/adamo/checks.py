@@ -56,8 +56,8 @@ RANGES: dict[str, tuple[Test, str, str]] = {
         "pass None to follow lr",
     ),
     "isometry_every": (
-        lambda x: _whole(x, 1),
-        "a whole isometry_every >= 1",
+        lambda x: x == "auto" or _whole(x, 1),
+        "a whole isometry_every >= 1, or 'auto'",
         "pass 1 for a step every time",
     ),
     "isometry_dims": (
@@ -92,21 +92,33 @@ def check_stable(group: dict[str, Any]) -> None:
 
     Raises:
         ValueError: If ``isometry_lr * isometry_strength * isometry_every`` exceeds
-            :func:`max_stable_rate` at sigma = 1, or ``lr * weight_decay >= 1``.
+            :func:`max_stable_rate` at sigma = 1, ``lr * weight_decay >= 1``, or
+            ``isometry_every="auto"`` meets a rate that is a tensor.
 
     Source: ours, see :func:`max_stable_rate`.
     """
     lr = float(group["lr"])
     chosen = group["isometry_lr"]
     isometry_lr = lr if chosen is None else float(chosen)
-    rate = isometry_lr * group["isometry_strength"] * group["isometry_every"]
+    every = group["isometry_every"]
+    if every == "auto":
+        if isinstance(group["lr"] if chosen is None else chosen, Tensor):
+            raise ValueError(
+                refusal(
+                    "a number as learning rate for isometry_every='auto'",
+                    "a tensor, which may change on its device",
+                    "pass a number, or a whole isometry_every",
+                )
+            )
+        every = 1
+    rate = isometry_lr * group["isometry_strength"] * every
     limit = max_stable_rate(1.0)
     if rate > limit:
         raise ValueError(
             refusal(
                 f"isometry_lr * isometry_strength * isometry_every <= {limit}",
                 f"{isometry_lr:g} * {group['isometry_strength']:g} * "
-                f"{group['isometry_every']} = {rate:g}",
+                f"{every} = {rate:g}",
                 "lower one of the three; above it even an isometry is unstable",
             )
         )

@@ -16,6 +16,9 @@ from torch import Tensor
 
 from isometry.core.messages import refusal
 
+TOLERANCE = 0.01  # of isometry_every="auto", as a share of the deviation
+LONGEST_PERIOD = 100
+
 
 def check_at_least_zero(**values: float) -> None:
     """Refuse a value that is not a finite number >= 0.
@@ -89,6 +92,44 @@ def strength_for_relaxation(steps: float, isometry_lr: float) -> float:
             )
         )
     return 1 / (8 * isometry_lr * steps)
+
+
+def amortised_every(
+    isometry_strength: float, isometry_lr: float, tolerance: float = TOLERANCE
+) -> int:
+    """Return the largest k for which every k-th step, k times as long, is as good.
+
+    One amortised step multiplies a small deviation by ``1 - x``, x = 8 rate k, where
+    the flow has ``exp(-x)``. After n of them the two differ by at most
+    ``max_n (exp(-n x) - (1 - x)^n) = x / (2 e) + O(x^2)`` of the deviation at the
+    start, reached after one relaxation time. So x = 2 e tolerance keeps the error near
+    the tolerance. Far from one it is of the same order: at tolerance 0.01, singular
+    values that start between 0.1 and 1.5 stay within 0.01 of the flow at all times,
+    those up to 2 within 0.04. Between two steps the task moves the weights without a
+    pull; a steady deviation then swings by the share x.
+
+    Args:
+        isometry_strength: lambda, >= 0.
+        isometry_lr: eta_iso, >= 0.
+        tolerance: Largest error, as a share of the deviation at the start, > 0.
+
+    Returns:
+        k from 1 to 100; beyond 100 there is nothing left to save.
+
+    Raises:
+        ValueError: If one of them is negative or not finite, or the tolerance is 0.
+
+    Source: ours.
+
+    Example:
+        >>> amortised_every(isometry_strength=1.25, isometry_lr=1e-4)
+        54
+    """
+    check_at_least_zero(tolerance=tolerance)
+    if tolerance == 0:
+        raise ValueError(refusal("tolerance > 0", tolerance, "pass e.g. 0.01"))
+    steps = relaxation_steps(isometry_strength, isometry_lr)
+    return int(max(1, min(LONGEST_PERIOD, 2 * math.e * tolerance * steps)))
 
 
 def singular_value_flow(

@@ -7,15 +7,14 @@ import torch
 from torch import Tensor
 
 from isometry.adamo.checks import check_ranges, check_stable, check_weights
-from isometry.adamo.step import has_matrix, isometry_step_, isometry_steps_
-
-ISOMETRY_KEYS = (
-    "isometry_strength",
-    "isometry_lr",
-    "isometry_every",
-    "isometry_dims",
-    "isometry_count",
+from isometry.adamo.pull import (
+    ISOMETRY_KEYS,
+    in_graph,
+    isometry_defaults,
+    pulled,
+    rate_due,
 )
+from isometry.adamo.step import isometry_step_, isometry_steps_
 
 
 def _unhooked(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,9 +63,10 @@ class AdamO(torch.optim.AdamW):
         isometry_strength: lambda of Eq. 16 and 20, >= 0. At 0 every step is bit for bit
             that of ``torch.optim.AdamW``.
         isometry_lr: eta_iso, >= 0; None follows ``lr`` and its schedule.
-        isometry_every: k >= 1: take the isometry step every k-th step, k times as long.
-            Under ``torch.compile`` and in a CUDA graph the work is done in every step
-            and applied in every k-th, because a graph has no branches.
+        isometry_every: k >= 1: take the isometry step every k-th step, k times as long;
+            ``"auto"`` chooses k by :func:`amortised_every` and follows schedules. Under
+            ``torch.compile`` and in a CUDA graph the work is done in every step and
+            applied in every k-th, because a graph has no branches.
         maximize: Maximise the task objective; the isometry step is not reversed.
         foreach: As in AdamW.
         fused: As in AdamW.
@@ -96,19 +96,13 @@ class AdamO(torch.optim.AdamW):
         *,
         isometry_strength: float = 1e-3,
         isometry_lr: float | Tensor | None = None,
-        isometry_every: int = 1,
+        isometry_every: int | str = 1,
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
     ) -> None:
-        own = {
-            "isometry_strength": isometry_strength,
-            "isometry_lr": isometry_lr,
-            "isometry_every": isometry_every,
-            "isometry_dims": 0,
-            "isometry_count": 0,
-        }
+        own = isometry_defaults(isometry_strength, isometry_lr, isometry_every)
         check_ranges(
             {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay} | own
         )
@@ -194,35 +188,23 @@ class AdamO(torch.optim.AdamW):
 
     def _isometry_step(self, group: dict[str, Any]) -> None:
         """Move the matrices of one group that have a gradient."""
-        every = group["isometry_every"]
-        in_graph = every > 1 and _in_graph(group)
-        if every > 1 and not in_graph:
-            group["isometry_count"] += 1
-            if group["isometry_count"] % every:
-                return
-        lr = group["lr"]
-        chosen = group["isometry_lr"]
-        rate = (lr if chosen is None else chosen) * group["isometry_strength"] * every
+        graph = in_graph(group)
+        rate, every = rate_due(group, in_graph=graph)
+        if isinstance(rate, float) and rate == 0:
+            return
         if group["weight_decay"] != 0:
             # AdamW will multiply the weights by this; the isometry step must come out
             # as Eq. 20 has it.
-            rate = rate / (1 - lr * group["weight_decay"])
-        weights = [
-            weight
-            for weight in group["params"]
-            if weight.grad is not None
-            and not weight.grad.is_sparse
-            and has_matrix(weight, group["isometry_dims"])
-        ]
+            rate = rate / (1 - group["lr"] * group["weight_decay"])
         # Set by GradScaler for fused kernels, which then skip the step on the device.
         found_inf = getattr(self, "found_inf", None)
         dims = group["isometry_dims"]
-        if not in_graph and found_inf is None:
-            isometry_steps_(weights, rate, member_dims=dims)
+        if found_inf is None and not (graph and every > 1):
+            isometry_steps_(pulled(group), rate, member_dims=dims)
             return
-        for weight in weights:
+        for weight in pulled(group):
             taken = torch.ones((), device=weight.device)
-            if in_graph:
+            if graph and every > 1:
                 step = self.state[weight].get("step")
                 if step is None:  # the first step is never a k-th one
                     continue
@@ -230,14 +212,3 @@ class AdamO(torch.optim.AdamW):
             if found_inf is not None:
                 taken = taken * (1 - found_inf.to(weight.device, non_blocking=True))
             isometry_step_(weight, rate, member_dims=dims, taken=taken)
-
-
-def _in_graph(group: dict[str, Any]) -> bool:
-    """Return whether Python's branches are being frozen into a graph."""
-    if torch.compiler.is_compiling():
-        return True
-    return (
-        group["capturable"]
-        and torch.cuda.is_available()
-        and (torch.cuda.is_current_stream_capturing())
-    )
