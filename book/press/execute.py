@@ -180,10 +180,12 @@ def run_all(
 ) -> list[str]:
     """Run ``chapters``, ``jobs`` at a time; return what failed."""
     total = sum(code_cells(path, root) for path in chapters)
+    every = 1 if sys.stderr.isatty() else 15  # seconds between lines of a log
+    chapters = sorted(chapters, key=lambda p: -last_seconds(root, profile, p))
     failures: list[str] = []
     lock = Lock()
     with (
-        tqdm(total=total, unit="cell", disable=False, mininterval=1) as bar,
+        tqdm(total=total, unit="cell", disable=False, mininterval=every) as bar,
         ThreadPoolExecutor(jobs) as pool,
     ):
         running: dict[Future[str | None], Path] = {
@@ -200,6 +202,16 @@ def run_all(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return failures
+
+
+def last_seconds(root: Path, profile: str, chapter: Path) -> float:
+    """Return how long a chapter took last time; the longest start first."""
+    done = run_folder(root, profile) / f"{chapter.stem}.ipynb"
+    try:
+        run = nbformat.read(done, as_version=4).metadata["papermill"]
+        return float(run["duration"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def stop_kernels() -> None:
