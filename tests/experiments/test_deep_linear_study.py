@@ -78,6 +78,7 @@ def test_study_is_tidy_and_complete():
     assert set(frame["benchmark"]) == {
         "deep_linear_kernel",
         "deep_linear_layers",
+        "deep_linear_exception",
         "deep_linear_depth",
         "input_prior_digits",
     }

@@ -29,6 +29,7 @@ from isometry.linear import (
     gradient_flow,
     gram_eigenvalues,
     hidden_anisotropy,
+    isotropic_without_isometry,
     kernel_eigenvalues,
     kernel_matrix,
     mode_flow,
@@ -116,6 +117,26 @@ def hidden_layers(
                     ("deep_linear_layers", method, seed, task, key, value.item())
                     for key, value in found.items()
                 ]
+    return pd.DataFrame(rows, columns=TIDY)
+
+
+def exception() -> pd.DataFrame:
+    """Return condition numbers of four layers without isometry and of their kernel.
+
+    Source: ours; chapter 3 has the proof.
+    """
+    weights = isotropic_without_isometry()
+    inputs = torch.eye(2, dtype=torch.float64)
+    layers = [torch.linalg.cond(weight).item() for weight in weights]
+    found = {
+        "kernel": condition_number(kernel_eigenvalues(weights, inputs)).item(),
+        "flattest layer": min(layers),
+        "product": torch.linalg.cond(end_to_end(weights)).item(),
+    }
+    rows = [
+        ("deep_linear_exception", method, 0, 0, "condition_number", value)
+        for method, value in found.items()
+    ]
     return pd.DataFrame(rows, columns=TIDY)
 
 
@@ -264,6 +285,7 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
     parts = [
         equation_nine(profile),
         hidden_layers(profile),
+        exception(),
         depth_and_drift(profile),
         input_priors(profile, data),
     ]
