@@ -7,6 +7,7 @@ import sys
 import nbformat
 import pytest
 from press import BookError
+from press.cli import main
 from press.execute import digest, execute, read_chapter
 from press.site import images_without_text
 from press.stage import (
@@ -19,8 +20,6 @@ from press.stage import (
     stage,
     write,
 )
-
-import build
 
 HEADER = """\
 ---
@@ -138,7 +137,7 @@ def executed(tiny):
 def build_pages(book, text):
     (book / "book" / "intro.md").write_text(f"# Start\n\n{text}\n")
     output = ["--output", str(book / "site")]
-    return build.main(["html", "--root", str(book), "--profile", "smoke", *output])
+    return main(["html", "--root", str(book), "--profile", "smoke", *output])
 
 
 HOLES = {
