@@ -15,19 +15,28 @@ def commit(folder: Path | None = None) -> str:
     """Return the short commit of a checkout, ``+changes`` if dirty, else ``unknown``.
 
     Args:
-        folder: Inside the checkout; this package's folder if not given.
+        folder: In the checkout, with files of it; this package's folder if not given.
 
     Source: ours.
     """
     folder = folder or Path(__file__).parent
-    command = ["git", "describe", "--always", "--dirty=+changes", "--exclude=*"]
+    describe = ["describe", "--always", "--dirty=+changes", "--exclude=*"]
     try:
-        found = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=10, check=True
+        # An installed package may stand in somebody else's checkout, not part of it.
+        tracked, found = (
+            subprocess.run(
+                ["git", *command],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+            ).stdout.strip()
+            for command in (["ls-files", "."], describe)
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return found.stdout.strip() or "unknown"
+    return found if tracked and found else "unknown"
 
 
 def versions() -> dict[str, str]:

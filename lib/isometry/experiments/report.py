@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from isometry.core.messages import unknown
@@ -88,6 +89,64 @@ def labels_of(records: list[Record]) -> dict[str, str]:
     return labels
 
 
+def baselines_of(records: list[Record]) -> dict[str, str]:
+    """Return, by settings hash, the hash of the baseline that a run is compared with.
+
+    It is :data:`BASELINE` on the same benchmark under the same settings of the run, of
+    which only the learning rate, which is tuned for each method, may differ. Where
+    several would do and none has the same learning rate, there is no comparison.
+
+    Args:
+        records: Of a store, see :func:`isometry.experiments.store.load_records`.
+
+    Source: ours.
+    """
+    found = {}
+    for record in records:
+        own = record["settings"]
+        candidates = {
+            other["hash"]: other["settings"]["lr"] == own["lr"]
+            for other in records
+            if other["method"] == BASELINE
+            and other["benchmark"] == record["benchmark"]
+            and {**other["settings"], "lr": None} == {**own, "lr": None}
+        }
+        same = [key for key, same_lr in candidates.items() if same_lr]
+        for choice in (same, list(candidates)):
+            if len(choice) == 1 and record["hash"] not in choice:
+                found[record["hash"]] = choice[0]
+            if choice:
+                break
+    return found
+
+
+def diverged_seeds(record: Record) -> int:
+    """Return how many seeds of a file diverged.
+
+    Args:
+        record: Of one file.
+
+    Source: ours.
+    """
+    states = [state for run in record["runs"] for state in run["status"].values()]
+    return sum(state.startswith("diverged") for state in states)
+
+
+def bootstrapped(scores: pd.Series, *labels: str) -> Interval | None:
+    """Return the interval of scores, or None where one of them is infinite.
+
+    Args:
+        scores: One number a seed.
+        *labels: Name the bootstrap's draws.
+
+    Source: ours.
+    """
+    if not np.isfinite(scores).all():
+        return None
+    draw = numpy_generator(BOOTSTRAP_SEED, *labels)
+    return stratified_bootstrap(scores, draw, level=LEVEL)
+
+
 def interval_columns(name: str, interval: Interval | None) -> dict[str, float]:
     """Return an interval as three columns; all NaN where there is none.
 
@@ -117,13 +176,15 @@ def against(scores: pd.Series, baseline: pd.Series | None, *labels: str) -> Row:
     Source: ours.
     """
     shared = [] if baseline is None else sorted(set(scores.index) & set(baseline.index))
-    if not shared or baseline is None:
+    if baseline is not None:
+        scores, baseline = scores[shared], baseline[shared]
+    if not shared or baseline is None or not np.isfinite([scores, baseline]).all():
         missing = interval_columns("difference", None)
         return {**missing, "probability": float("nan")}
     draw = numpy_generator(BOOTSTRAP_SEED, "difference", *labels)
-    interval = paired_difference(scores[shared], baseline[shared], draw, LEVEL)
+    interval = paired_difference(scores, baseline, draw, LEVEL)
     columns = interval_columns("difference", interval)
-    chance = probability_of_improvement(scores[shared], baseline[shared])
+    chance = probability_of_improvement(scores, baseline)
     return {**columns, "probability": chance}
 
 
@@ -138,10 +199,12 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
         metric: Which metric.
 
     Returns:
-        Columns ``benchmark, method, settings, seeds, tasks``; ``mean`` over all tasks,
-        ``first`` and ``last`` fifth of the tasks, each with ``_low`` and ``_high``;
-        ``difference`` to ``adam`` on the same seeds over all tasks, and ``probability``
-        that a seed of the method beats a seed of ``adam``. Best mean first.
+        Columns ``benchmark, method, settings, seeds, diverged, tasks``; ``mean`` over
+        all tasks, ``first`` and ``last`` fifth of the tasks, each with ``_low`` and
+        ``_high``; ``difference`` to ``adam`` on the same seeds over all tasks, and
+        ``probability`` that a seed of the method beats a seed of ``adam``, see
+        :func:`baselines_of`. Largest mean first. A number is missing where a seed's
+        score is infinite, as the loss of one that diverged is.
 
     Raises:
         KeyError: If no run recorded the metric; the nearest known one is named.
@@ -149,27 +212,28 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
 
     Source: Agarwal et al. 2021 for the statistics.
     """
-    frame, labels = load_results(path), labels_of(load_records(path))
+    frame, records = load_results(path), load_records(path)
+    labels, baselines = labels_of(records), baselines_of(records)
+    diverged = {record["hash"]: diverged_seeds(record) for record in records}
     known = sorted(frame["metric"].unique())
     if metric not in known:
         raise KeyError(unknown("metric", metric, known))
     rows = []
     for benchmark, part in frame[frame["metric"] == metric].groupby("benchmark"):
         named = dict(list(part.groupby("settings")))
-        plain = [k for k in named if labels[k] == BASELINE]
-        baseline = seed_scores(named[plain[0]], metric) if plain else None
         for settings, numbers in named.items():
             label = labels[settings]
             row: Row = {"benchmark": benchmark, "method": label, "settings": settings}
             row["seeds"] = numbers["seed"].nunique()
+            row["diverged"] = diverged[settings]
             row["tasks"] = numbers["task"].nunique()
             for name in ("mean", "first", "last"):
                 scores = seed_scores(numbers, metric, "all" if name == "mean" else name)
-                draw = numpy_generator(BOOTSTRAP_SEED, benchmark, label, metric, name)
-                interval = stratified_bootstrap(scores, draw, level=LEVEL)
+                interval = bootstrapped(scores, benchmark, label, metric, name)
                 row |= interval_columns(name, interval)
-            other = None if label == BASELINE else baseline
-            row |= against(seed_scores(numbers, metric), other, benchmark, label)
+            other = named.get(baselines.get(settings))
+            baseline = None if other is None else seed_scores(other, metric)
+            row |= against(seed_scores(numbers, metric), baseline, benchmark, label)
             rows.append(row)
     table = pd.DataFrame(rows)
     return table.sort_values(
@@ -186,7 +250,10 @@ def shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
 
     Source: ours.
     """
-    out = table[["benchmark", "method", "seeds", "tasks"]].copy()
+    first = ["benchmark", "method", "seeds", "diverged", "tasks"]
+    if not table["diverged"].any():
+        first.remove("diverged")
+    out = table[first].copy()
     names = {"mean": "all tasks", "first": "first fifth", "last": "last fifth"}
     for key, name in {**names, "difference": f"minus {BASELINE}"}.items():
         out[name] = [

@@ -70,22 +70,26 @@ def read_file(path: Path) -> tuple[pd.DataFrame, Record]:
     try:
         # A file object: pyarrow would read hive partitions out of the folders' names.
         with path.open("rb") as file:
-            table = pq.read_table(file)
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
+            table = pq.read_table(file, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise StoreError(
             refusal(f"a readable results file at {path}", reason, "move it away")
         ) from None
     text = (table.schema.metadata or {}).get(METADATA_KEY)
-    if text is None or table.schema.names != COLUMNS:
+    if text is None or not table.schema.equals(SCHEMA):
+        columns = [f"{field.name} {field.type}" for field in table.schema]
         raise StoreError(
             refusal(
-                f"results with columns {', '.join(COLUMNS)} in {path}",
-                ", ".join(table.schema.names),
+                f"results with columns {', '.join(COLUMNS)} and their record in {path}",
+                ", ".join(columns) + ("" if text else " and no record"),
                 "move the file out of the store",
             )
         )
-    record = json.loads(text)
+    try:
+        record = json.loads(text)
+    except ValueError:
+        record = {}
     if record.get("store_version") != STORE_VERSION:
         raise StoreError(
             refusal(
@@ -115,7 +119,7 @@ def write_file(path: Path, frame: pd.DataFrame, record: Record) -> None:
     table = table.replace_schema_metadata({METADATA_KEY: text.encode()})
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
-    pq.write_table(table, temporary, compression="zstd")
+    pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
     temporary.replace(path)
 
 
