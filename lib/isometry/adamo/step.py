@@ -15,7 +15,8 @@ from isometry.adamo.arithmetic import LOW_PRECISION, applied, deviation_matrix
 from isometry.core.matrices import as_matrix
 
 LARGE = 192  # smaller side from which a member of a stack is moved by itself
-BLOCK = 128  # rows or columns that are moved at a time; fits the second-level cache
+HALVED = 128  # rows of a Gram matrix from which its two halves are told apart
+BLOCK_SIZE = 32_768  # entries that are moved at a time; bounds the memory of a step
 LONGEST = 2.0  # 4 rate (sigma^2 - 1) up to here cannot make a singular value grow
 SHORTENED = 0.5  # and this one at most halves it
 
@@ -133,12 +134,15 @@ def _matrix_step_(matrix: Tensor, rate: float) -> None:
     """Move one matrix ``(out, in)`` in place, a block of rows or columns at a time."""
     tall = matrix.shape[0] > matrix.shape[1]
     wide = matrix.mT if tall else matrix  # (d, n) with d <= n, a view
-    d = wide.shape[0]
+    d, n = wide.shape
     deviation = half_gram_(wide, wide.new_empty(d, d))
     deviation.diagonal().sub_(1)
     norm = float(torch.linalg.vector_norm(deviation))
     alpha = 4 * rate if norm * (4 * rate) <= LONGEST else SHORTENED / norm
-    for block in wide.split(BLOCK, dim=1):
+    if d * n <= BLOCK_SIZE:
+        matrix.sub_(matrix @ deviation if tall else deviation @ matrix, alpha=alpha)
+        return
+    for block in wide.split(max(1, BLOCK_SIZE // d), dim=1):
         if tall:  # transposed, so that the product is written along the rows
             block.mT.sub_(block.mT @ deviation, alpha=alpha)
         else:
@@ -183,7 +187,7 @@ def half_gram_(wide: Tensor, out: Tensor) -> Tensor:
         [[3.0, 3.0], [3.0, 3.0]]
     """
     d = wide.shape[0]
-    if d <= BLOCK:
+    if d <= HALVED:
         return torch.mm(wide, wide.mT, out=out)
     half = d // 2
     half_gram_(wide[:half], out[:half, :half])
