@@ -305,7 +305,7 @@ def report(
     if format == "csv":
         return table.to_csv(index=False).rstrip("\n")
     if format == "json":
-        return table.to_json(orient="records", indent=2)
+        return table.to_json(orient="records", indent=2, double_precision=15)
     readable = shown(table)
     if format == "markdown":
         return markdown(readable)

@@ -1,0 +1,213 @@
+"""The ledger of claims, and how the plasticity-loss claim is judged."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from isometry.experiments.claims import (
+    CLAIMS,
+    NOT_TESTED,
+    OUTCOMES,
+    Verdict,
+    get,
+    judge_all,
+    judged,
+    verdict_on,
+)
+from isometry.experiments.judges import change, plasticity_loss, same_setting
+from isometry.experiments.ledger import CLAIM_TEXTS
+from isometry.experiments.store import COLUMNS, add_results, result_path
+
+KEYS = [row[0] for row in CLAIM_TEXTS]
+EMPTY = pd.DataFrame(columns=COLUMNS)
+
+
+# --- the ledger -----------------------------------------------------------------------
+
+
+def test_every_key_is_there_once():
+    assert len(set(KEYS)) == len(KEYS)
+    assert set(CLAIMS.names()) == set(KEYS)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_claim_says_what_where_and_by_which_criterion(key):
+    claim = get(key)
+    assert claim.key == key
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key)
+    assert 1 <= claim.chapter <= 7
+    for text in (claim.text, claim.source, claim.criterion):
+        assert text.strip() == text
+        assert "\n" not in text
+        assert "  " not in text
+    assert len(claim.source) > 8
+    for text in (claim.text, claim.criterion):
+        assert len(text) > 30
+        assert text.endswith(".")
+
+
+def test_every_chapter_has_a_claim():
+    assert {get(key).chapter for key in KEYS} == set(range(1, 8))
+
+
+def test_an_unknown_claim_is_refused_with_the_nearest():
+    with pytest.raises(KeyError, match="did you mean 'plasticity-loss'"):
+        get("plasticity-los")
+    with pytest.raises(KeyError, match="unknown claim 'no'"):
+        judged("no")
+
+
+# --- judging --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_without_results_nothing_is_tested(tmp_path, exists):
+    folder = tmp_path / "results"
+    if exists:
+        folder.mkdir()
+        (folder / "README.md").touch()
+    verdicts = judge_all(folder)
+    assert list(verdicts) == KEYS, "in the ledger's order"
+    assert set(verdicts.values()) == {NOT_TESTED}
+
+
+def test_a_claim_without_a_judge_or_whose_judge_has_not_enough_is_not_tested():
+    claim = get(KEYS[0])
+    frame = pd.DataFrame({"seed": [0]})
+    for judge in (None, lambda results, records: None):
+        changed = claim.__class__(**{**vars(claim), "judge": judge})
+        assert verdict_on(changed, frame, []) is NOT_TESTED
+    reached = Verdict(verdict="partly", reason="because")
+    changed = claim.__class__(**{**vars(claim), "judge": lambda *_: reached})
+    assert verdict_on(changed, frame, []) is reached
+    assert verdict_on(changed, EMPTY, []) is NOT_TESTED
+
+
+def test_attaching_a_judge_keeps_the_claim():
+    before = get("plasticity-loss")
+    judge = judged("plasticity-loss")(plasticity_loss)
+    assert judge is plasticity_loss
+    after = get("plasticity-loss")
+    assert after.judge is plasticity_loss
+    assert (after.text, after.criterion) == (before.text, before.criterion)
+
+
+# --- plasticity-loss ------------------------------------------------------------------
+
+TASKS = 10
+SETTINGS = {"lr": 1e-3, "data": "mnist"}
+
+
+def curves(start, end, seeds, spread=0.0):
+    """Return plasticity ``(seeds, tasks)``: ``start`` in two tasks, then ``end``."""
+    values = np.full((seeds, TASKS), float(end))
+    values[:, :2] = start
+    rng = np.random.default_rng(0)
+    return values + spread * rng.standard_normal((seeds, 1)) * (np.arange(TASKS) >= 2)
+
+
+def store_of(method, name, values, settings=None):
+    """Return tidy numbers and the record of one file."""
+    frame = pd.DataFrame(
+        [
+            ("random_label_mnist", method, name, seed, task, "plasticity", value)
+            for seed, row in enumerate(values)
+            for task, value in enumerate(row)
+        ],
+        columns=COLUMNS,
+    )
+    record = {
+        "experiment_version": 1,
+        "benchmark": "random_label_mnist",
+        "method": method,
+        "hash": name,
+        "settings": settings or SETTINGS,
+        "method_settings": {},
+        "runs": [{"seeds": list(range(len(values))), "status": {}}],
+    }
+    return frame, record
+
+
+def judgement(adam, fresh, **settings):
+    frames, records = zip(
+        store_of("adam", "a", adam), store_of("fresh", "f", fresh, **settings),
+        strict=True,
+    )  # fmt: skip
+    return plasticity_loss(pd.concat(frames, ignore_index=True), list(records))
+
+
+@pytest.mark.parametrize(
+    ("adam", "fresh", "outcome"),
+    [
+        (curves(0.9, 0.5, 5, 0.02), curves(0.9, 0.9, 5), "reproduced"),
+        (curves(0.9, 0.5, 5), curves(0.9, 0.885, 5), "reproduced"),
+        (curves(0.9, 0.5, 5), curves(0.9, 0.85, 5), "partly"),  # the ceiling falls too
+        (curves(0.9, 0.5, 5), curves(0.8, 0.9, 5), "partly"),
+        (curves(0.9, 0.9, 5, 0.1), curves(0.9, 0.9, 5), "not reproduced"),
+        (curves(0.5, 0.9, 5), curves(0.9, 0.9, 5), "not reproduced"),
+    ],
+)
+def test_each_outcome_of_plasticity_loss(adam, fresh, outcome):
+    verdict = judgement(adam, fresh)
+    assert verdict.verdict == outcome
+    assert verdict.verdict in OUTCOMES
+    assert "5 seeds" in verdict.reason
+    assert "10 tasks" in verdict.reason
+    assert verdict.reason.endswith(".")
+    assert verdict.gap.endswith(".")
+
+
+def test_the_verdict_names_the_paired_difference():
+    verdict = judgement(curves(0.9, 0.5, 6), curves(0.9, 0.9, 6))
+    assert "Adam -0.400 [-0.400, -0.400]" in verdict.reason
+
+
+def test_fewer_than_five_seeds_do_not_suffice():
+    assert judgement(curves(0.9, 0.5, 4), curves(0.9, 0.9, 5)) is None
+    assert judgement(curves(0.9, 0.5, 5), curves(0.9, 0.9, 4)) is None
+
+
+def test_methods_under_different_settings_are_not_compared():
+    other = {"lr": 0.5, "data": "mnist"}
+    made = judgement(curves(0.9, 0.5, 5), curves(0.9, 0.9, 5), settings=other)
+    assert made is None
+
+
+def test_without_one_of_the_methods_there_is_no_verdict():
+    frame, record = store_of("adam", "a", curves(0.9, 0.5, 5))
+    assert plasticity_loss(frame, [record]) is None
+    assert plasticity_loss(EMPTY, []) is None
+
+
+def test_the_longest_common_setting_is_judged():
+    short = store_of("adam", "a", curves(0.9, 0.5, 5)[:, :4], {"tasks": 4})
+    also_short = store_of("fresh", "b", curves(0.9, 0.9, 5)[:, :4], {"tasks": 4})
+    long = store_of("adam", "c", curves(0.9, 0.6, 5), {"tasks": 10})
+    also_long = store_of("fresh", "d", curves(0.9, 0.9, 5), {"tasks": 10})
+    files = [long, short, also_short, also_long]
+    results = pd.concat([frame for frame, _ in files], ignore_index=True)
+    records = [record for _, record in files]
+    found = same_setting(results, records, "random_label_mnist", ("adam", "fresh"))
+    assert [frame["settings"].iloc[0] for frame in found] == ["c", "d"]
+    assert same_setting(results, records, "permuted_mnist", ("adam", "fresh")) is None
+
+
+def test_a_change_is_paired_by_seed():
+    values = curves(0.0, 0.0, 5) + np.arange(5.0)[:, None] * 10
+    values[:, -2:] -= 0.25
+    frame, _ = store_of("adam", "a", values)
+    interval = change(frame, "plasticity")
+    assert interval.estimate == pytest.approx(-0.25)
+    assert interval.high - interval.low < 1e-12
+    assert interval.num_seeds == 5
+
+
+def test_a_store_is_judged_from_its_files(tmp_path):
+    for method, name, end in (("adam", "a", 0.5), ("fresh", "f", 0.9)):
+        frame, record = store_of(method, name, curves(0.9, end, 5))
+        path = result_path(tmp_path, "random_label_mnist", method, name)
+        add_results(path, frame, record)
+    verdicts = judge_all(tmp_path)
+    assert verdicts["plasticity-loss"].verdict == "reproduced"
+    assert verdicts["bench-permuted-mnist"] == NOT_TESTED
