@@ -10,6 +10,7 @@ from isometry.ntk.jacobian import kernel_by_jacobian, rows_one_by_one
 from isometry.ntk.layerwise import find_layers, kernel_by_layers
 
 METHODS = ("auto", "layerwise", "jacobian")
+CONTRADICTION = "a kernel that contradicts the gradient of the whole network"
 
 
 @torch.no_grad()
@@ -68,8 +69,7 @@ def empirical_ntk(
         if isinstance(kernel, Tensor):
             return kernel.permute(1, 3, 0, 2)
         if method == "layerwise":
-            do = 'use method="jacobian" or "auto"'
-            raise ValueError(refusal("a sum over layers", kernel, do))
+            raise _no_sum(kernel)
     kernel = _product_of_jacobians(model, inputs, other, num_outputs, chunk_size)
     return kernel.permute(1, 3, 0, 2)
 
@@ -117,8 +117,55 @@ def _sum_over_layers(
     if isinstance(kernel, str):
         return kernel
     if _contradicted(model, kernel, inputs, other):
-        return "a kernel that contradicts the gradient of the whole network"
+        return CONTRADICTION
     return kernel
+
+
+@torch.no_grad()
+def layer_kernels(
+    model: nn.Module,
+    inputs: Tensor,  # (n, ...)
+) -> dict[str, Tensor]:
+    """Return each layer's term of the kernel; their sum is the kernel.
+
+    Args:
+        model: A sum over layers in the sense of ``method="layerwise"``.
+        inputs: ``(n, ...)``, see :func:`empirical_ntk`.
+
+    Returns:
+        Name of the layer to ``(n, n, m, m)``, in the order of the model's modules.
+
+    Raises:
+        TypeError: If model or inputs are of the wrong type.
+        ValueError: Where :func:`empirical_ntk` raises it.
+
+    Source: arXiv 2606.09762, Eq. 7-8.
+
+    Example:
+        >>> list(layer_kernels(nn.Sequential(nn.Linear(3, 2)), torch.eye(3)))
+        ['0']
+    """
+    parameter = check_model(model)
+    check_inputs(inputs, parameter)
+    num_outputs = check_outputs(model, inputs)
+    layers = find_layers(model)
+    if isinstance(layers, str):
+        raise _no_sum(layers)
+    terms: dict[str, Tensor] = {}
+    for name in layers:
+        term = kernel_by_layers(model, layers, inputs, None, num_outputs, only=name)
+        if isinstance(term, str):
+            raise _no_sum(term)
+        terms[name] = term
+    if _contradicted(model, torch.stack(list(terms.values())).sum(0), inputs, None):
+        raise _no_sum(CONTRADICTION)
+    return {name: term.permute(1, 3, 0, 2) for name, term in terms.items()}
+
+
+def _no_sum(reason: str) -> ValueError:
+    """Return the error that says why a kernel is no sum over layers."""
+    do = 'use empirical_ntk with method="jacobian" or "auto"'
+    return ValueError(refusal("a sum over layers", reason, do))
 
 
 def ntk_matrix(kernel: Tensor) -> Tensor:

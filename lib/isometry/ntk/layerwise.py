@@ -62,6 +62,7 @@ def kernel_by_layers(
     other: Tensor | None,
     num_outputs: int,
     chunk_size: int | None = None,
+    only: str | None = None,
 ) -> Tensor | str:
     """Return the kernel as ``(m, n, m, n2)``, or why it is no sum over these layers.
 
@@ -73,6 +74,7 @@ def kernel_by_layers(
         num_outputs: m.
         chunk_size: Inputs whose factors are held at a time; None: as many as
             ``CHUNK_ENTRIES`` allows.
+        only: The one layer whose term is wanted; None: all.
 
     Source: arXiv 2606.09762, Eq. 7-8.
     """
@@ -90,6 +92,8 @@ def kernel_by_layers(
                 if isinstance(rows, str) or isinstance(columns, str):
                     return rows if isinstance(rows, str) else columns
                 block = kernel[:, i : i + chunk, :, j : j + chunk]
+                if only is not None:
+                    rows = {only: rows[only]} if only in rows else {}
                 _fill(block, rows, columns, same)
                 if other is None and not same:
                     mirrored = block.permute(2, 3, 0, 1)

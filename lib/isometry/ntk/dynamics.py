@@ -1,0 +1,129 @@
+"""How the kernel moves the outputs: theory, the linearised network, the real one.
+
+All three take full-batch gradient steps on half the squared error,
+``L = 1/2 sum (f - y)^2``, whose gradient by the outputs is the residual ``r = f - y``.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp, vjp
+
+from isometry.core.messages import refusal
+from isometry.ntk.checks import check_inputs, check_model, trainable_parameters
+
+
+def predicted_residuals(
+    matrix: Tensor,  # (N, N)
+    residual: Tensor,  # (N,)
+    lr: float,
+    steps: int,
+) -> Tensor:
+    """Return ``(I - lr K)^t r_0`` for t = 0 .. steps: what a constant kernel does.
+
+    Along an eigenvector of eigenvalue lambda, each step leaves the factor
+    ``1 - lr lambda``.
+
+    Args:
+        matrix: K, symmetric, as :func:`isometry.ntk.ntk_matrix` returns it.
+        residual: r_0, in its order of outputs.
+        lr: Learning rate, > 0.
+        steps: How many, >= 0.
+
+    Returns:
+        ``(steps + 1, N)``.
+
+    Source: arXiv 2606.09762, Sec. 2; Jacot et al., NeurIPS 2018.
+
+    Example:
+        >>> matrix = torch.diag(torch.tensor([1.0, 0.5]))
+        >>> predicted_residuals(matrix, torch.ones(2), lr=1, steps=1)
+        tensor([[1.0000, 1.0000],
+                [0.0000, 0.5000]])
+    """
+    _check(lr, steps)
+    eigenvalues, vectors = torch.linalg.eigh(matrix)
+    powers = torch.arange(steps + 1, dtype=matrix.dtype, device=matrix.device)
+    factors = (1 - lr * eigenvalues) ** powers.unsqueeze(1)
+    return (factors * (vectors.mT @ residual)) @ vectors.mT
+
+
+def trained_residuals(
+    model: nn.Module,
+    inputs: Tensor,  # (n, ...)
+    targets: Tensor,  # (n, m)
+    lr: float,
+    steps: int,
+    *,
+    linearized: bool = False,
+) -> Tensor:
+    """Return the residuals of a network while it trains; the model is not changed.
+
+    Args:
+        model: Maps ``(n, ...)`` to ``(n, m)``.
+        inputs: The whole batch.
+        targets: y.
+        lr: Learning rate, > 0.
+        steps: How many, >= 0.
+        linearized: Train ``f_0 + J (theta - theta_0)`` instead of the network.
+
+    Returns:
+        ``(steps + 1, n * m)``, in the order of :func:`isometry.ntk.ntk_matrix`.
+
+    Raises:
+        ValueError: If learning rate or steps are out of range, or the model has no
+            kernel.
+
+    Source: Lee et al., NeurIPS 2019 (linearised networks).
+    """
+    _check(lr, steps)
+    check_inputs(inputs, check_model(model))
+    start = {name: p.detach() for name, p in trainable_parameters(model).items()}
+
+    def outputs(values: dict[str, Tensor]) -> Tensor:
+        return functional_call(model, values, (inputs,))
+
+    at_start, pull_start, *_ = vjp(outputs, start)
+    theta, found = start, []
+    for step in range(steps + 1):
+        if linearized:
+            moved = {name: theta[name] - start[name] for name in theta}
+            said, pull = at_start + jvp(outputs, (start,), (moved,))[1], pull_start
+        else:
+            said, pull, *_ = vjp(outputs, theta)
+        residual = (said - targets).detach()
+        found.append(residual.flatten())
+        if step < steps:
+            (gradient,) = pull(residual)
+            theta = {name: p - lr * gradient[name] for name, p in theta.items()}
+    return torch.stack(found)
+
+
+def removed_along_directions(
+    residuals: Tensor,  # (steps + 1, N)
+    vectors: Tensor,  # (N, k)
+) -> Tensor:
+    """Return the fraction of the loss in a subspace that is removed after each step.
+
+    Args:
+        residuals: Over time.
+        vectors: An orthonormal basis of the subspace.
+
+    Returns:
+        ``(steps + 1,)``, 0 at first, 1 when nothing is left; negative if the loss grew.
+
+    Source: ours.
+
+    Example:
+        >>> residuals = torch.tensor([[2.0, 5.0], [1.0, 5.0]])
+        >>> removed_along_directions(residuals, torch.eye(2)[:, :1])
+        tensor([0.0000, 0.7500])
+    """
+    energy = (residuals @ vectors).square().sum(1)
+    return 1 - energy / energy[0]
+
+
+def _check(lr: float, steps: int) -> None:
+    if not lr > 0:
+        raise ValueError(refusal("lr > 0", lr, "pass a positive learning rate"))
+    if steps < 0:
+        raise ValueError(refusal("steps >= 0", steps, "pass how many steps to take"))
