@@ -64,7 +64,7 @@ SCALES = {
         seeds=10,
         depths=(2, 4, 8, 16, 32, 64, 128, 256),
         width=16,
-        budget=3000,
+        budget=1000,
         networks=200,
     ),
 }
