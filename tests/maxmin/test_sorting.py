@@ -100,6 +100,17 @@ def test_group_sort_is_exact_in_every_type(dtype):
     assert torch.equal(y, sorted_groups(x, 2, -1))
 
 
+@pytest.mark.parametrize(("shape", "dim"), [((4, 6), 1), ((2, 4, 3), 1)])
+def test_compiled_sorting_equals_the_eager_one_in_one_graph(shape, dim):
+    compiled = torch.compile(group_sort, backend="aot_eager", fullgraph=True)
+    x = draw(*shape).requires_grad_()
+    found, expected = compiled(x, 2, dim), group_sort(x, 2, dim)
+    assert torch.equal(found, expected)
+    weights = draw(*shape) + 1
+    (gradient,) = torch.autograd.grad(found, x, weights)
+    assert torch.equal(gradient, torch.autograd.grad(expected, x, weights)[0])
+
+
 def test_maxmin_is_group_sort_of_two_and_copies():
     layer = MaxMin(dim=1)
     assert isinstance(layer, GroupSort)

@@ -112,7 +112,13 @@ def group_sort(x: Tensor, group_size: int = 2, dim: int = -1) -> Tensor:
             )
         )
     groups = x.unflatten(dim, (units // group_size, group_size))
-    if group_size == 2 and (x.is_cuda or x.numel() >= SMALL):
+    if group_size == 2 and torch.compiler.is_compiling():
+        # The compiler fuses this into one kernel, and cannot trace a custom jvp.
+        first, second = groups.unbind(dim + 1)
+        swap = first > second
+        low, high = torch.where(swap, second, first), torch.where(swap, first, second)
+        ordered = torch.stack((low, high), dim + 1)
+    elif group_size == 2 and (x.is_cuda or x.numel() >= SMALL):
         ordered = _SortPairs.apply(groups.movedim(dim + 1, -1))[0].movedim(-1, dim + 1)
     else:
         ordered = torch.sort(groups, dim=dim + 1, stable=True).values
