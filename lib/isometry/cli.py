@@ -1,6 +1,7 @@
 """The command line: ``isometry list | run | report | data``, also ``python -m``."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,11 +15,13 @@ app = App(
     name="isometry",
     help="Keep networks plastic: run, report and compare methods on benchmarks.",
     version=__version__,
+    suppress_keyboard_interrupt=False,  # `main` says that a stopped run can go on
 )
 data_app = App(name="data", help="Fetch, verify and find the data sets.")
 app.command(data_app)
 
 USAGE_EXIT = 2
+MOST_SEEDS = 10_000
 
 
 def parsed_seeds(text: str) -> list[int]:
@@ -28,23 +31,28 @@ def parsed_seeds(text: str) -> list[int]:
         text: As typed.
 
     Raises:
-        ValueError: If it is neither, or names no seed, or a seed twice.
+        ValueError: If it is neither, or names no seed, too many, or a seed twice.
+
+    Source: ours.
 
     Example:
         >>> parsed_seeds("0:3"), parsed_seeds("4,7")
         ([0, 1, 2], [4, 7])
     """
+    seeds: Sequence[int] = ()
     try:
         if ":" in text:
             first, last = text.split(":")
-            seeds = list(range(int(first), int(last)))
+            seeds = range(int(first), int(last))
         else:
             seeds = [int(part) for part in text.split(",")]
     except ValueError:
-        seeds = []
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise ValueError(refusal("seeds a:b or a,b,c", repr(text), "pass e.g. 0:8"))
-    return seeds
+        pass
+    # A range is not made into numbers before it is known to be of a sane length.
+    if not 0 < len(seeds) <= MOST_SEEDS or len(set(seeds)) != len(seeds):
+        needed = f"1 to {MOST_SEEDS} different seeds, a:b or a,b,c"
+        raise ValueError(refusal(needed, repr(text), "pass e.g. 0:8"))
+    return list(seeds)
 
 
 def parsed_changes(pairs: list[str]) -> dict[str, str]:
@@ -55,6 +63,8 @@ def parsed_changes(pairs: list[str]) -> dict[str, str]:
 
     Raises:
         ValueError: If one has no ``=``, or a key comes twice.
+
+    Source: ours.
 
     Example:
         >>> parsed_changes(["lr=1e-3", "width=64"])
@@ -87,6 +97,8 @@ def listing(what: str) -> list[str]:
 
     Args:
         what: methods, benchmarks, games or claims.
+
+    Source: ours.
     """
     from isometry.experiments.claims import CLAIMS
     from isometry.methods import METHODS
@@ -184,6 +196,8 @@ def chosen_data(name: str | None) -> tuple[str, ...]:
 
     Raises:
         KeyError: If it is not known.
+
+    Source: ours.
     """
     from isometry.supervised import data
 
@@ -233,12 +247,10 @@ def verify(name: str | None = None) -> int:
     """
     from isometry.supervised import data
 
-    sound = True
-    for one in chosen_data(name):
-        for file, state in data.verify(one).items():
-            print(f"{one}/{file}: {state}")
-            sound = sound and state == "ok"
-    return 0 if sound else 1
+    reports = [(one, r) for one in chosen_data(name) for r in data.verify(one)]
+    for one, report in reports:
+        print(f"{one}: {report}")
+    return int(any(report.state != "verified" for _, report in reports))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -246,23 +258,45 @@ def main(arguments: list[str] | None = None) -> None:
 
     Args:
         arguments: Without the program's name; ``sys.argv`` if not given.
+
+    Source: ours.
+    """
+    try:
+        status = app(
+            arguments,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+    except KeyboardInterrupt:
+        print("isometry: stopped; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        line = refused(error)
+        if line is None:
+            raise
+        print(f"isometry: {line}", file=sys.stderr)
+        sys.exit(USAGE_EXIT)
+    sys.exit(status or 0)
+
+
+def refused(error: Exception) -> str | None:
+    """Return the one line that a refusal says, or None if it is an error of ours.
+
+    Args:
+        error: What a command raised.
+
+    Source: ours.
     """
     from isometry.experiments.store import StoreError
     from isometry.supervised.data import DataError
 
-    try:
-        status = app(arguments, exit_on_error=False, print_error=False)
-    except (KeyError, ValueError) as error:
-        print(f"isometry: {error.args[0]}", file=sys.stderr)
-        sys.exit(USAGE_EXIT)
-    except (StoreError, DataError) as error:
-        print(f"isometry: {error}", file=sys.stderr)
-        sys.exit(1)
-    except cyclopts.CycloptsError as error:
-        line = " ".join(str(error).split())
-        print(f"isometry: {line}; see isometry --help", file=sys.stderr)
-        sys.exit(USAGE_EXIT)
-    except KeyboardInterrupt:
-        print("isometry: stopped; the same command goes on", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(status or 0)
+    line = None
+    if isinstance(error, cyclopts.CycloptsError):
+        line = f"{str(error).rstrip().rstrip('.')}; see isometry --help"
+    elif isinstance(error, OSError) and error.strerror:
+        names = [str(n) for n in (error.filename, error.filename2) if n is not None]
+        line = f"{error.strerror}: {' and '.join(names)}" if names else error.strerror
+    elif isinstance(error, KeyError | ValueError | StoreError | DataError):
+        line = str(error.args[0]) if error.args else type(error).__name__
+    return None if line is None else " ".join(line.split())
