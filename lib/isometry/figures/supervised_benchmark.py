@@ -72,9 +72,44 @@ def methods_over_tasks(
             style["linestyle"] = "--" if float(detail) < 0.01 else "-"
         ax.plot(tasks, [p.estimate for p in points], **style)
         low, high = [p.low for p in points], [p.high for p in points]
-        ax.fill_between(
-            tasks, low, high, color=style["color"], alpha=0.18, linewidth=0
-        )
+        ax.fill_between(tasks, low, high, color=style["color"], alpha=0.18, linewidth=0)
     ax.set(xlabel="task", ylabel=label)
+    ax.legend()
+    return ax
+
+
+def strength_sensitivity(ax: Axes, table: pd.DataFrame, part: str = "mean") -> Axes:
+    """Draw what AdamO reaches against its strength, with Adam and fresh networks.
+
+    Args:
+        ax: Where to draw.
+        table: Rows of one benchmark from :func:`isometry.experiments.summary`, whose
+            AdamO rows are labelled ``adamo(isometry_strength=...)``.
+        part: ``mean`` over all tasks, or the ``first`` or ``last`` fifth.
+
+    Source: ours; the question is that of arXiv 2606.09762, Fig. 3.
+    """
+    start = "adamo(isometry_strength="
+    rows = table[table["method"].str.startswith(start)].copy()
+    rows["strength"] = rows["method"].str[len(start) : -1].astype(float)
+    rows = rows.sort_values("strength")
+    errors = [
+        rows[part] - rows[f"{part}_low"],
+        rows[f"{part}_high"] - rows[part],
+    ]
+    style = method_style("adamo")
+    ax.errorbar(rows["strength"], rows[part], yerr=errors, capsize=3, **style)
+    for method in ("adam", "fresh"):
+        row = table[table["method"] == method].iloc[0]
+        line = method_style(method, marker="")
+        ax.axhline(row[part], **line)
+        ax.axhspan(
+            row[f"{part}_low"],
+            row[f"{part}_high"],
+            color=line["color"],
+            alpha=0.15,
+            linewidth=0,
+        )
+    ax.set(xscale="log", xlabel="strength", ylabel="online accuracy")
     ax.legend()
     return ax
