@@ -96,6 +96,7 @@ def main() -> None:
         lock = pins(pip(python, "freeze"))
     for other in os.environ.get("OTHER_PYTHONS", "").split():
         lock += only_for(Path(other), [line for line in lock if ";" not in line])
+    lock.sort(key=lambda line: normal(line.split("==")[0]))
     LOCK.write_text(HEAD + "\n".join(lock) + "\n")
     print(f"wrote {LOCK.name}: {len(lock)} packages")
 
