@@ -92,6 +92,18 @@ def list_(what: Literal["methods", "benchmarks", "games", "claims"]) -> None:
     print("\n".join(listing(what)))
 
 
+def game_rows() -> list[tuple[str, str]]:
+    """Return each game's name and what its boards show; none without the extra rl.
+
+    Source: ours.
+    """
+    try:
+        from isometry.rl.games import GAMES
+    except ModuleNotFoundError:
+        return []
+    return [(game.name, f"shows {', '.join(game.channels)}") for game in GAMES]
+
+
 def listing(what: str) -> list[str]:
     """Return the lines of ``isometry list``, names padded to one column.
 
@@ -107,11 +119,11 @@ def listing(what: str) -> list[str]:
     rows: dict[str, list[tuple[str, str]]] = {
         "methods": [(m.name, f"{m.summary} ({m.source})") for m in METHODS],
         "benchmarks": [(b.name, f"{b.summary} ({b.source})") for b in BENCHMARKS],
-        "games": [],
+        "games": game_rows() if what == "games" else [],
         "claims": [(c.key, f"chapter {c.chapter}: {c.text}") for c in CLAIMS],
     }
     if not rows[what]:
-        return [f"no {what} are built in"]
+        return [f"no {what} here; they need: pip install 'plasticity-by-isometry[rl]'"]
     width = max(len(name) for name, _ in rows[what])
     return [f"{name:<{width}}  {line}" for name, line in rows[what]]
 
@@ -163,6 +175,33 @@ def run(
     path = plan(benchmark, method, changes, profile).path(Path(out))
     print(report(path))
     print(f"stored in {path}")
+
+
+@app.command
+def study(
+    name: str,
+    *,
+    out: str = "results",
+    profile: Literal["smoke", "laptop", "paper"] = "paper",
+    data: str = "digits",
+) -> None:
+    """Run one of the book's studies and store its numbers.
+
+    Parameters
+    ----------
+    name
+        deep_linear or maxmin.
+    out
+        Folder of the results store.
+    profile
+        Which sizes.
+    data
+        Data set of the parts that need images.
+    """
+    from isometry.experiments.studies import run_study
+
+    for path in run_study(name, profile, data, out):
+        print(f"stored in {path}")
 
 
 @app.command
