@@ -55,7 +55,8 @@ CLAIM_TEXTS: tuple[tuple[str, int, str, str, str], ...] = (
         "to be isotropic.",
         "A deep linear network whose product is orthogonal but whose layers are not has "
         "a kernel condition number at least 10 times that of its inputs, and learns the "
-        "slowest direction at least 3 times slower than with orthogonal layers.",
+        "slowest direction at least 3 times slower than with orthogonal layers. An "
+        'isotropic kernel with a layer that is no scaled isometry makes it "partly".',
     ),
     (
         "deep-linear",
