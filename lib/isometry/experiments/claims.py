@@ -145,11 +145,12 @@ def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
 
     Source: ours.
     """
-    from isometry.experiments import judges  # attaches the judges to the claims
+    # Importing them attaches the judges to the claims.
+    from isometry.experiments import isometry_judges, judges  # noqa: F401
 
     path = Path(results)
     frame, records = pd.DataFrame(), []
     if any(path.glob("**/*.parquet")):
         frame, records = load_results(path), load_records(path)
-    claims = {claim.key: claim for claim in judges.CLAIMS}
+    claims = {claim.key: claim for claim in CLAIMS}
     return {row[0]: verdict_on(claims[row[0]], frame, records) for row in CLAIM_TEXTS}

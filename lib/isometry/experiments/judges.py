@@ -7,11 +7,9 @@ import pandas as pd
 
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import Interval, paired_difference
-from isometry.experiments.claims import CLAIMS, Verdict, judged
+from isometry.experiments.claims import Verdict, judged
 from isometry.experiments.report import BOOTSTRAP_SEED, seed_scores
 from isometry.experiments.store import Record
-
-__all__ = ["CLAIMS"]
 
 
 def same_setting(
