@@ -1,4 +1,5 @@
 import copy
+import importlib.util
 import pickle
 
 import pytest
@@ -279,7 +280,7 @@ def test_states_are_exchanged_with_adam_in_both_directions(other):
     model, twin = weights_of(network()), weights_of(network())
     theirs = other(model, lr=1e-2, weight_decay=0.0)
     run(theirs, model, 3)
-    ours = AdamO(twin, isometry_strength=0.7, isometry_every=2)
+    ours = AdamO([{"params": twin, "isometry_strength": 0.7}], isometry_every=2)
     ours.load_state_dict(copy.deepcopy(theirs.state_dict()))
     group = ours.param_groups[0]
     assert (group["lr"], group["isometry_strength"]) == (1e-2, 0.7)
@@ -312,11 +313,19 @@ def test_copies_go_on_bit_for_bit(copied):
     assert twin.optimizer.param_groups[1]["isometry_strength"] == 5.0
 
 
-def test_hooks_run_once_a_step():
+@pytest.mark.parametrize("imported", ["before AdamW was used", "after"])
+def test_hooks_run_once_a_step(imported):
+    # torch wraps a class's step for its hooks when it makes the first instance
     torch.optim.AdamW([parameter(2, 2)])
+    kind = AdamO
+    if imported == "after":
+        spec = importlib.util.find_spec("isometry.adamo.optimizer")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        kind = module.AdamO
     calls = []
     weight = parameter(3, 3)
-    optimizer = AdamO([weight])
+    optimizer = kind([weight])
     optimizer.register_step_pre_hook(lambda *_: calls.append("pre"))
     optimizer.register_step_post_hook(lambda *_: calls.append("post"))
     run(optimizer, [weight], 2)
