@@ -7,6 +7,7 @@ can leave half a file.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ def result_path(store: Path, benchmark: str, method: str, settings: str) -> Path
 
     Source: ours.
     """
-    return store / benchmark / f"{method}-{settings}.parquet"
+    name = re.sub(r"[^a-z0-9_]+", "_", method.lower())
+    return store / benchmark / f"{name}-{settings}.parquet"
 
 
 def read_file(path: Path) -> tuple[pd.DataFrame, Record]:
