@@ -265,26 +265,28 @@ def with_excess(law: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def law_fit(law: pd.DataFrame) -> pd.DataFrame:
-    """Fit ``log(excess) = a sqrt(depth / width)`` to the part with depth / width < 1/4.
+    """Fit ``log(excess) = a (depth / width)^p`` to the part with depth / width <= 1/4.
 
     Args:
         law: From :func:`with_excess`.
 
     Returns:
-        Columns ``activation, a, error``: least squares without a constant, and the root
-        mean square of what is left, in natural logarithms.
+        Columns ``activation, a, p, error``: least squares of the logarithm of the
+        median log excess over the logarithm of the ratio; the error is the root mean
+        square of what is left of each network's log excess.
 
     Source: ours, a fit to measurements and no theorem.
     """
     rows = []
-    for activation, group in law[law["aspect"] < 0.25].groupby(
+    for activation, group in law[law["aspect"] <= 0.25].groupby(
         "activation", sort=False
     ):
-        root = group["aspect"] ** 0.5
-        log = np.log(group["excess"])
-        slope = float((root * log).sum() / (root * root).sum())
-        error = float(((log - slope * root) ** 2).mean() ** 0.5)
-        rows.append({"activation": activation, "a": slope, "error": error})
+        middle = np.log(group.groupby("aspect")["excess"].median())
+        p, log_a = np.polyfit(np.log(middle.index), np.log(middle), 1)
+        fitted = np.exp(log_a) * group["aspect"] ** p
+        error = float(((np.log(group["excess"]) - fitted) ** 2).mean() ** 0.5)
+        row = {"activation": activation, "a": float(np.exp(log_a)), "p": float(p)}
+        rows.append(row | {"error": error})
     return pd.DataFrame(rows)
 
 

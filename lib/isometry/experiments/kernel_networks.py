@@ -31,7 +31,7 @@ def network(
     gain: float = 1.0,
     bias_scale: float | None = 0.0,
 ) -> nn.Sequential:
-    """Return a float64 MLP whose hidden weights are orthogonal or Gaussian.
+    """Return a float64 MLP whose weights are orthogonal or Gaussian.
 
     Args:
         sizes: Units of every layer, from the inputs to the outputs.
@@ -39,7 +39,8 @@ def network(
         init: ``"orthogonal"``: all singular values are ``gain``; ``"gaussian"``:
             entries of variance ``gain^2 / in``, so that a row has norm ``gain``.
         seed: Of the weights.
-        gain: Factor on the hidden layers; the last layer has gain 1.
+        gain: Factor on every layer; with ReLU, sqrt(2) keeps the size of signals on
+            the way forth and back.
         bias_scale: Standard deviation of the biases; None for no biases.
 
     Raises:
@@ -57,16 +58,14 @@ def network(
     if init not in INITS:
         raise KeyError(unknown("init", init, INITS))
     layers: list[nn.Module] = []
-    last = len(sizes) - 2
     for index, (fan_in, out) in enumerate(pairwise(sizes)):
         draw = generator(seed, "kernel", init, index)
         bias = bias_scale is not None
         layer = nn.Linear(fan_in, out, bias=bias, dtype=torch.float64)
-        scale = 1.0 if index == last else gain
         if init == "orthogonal":
-            nn.init.orthogonal_(layer.weight, scale, generator=draw)
+            nn.init.orthogonal_(layer.weight, gain, generator=draw)
         else:
-            nn.init.normal_(layer.weight, 0, scale / fan_in**0.5, generator=draw)
+            nn.init.normal_(layer.weight, 0, gain / fan_in**0.5, generator=draw)
         if bias_scale is not None:
             nn.init.normal_(layer.bias, 0, bias_scale, generator=draw)
         layers += [layer, ACTIVATIONS[activation]()]

@@ -11,13 +11,26 @@ from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import Interval, stratified_bootstrap
 from isometry.experiments.kernel_study import (
     BENCHMARK,
+    COMMON,
     METHODS,
+    PROBES,
     SMALL,
     kernel_along_stream,
 )
 from isometry.experiments.store import load_results
 
 CONTINUAL = ("adam", "adamo")
+# Short names under which the chapter prints metrics at the end of the stream.
+REPORTED = {
+    "condition": "ntk_robust_condition_number",
+    "trace": "ntk_trace",
+    "rank": "ntk_effective_rank",
+    "plasticity": "plasticity",
+    "weights": "weight_condition_number",
+    "dead": "dead_fraction",
+    "weights_part": "weights_part",
+    "gates_part": "gates_part",
+}
 
 
 def stream_kernels(store: str | Path = "results") -> pd.DataFrame:
@@ -124,3 +137,26 @@ def at_end(frame: pd.DataFrame, method: str, metric: str) -> float:
     chosen = frame[(frame["method"] == method) & (frame["metric"] == metric)]
     late = chosen[chosen["task"] >= int(0.8 * (chosen["task"].max() + 1))]
     return float(late.groupby("seed")["value"].mean().median())
+
+
+def facts(frame: pd.DataFrame) -> dict[str, int | str]:
+    """Return what a caption must say of the stream: seeds, tasks, probes, source.
+
+    Args:
+        frame: Tidy, from :func:`stream_kernels`.
+
+    Source: ours.
+    """
+    tasks = int(frame["task"].nunique())
+    stored = tasks == COMMON["tasks"]
+    source = (
+        "stored results of random-label MNIST"
+        if stored
+        else "a small live run on digits, as nothing is stored"
+    )
+    return {
+        "stream_seeds": int(frame["seed"].nunique()),
+        "stream_tasks": tasks,
+        "stream_source": source,
+        "probes": PROBES,
+    }

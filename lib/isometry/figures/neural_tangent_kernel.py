@@ -67,15 +67,16 @@ def progress(ax: Axes, frame: pd.DataFrame) -> Axes:
             shown = one if source == "theory" else one.iloc[1::12]
             label = source if group == 0 else None
             ax.plot(shown["step"], shown["removed"], label=label, **look)
-    for group, one in frame[frame["source"] == "theory"].groupby("group"):
+    for _, one in frame[frame["source"] == "theory"].groupby("group"):
         level = one["eigenvalue"].iloc[0]
         where = one[one["step"] == 18].iloc[0]
         ax.annotate(
             rf"$\lambda/\lambda_1$ = {level:.2g}",
             (where["step"], where["removed"]),
-            xytext=(6, -11 if group else 3),
+            xytext=(4, -14),
             textcoords="offset points",
             fontsize=9,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1},
         )
     ax.set_xlabel("gradient step")
     ax.set_ylabel("fraction of the loss removed")
@@ -115,7 +116,7 @@ def law(ax: Axes, frame: pd.DataFrame, fit: pd.DataFrame) -> Axes:
 
     Source: ours.
     """
-    slopes = fit.set_index("activation")["a"]
+    found = fit.set_index("activation")
     widths = sorted(frame["width"].unique())
     for activation, (color, label, line) in LAW_STYLES.items():
         chosen = frame[frame["activation"] == activation]
@@ -132,7 +133,8 @@ def law(ax: Axes, frame: pd.DataFrame, fit: pd.DataFrame) -> Axes:
                 label=name,
             )
         x = np.geomspace(chosen["aspect"].min(), chosen["aspect"].max(), 100)
-        ax.plot(x, np.exp(slopes[activation] * x**0.5), color=color, linestyle=line)
+        a, p = found.loc[activation, ["a", "p"]]
+        ax.plot(x, np.exp(a * x**p), color=color, linestyle=line)
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel("depth / width")

@@ -6,7 +6,7 @@ All three take full-batch gradient steps on half the squared error,
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp, vjp
+from torch.func import functional_call, vjp
 
 from isometry.core.messages import refusal
 from isometry.ntk.checks import check_inputs, check_model, trainable_parameters
@@ -83,11 +83,13 @@ def trained_residuals(
         return functional_call(model, values, (inputs,))
 
     at_start, pull_start, *_ = vjp(outputs, start)
+    # J v as the transpose of u -> J^T u, which is linear: no forward mode is needed.
+    _, push_start, *_ = vjp(lambda u: pull_start(u)[0], torch.zeros_like(at_start))
     theta, found = start, []
     for step in range(steps + 1):
         if linearized:
             moved = {name: theta[name] - start[name] for name in theta}
-            said, pull = at_start + jvp(outputs, (start,), (moved,))[1], pull_start
+            said, pull = at_start + push_start(moved)[0], pull_start
         else:
             said, pull, *_ = vjp(outputs, theta)
         residual = (said - targets).detach()

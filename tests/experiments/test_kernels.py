@@ -1,0 +1,231 @@
+"""The experiments of chapter 2, held by closed forms and by what must add up."""
+
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from isometry.experiments import kernel_law, kernel_learning, kernel_report
+from isometry.experiments import kernel_study as study
+from isometry.experiments.kernel_networks import (
+    Gated,
+    gates,
+    linear_layers,
+    network,
+    perceptron,
+    white_inputs,
+)
+from isometry.experiments.store import load_results
+from isometry.maxmin import group_sort
+from isometry.ntk import conditioning, empirical_ntk, ntk_matrix
+
+DOUBLE = torch.float64
+
+
+def kappa(model, inputs):
+    return conditioning(ntk_matrix(empirical_ntk(model, inputs))).condition_number
+
+
+@pytest.mark.parametrize("sizes", [[6, 6, 6, 2], [4, 9, 9, 3], [8, 5, 5, 5]])
+def test_orthogonal_network_has_the_gain_as_its_singular_values(sizes):
+    model = network(sizes, seed=0, gain=1.5)
+    for layer, (fan_in, out) in zip(linear_layers(model), pairwise(sizes), strict=True):
+        expected = torch.full((min(fan_in, out),), 1.5, dtype=DOUBLE)
+        torch.testing.assert_close(torch.linalg.svdvals(layer.weight), expected)
+
+
+def test_gated_network_with_its_own_gates_is_the_relu_network():
+    model = network([6, 8, 8, 3], seed=0, bias_scale=0.3)
+    inputs = white_inputs(5, 6)
+    joined = torch.cat([inputs, gates(model, inputs)], dim=1)
+    torch.testing.assert_close(Gated(model)(joined), model(inputs))
+    found, expected = empirical_ntk(Gated(model), joined), empirical_ntk(model, inputs)
+    torch.testing.assert_close(found, expected)
+
+
+def test_weights_part_and_gates_part_add_up_to_the_whole_change():
+    before = network([6, 16, 16, 2], seed=0, bias_scale=0.1)
+    now = network([6, 16, 16, 2], "relu", "gaussian", seed=1, bias_scale=0.1)
+    inputs = white_inputs(5, 6)
+    parts = study.parts_of_change(before, now, inputs)
+    levels = [
+        conditioning(ntk_matrix(empirical_ntk(m, inputs))).robust_condition_number
+        for m in (before, now)
+    ]
+    expected = np.log(levels[1] / levels[0])
+    assert parts["weights_part"] + parts["gates_part"] == pytest.approx(expected)
+    nothing = study.parts_of_change(before, before, inputs)
+    assert nothing == {"weights_part": 0.0, "gates_part": 0.0}
+
+
+def test_shares_of_the_layers_add_up_to_one():
+    found = study.kernel_metrics(network([6, 8, 8, 3], seed=0), white_inputs(5, 6))
+    for name in ("trace", "top", "low"):
+        total = sum(v for key, v in found.items() if key.startswith(f"{name}_share"))
+        assert total == pytest.approx(1)
+
+
+def test_member_of_a_stack_becomes_the_same_network():
+    model = network([4, 5, 3], seed=0, bias_scale=0.2)
+    names = ("hidden.0.weight", "hidden.0.bias", "head.weight", "head.bias")
+    parameters = dict(zip(names, model.parameters(), strict=True))
+    inputs = white_inputs(3, 4)
+    torch.testing.assert_close(perceptron(parameters, "relu")(inputs), model(inputs))
+
+
+def test_maxmin_and_relu_have_the_same_maps_of_correlations():
+    rho, count = 0.4, 400_000
+    draw = torch.Generator().manual_seed(0)
+    u, w = torch.randn(2, count, 2, generator=draw, dtype=DOUBLE)
+    v = rho * u + (1 - rho**2) ** 0.5 * w
+    features = rho / 2 + ((1 - rho**2) ** 0.5 + rho * np.arcsin(rho)) / np.pi
+    slopes = 0.5 + np.arcsin(rho) / np.pi
+    sort_u, sort_v = group_sort(u, 2), group_sort(v, 2)
+    same = (u.argsort(1) == v.argsort(1)).all(1).double().mean()
+    maxmin = (sort_u * sort_v).sum(1).mean() / 2
+    relu = 2 * (u.relu() * v.relu()).mean()
+    # Monte Carlo: standard errors are about 2e-3.
+    assert maxmin.item() == pytest.approx(features, abs=8e-3)
+    assert relu.item() == pytest.approx(features, abs=8e-3)
+    assert same.item() == pytest.approx(slopes, abs=8e-3)
+    open_together = 2 * ((u > 0) & (v > 0)).double().mean().item()
+    assert open_together == pytest.approx(slopes, abs=8e-3)
+
+
+@pytest.mark.parametrize("activation", ["relu", "maxmin"])
+def test_kernel_approaches_its_wide_limit(activation):
+    gain = kernel_law.GAINS.get(activation, 1.0)
+    limit = kernel_law.wide_condition_number(2, 8)
+    far = []
+    for width in (64, 1024):
+        model = network(
+            [width] * 3 + [1], activation, seed=0, gain=gain, bias_scale=None
+        )
+        far.append(abs(kappa(model, white_inputs(8, width)) / limit - 1))
+    assert far[1] < 0.15 < far[0]
+
+
+def test_wide_limit_of_infinite_depth_is_a_third_of_the_inputs():
+    limit = kernel_law.wide_condition_number(4000, 15)
+    assert limit == pytest.approx((15 + 3) / 3, rel=0.01)
+
+
+@pytest.mark.parametrize("activation", ["identity", "relu", "leaky_relu", "maxmin"])
+@pytest.mark.parametrize("bias", ["none", "normal"])
+def test_bound_of_the_theorem_holds(activation, bias):
+    law = kernel_law.gap_law(
+        (1, 3), (16,), (activation,), seeds=5, count=8, num_outputs=4, biases=(bias,)
+    )
+    assert (law["bound"] >= law["condition_number"] * (1 - 1e-9)).all()
+    coarse = law["forward"] * law["backward"]
+    assert (coarse >= law["bound"] * (1 - 1e-9)).all()
+
+
+def test_bound_is_an_equality_for_one_hidden_maxmin_layer():
+    model = network([16, 16, 4], "maxmin", seed=0, bias_scale=None)
+    inputs = white_inputs(8, 16)
+    bound = kernel_law.bound_factors(model, inputs)["bound"]
+    assert bound == pytest.approx(kappa(model, inputs), rel=1e-9)
+
+
+def test_orthogonal_weights_without_activation_leave_no_gap():
+    law = kernel_law.gap_law((4,), (16,), ("identity",), seeds=2, count=8)
+    np.testing.assert_allclose(law["condition_number"], 1, rtol=1e-9)
+
+
+def test_closed_gates_leave_nothing_although_every_weight_is_orthogonal():
+    model = network([4, 4, 2], "relu", seed=0, bias_scale=None)
+    with torch.no_grad():
+        model[0].weight.copy_(-torch.eye(4))
+    inputs = torch.rand(3, 4, dtype=DOUBLE) + 0.1
+    assert empirical_ntk(model, inputs).abs().max() == 0
+
+
+def test_law_fit_finds_a_law_that_is_there():
+    aspect = np.geomspace(0.01, 0.2, 9)
+    excess = np.exp(3 * aspect**0.6)
+    frame = pd.DataFrame({"activation": "relu", "aspect": aspect, "excess": excess})
+    fit = kernel_law.law_fit(frame)
+    assert fit["a"].item() == pytest.approx(3)
+    assert fit["p"].item() == pytest.approx(0.6)
+    assert fit["error"].item() == pytest.approx(0, abs=1e-12)
+
+
+def test_factor_on_the_outputs_scales_the_kernel_by_its_square():
+    model, inputs = network([4, 6, 2], seed=0), white_inputs(3, 4)
+    scaled = kernel_learning.Scaled(model, 3.0)
+    expected = 9 * empirical_ntk(model, inputs)
+    torch.testing.assert_close(empirical_ntk(scaled, inputs), expected)
+
+
+def test_stretched_weights_keep_their_norm_and_get_the_spread():
+    model = network([8, 8, 3], seed=0)
+    norms = [layer.weight.norm().item() for layer in linear_layers(model)]
+    kernel_learning.stretched(model, 4.0)
+    for layer, norm in zip(linear_layers(model), norms, strict=True):
+        values = torch.linalg.svdvals(layer.weight)
+        assert (values[0] / values[-1]).item() == pytest.approx(16)
+        assert layer.weight.norm().item() == pytest.approx(norm)
+
+
+@pytest.fixture(scope="module")
+def stream():
+    changes = {**study.SMALL, "tasks": 3, "images_per_task": 32, "epochs": 2}
+    frames = [study.kernel_along_stream(m, [0, 1], changes) for m in study.METHODS]
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_stream_has_one_kernel_for_each_task_seed_and_method(stream):
+    kernels = stream[stream["metric"] == "ntk_robust_condition_number"]
+    assert len(kernels) == 3 * 2 * len(study.METHODS)
+    assert (kernels["value"] >= 1).all()
+    start = kernels[kernels["task"] == 0].groupby("seed")["value"]
+    assert (start.nunique() == 1).all()  # every method starts from the same network
+
+
+def test_fresh_networks_are_new_in_every_task_and_orthogonal(stream):
+    fresh = stream[stream["method"] == "fresh"]
+    weights = fresh[fresh["metric"] == "weight_condition_number"]["value"]
+    np.testing.assert_allclose(weights, 1, rtol=1e-4)
+    kernels = fresh[fresh["metric"] == "ntk_trace"]["value"]
+    assert kernels.nunique() == len(kernels)
+
+
+def test_readings_of_a_stream_are_in_range(stream):
+    correlation = kernel_report.rank_correlation(stream, "ntk_trace")
+    assert -1 <= correlation.low <= correlation.estimate <= correlation.high <= 1
+    parts = kernel_report.explained(stream)
+    total = parts["weights"].estimate + parts["gates"].estimate
+    assert total == pytest.approx(parts["both"].estimate)
+    late = kernel_report.at_end(stream, "adam", "plasticity")
+    last = stream.query("method == 'adam' and metric == 'plasticity' and task == 2")
+    assert late == pytest.approx(last["value"].median())
+
+
+def test_explained_variance_finds_what_was_put_in():
+    draw = np.random.default_rng(0)
+    rows = []
+    for seed in range(4):
+        for task in range(60):
+            weights, opened = draw.standard_normal(2)
+            values = {
+                "weights_part": weights,
+                "gates_part": opened,
+                "plasticity": 2 * opened,
+            }
+            rows += [("adam", seed, task, name, v) for name, v in values.items()]
+    columns = ["method", "seed", "task", "metric", "value"]
+    parts = kernel_report.explained(pd.DataFrame(rows, columns=columns))
+    assert parts["gates"].estimate > 0.9
+    assert parts["weights"].estimate < 0.1
+    assert parts["both"].estimate == pytest.approx(1)
+
+
+def test_stored_numbers_come_back(tmp_path):
+    frame = study.decomposition_errors([0])
+    assert frame["value"].max() < 1e-10
+    one = frame[frame["method"] == "relu"]
+    study.add(tmp_path, one, {"probes": 6}, {})
+    found = load_results(tmp_path)
+    pd.testing.assert_frame_equal(found, one.reset_index(drop=True))
