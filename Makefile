@@ -37,8 +37,9 @@ $(READY): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "needed Python 3.11 to 3.13 with its venv module" \
 	"(Debian: python3-venv), found none that works; install one, or name it:" \
 	"make PYTHON=/path/to/python"; exit 1; }
-	@$(PYTHON) -c '$(SUITS)' || { echo "needed Python 3.11 to 3.13 with venv and" \
-	"ensurepip (Debian: python3-venv), found $$($(PYTHON) -V 2>&1) as $(PYTHON)"; exit 1; }
+	@$(PYTHON) -c '$(SUITS)' 2>/dev/null || { echo "needed Python 3.11 to 3.13 with venv and" \
+	"ensurepip (Debian: python3-venv), found $(PYTHON):" \
+	"$$($(PYTHON) -V 2>&1 | head -1)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q "torch==$(TORCH)"
 	$(BIN)/python -m pip install -q -r requirements.lock

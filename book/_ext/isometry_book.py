@@ -89,13 +89,13 @@ class ClaimDirective(SphinxDirective):
         ]
         box += head
         box += self.parsed(row["text"], "claim-text")
-        for label, name in (
-            ("Criterion", "criterion"),
-            ("Verdict", "reason"),
-            ("Scale", "gap"),
-        ):
+        for label, name in (("Verdict", "reason"), ("Scale", "gap")):
             if row.get(name):
                 box += self.parsed(f"**{label}.** {row[name]}", "claim-note")
+        summary = "<details><summary>Criterion</summary>"
+        box += nodes.raw("", summary, format="html")
+        box += self.parsed(row["criterion"], "claim-note")
+        box += nodes.raw("", "</details>", format="html")
         return [box]
 
     def parsed(self, text: str, kind: str) -> nodes.container:
