@@ -6,7 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from isometry.experiments import kernel_law, kernel_learning, kernel_report
+from isometry.experiments import (
+    kernel_judges,
+    kernel_law,
+    kernel_learning,
+    kernel_report,
+)
 from isometry.experiments import kernel_study as study
 from isometry.experiments.kernel_networks import (
     Gated,
@@ -16,7 +21,7 @@ from isometry.experiments.kernel_networks import (
     perceptron,
     white_inputs,
 )
-from isometry.experiments.store import load_results
+from isometry.experiments.store import COLUMNS, load_results
 from isometry.maxmin import group_sort
 from isometry.ntk import conditioning, empirical_ntk, ntk_matrix
 
@@ -229,3 +234,60 @@ def test_stored_numbers_come_back(tmp_path):
     study.add(tmp_path, one, {"probes": 6}, {})
     found = load_results(tmp_path)
     pd.testing.assert_frame_equal(found, one.reset_index(drop=True))
+
+
+def stream_numbers(condition, trace):
+    """A stream in which plasticity falls with the named properties of the kernel."""
+    draw = np.random.default_rng(0)
+    rows = []
+    for method in ("adam", "adamo"):
+        for seed in range(6):
+            for task in range(20):
+                plasticity, noise = draw.uniform(), draw.uniform()
+                values = {
+                    "plasticity": plasticity,
+                    "ntk_robust_condition_number": 1
+                    + (noise, 1 - plasticity)[condition],
+                    "ntk_trace": (noise, 1 - plasticity)[trace],
+                    "weights_part": noise,
+                    "gates_part": plasticity,
+                }
+                rows += [
+                    (study.BENCHMARK, method, "x", seed, task, name, value)
+                    for name, value in values.items()
+                ]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("condition", "trace", "verdict"),
+    [(1, 0, "reproduced"), (1, 1, "partly"), (0, 0, "not reproduced")],
+)
+def test_anisotropy_needs_the_condition_number_and_not_the_scale(
+    condition, trace, verdict
+):
+    found = kernel_judges.anisotropy(stream_numbers(condition, trace), [])
+    assert found is not None
+    assert found.verdict == verdict
+
+
+def test_judges_wait_for_their_numbers():
+    nothing = pd.DataFrame(columns=COLUMNS)
+    assert kernel_judges.anisotropy(nothing, []) is None
+    assert kernel_judges.decomposition(nothing, []) is None
+    assert kernel_judges.nonlinear_gap(nothing, []) is None
+
+
+def test_a_wrong_decomposition_is_not_reproduced():
+    errors = study.decomposition_errors([0])
+    good = kernel_judges.decomposition(errors, [])
+    bad = kernel_judges.decomposition(errors.assign(value=1e-3), [])
+    assert (good.verdict, bad.verdict) == ("reproduced", "not reproduced")
+
+
+def test_gap_is_judged_against_the_linear_network():
+    gap = study.gap_numbers(range(5), depths=(4,))
+    found = kernel_judges.nonlinear_gap(gap, [])
+    assert found.verdict == "reproduced"
+    flat = gap.assign(value=1.0)
+    assert kernel_judges.nonlinear_gap(flat, []).verdict == "not reproduced"

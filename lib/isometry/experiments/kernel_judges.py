@@ -8,17 +8,19 @@ from isometry.core.statistics import stratified_bootstrap
 from isometry.experiments.claims import Outcome, Verdict, judged
 from isometry.experiments.kernel_report import explained, rank_correlation
 from isometry.experiments.kernel_study import BENCHMARK, DECOMPOSITION, GAP
+from isometry.experiments.store import Record
 
 KINDS = 6  # of networks that the decomposition is checked on
 DEEP = 4  # hidden layers from which on the gap is claimed
 
 
 @judged("anisotropy")
-def anisotropy(results: pd.DataFrame) -> Verdict | None:
+def anisotropy(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     """Judge whether the kernel's condition number goes with plasticity, not its scale.
 
     Args:
         results: Tidy numbers of a store.
+        records: Of its files; not needed.
 
     Source: ours.
     """
@@ -33,8 +35,8 @@ def anisotropy(results: pd.DataFrame) -> Verdict | None:
     outcomes: tuple[Outcome, ...] = ("not reproduced", "partly", "reproduced")
     return Verdict(
         verdict=outcomes[governs + (governs and beats_scale)],
-        reason=f"Rank correlation with plasticity over {stream['task'].nunique()} tasks "
-        f"of Adam and AdamO: condition number {condition}, trace {trace}; "
+        reason=f"Rank correlation with plasticity, {stream['task'].nunique()} tasks "
+        f"under Adam and AdamO: condition number {condition}, trace {trace}; "
         f"{condition.num_seeds} seeds.",
         gap="Random-label MNIST with 320 images and a network of width 100; the "
         "paper's scale of this experiment is not known.",
@@ -42,11 +44,12 @@ def anisotropy(results: pd.DataFrame) -> Verdict | None:
 
 
 @judged("decomposition")
-def decomposition(results: pd.DataFrame) -> Verdict | None:
+def decomposition(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     """Judge whether the sum over layers is the kernel.
 
     Args:
         results: Tidy numbers of a store.
+        records: Of its files; not needed.
 
     Source: ours.
     """
@@ -62,11 +65,12 @@ def decomposition(results: pd.DataFrame) -> Verdict | None:
 
 
 @judged("nonlinear-gap")
-def nonlinear_gap(results: pd.DataFrame) -> Verdict | None:
+def nonlinear_gap(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     """Judge whether a nonlinearity spoils isotropy although all weights are orthogonal.
 
     Args:
         results: Tidy numbers of a store.
+        records: Of its files; not needed.
 
     Source: ours.
     """

@@ -275,11 +275,14 @@ def decomposition_errors(seeds: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def gap_numbers(seeds: Sequence[int]) -> pd.DataFrame:
+def gap_numbers(
+    seeds: Sequence[int], depths: Sequence[int] = (1, 2, 4, 8, 16, 32)
+) -> pd.DataFrame:
     """Return condition numbers of kernels with orthogonal weights, tidy.
 
     Args:
         seeds: Networks for each depth and activation.
+        depths: Hidden layers.
 
     Returns:
         method = activation, task = hidden layers (width 64, orthonormal inputs, no
@@ -287,7 +290,6 @@ def gap_numbers(seeds: Sequence[int]) -> pd.DataFrame:
 
     Source: ours.
     """
-    depths = (1, 2, 4, 8, 16, 32)
     activations = ("identity", "relu", "leaky_relu", "maxmin", "tanh", "gelu")
     law = gap_law(depths, (64,), activations, seeds=len(seeds), count=PROBES)
     names = ["condition_number", "robust_condition_number"]
