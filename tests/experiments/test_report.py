@@ -140,7 +140,7 @@ def test_a_worse_method_has_a_difference_below_zero(tmp_path):
 
 
 def test_scores_are_matched_by_seed_not_by_place():
-    first = pd.Series({3: 1.0, 1: 2.0, 2: 3.0})
+    first = pd.Series({3: 1.0, 1: 2.0, 2: 3.0, 0: 9.0})
     second = pd.Series({1: 1.0, 2: 2.0, 3: 0.0, 9: 7.0})
     row = against(first, second, "x")
     assert row["difference"] == row["difference_low"] == 1.0

@@ -128,12 +128,6 @@ def test_tidy_means_one_number_a_row(path):
     assert len(frame) == 3 * 4 * 2
 
 
-def test_folders_that_look_like_partitions_add_no_columns(tmp_path):
-    path = result_path(tmp_path / "lr=0.1", "bench", "adam", "h")
-    add_results(path, numbers([0]), record([0]))
-    assert load_results(tmp_path).columns.tolist() == COLUMNS
-
-
 # --- refusals -------------------------------------------------------------------------
 
 
