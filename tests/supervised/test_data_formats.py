@@ -40,6 +40,7 @@ IMAGES = RNG.integers(256, size=(2, 3, 4), dtype=np.uint8)
         (gzip.compress(b"ab"), "x, found error"),
         (b"", "x, found error"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",  # bytes hold the time
 )
 def test_damaged_idx_is_refused_with_its_name(content, message):
     with pytest.raises(DataError, match=message):
