@@ -87,6 +87,8 @@ REFUSALS = [
     ("data verify mnits", "unknown data set 'mnits'; did you mean 'mnist'?"),
     ("data fetch mnits", "unknown data set 'mnits'; did you mean 'mnist'?"),
     ("data path mnits", "unknown data set 'mnits'; did you mean 'mnist'?"),
+    ("study deep_linaer --out s", "unknown study 'deep_linaer'; did you mean 'deep_li"),
+    ("study maxmin --profile=fast --out s", "Choose from: "),
     # settings
     (
         f"{RUN} --set=widht=3",

@@ -11,6 +11,7 @@ import scipy.stats
 from isometry.experiments.report import (
     against,
     baselines_of,
+    diverged_seeds,
     flat_numbers,
     labels_of,
     last_tasks,
@@ -228,6 +229,12 @@ def test_a_method_is_compared_with_adam_under_its_own_settings(others, expected)
     assert found.get("x") == expected
 
 
+def test_a_study_without_a_learning_rate_is_compared_under_its_settings():
+    study = {"study": "x", "profile": "smoke"}
+    records = [{**record(key, key), "settings": study} for key in ("adam", "adamo")]
+    assert baselines_of(records) == {"adamo": "adam"}
+
+
 def test_adam_is_not_compared_with_itself():
     records = [record("a"), record("b", lr=0.5)]
     assert baselines_of(records) == {}
@@ -252,6 +259,12 @@ def test_a_diverged_seed_is_counted_and_does_not_end_the_report(tmp_path):
         assert "diverged" in text
         assert "nan" not in text.lower()
     assert not any("mean" in key for key in flat_numbers(tmp_path) if ".adamo." in key)
+
+
+def test_seeds_diverge_in_any_of_a_files_runs():
+    status = [{"0": "finished", "1": "diverged at step 7"}, {"2": "diverged at step 0"}]
+    runs = [{"status": status[0]}, {"status": status[1]}, {"seeds": [3]}]
+    assert diverged_seeds({"runs": runs}) == 2
 
 
 def test_a_report_without_divergence_does_not_speak_of_it(two):

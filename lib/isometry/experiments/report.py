@@ -105,7 +105,7 @@ def baselines_of(records: list[Record]) -> dict[str, str]:
     for record in records:
         own = record["settings"]
         candidates = {
-            other["hash"]: other["settings"]["lr"] == own["lr"]
+            other["hash"]: other["settings"].get("lr") == own.get("lr")
             for other in records
             if other["method"] == BASELINE
             and other["benchmark"] == record["benchmark"]
@@ -128,7 +128,7 @@ def diverged_seeds(record: Record) -> int:
 
     Source: ours.
     """
-    states = [state for run in record["runs"] for state in run["status"].values()]
+    states = [s for run in record["runs"] for s in run.get("status", {}).values()]
     return sum(state.startswith("diverged") for state in states)
 
 
