@@ -129,12 +129,13 @@ def store_of(method, name, values, settings=None):
     return frame, record
 
 
-def judgement(adam, fresh, **settings):
-    frames, records = zip(
-        store_of("adam", "a", adam), store_of("fresh", "f", fresh, **settings),
-        strict=True,
-    )  # fmt: skip
-    return plasticity_loss(pd.concat(frames, ignore_index=True), list(records))
+def judgement(adam, fresh, adam_settings=None, fresh_settings=None):
+    files = (
+        store_of("adam", "a", adam, adam_settings),
+        store_of("fresh", "f", fresh, fresh_settings),
+    )
+    results = pd.concat([frame for frame, _ in files], ignore_index=True)
+    return plasticity_loss(results, [record for _, record in files])
 
 
 @pytest.mark.parametrize(
@@ -170,8 +171,15 @@ def test_fewer_than_five_seeds_do_not_suffice():
 
 def test_methods_under_different_settings_are_not_compared():
     other = {"lr": 0.5, "data": "mnist"}
-    made = judgement(curves(0.9, 0.5, 5), curves(0.9, 0.9, 5), settings=other)
-    assert made is None
+    numbers = (curves(0.9, 0.5, 5), curves(0.9, 0.9, 5))
+    assert judgement(*numbers, fresh_settings=other) is None
+    assert judgement(*numbers, other, other) is not None
+
+
+def test_digits_say_nothing_about_a_claim_on_mnist():
+    digits = {"lr": 1e-3, "data": "digits"}
+    numbers = (curves(0.9, 0.5, 5), curves(0.9, 0.9, 5))
+    assert judgement(*numbers, digits, digits) is None
 
 
 def test_without_one_of_the_methods_there_is_no_verdict():
