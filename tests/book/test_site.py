@@ -200,6 +200,8 @@ def test_no_page_is_wider_than_a_phone(site, soups, browser):
     wide = {}
     for path in soups:
         page.goto(path.as_uri(), wait_until="load")
+        # Before it is typeset, a formula is one long word.
+        page.evaluate("window.MathJax?.startup?.promise")
         width = page.evaluate("document.documentElement.scrollWidth")
         if width > PHONE["width"]:
             wide[path.relative_to(site).as_posix()] = width
