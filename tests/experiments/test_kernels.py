@@ -21,7 +21,7 @@ from isometry.experiments.kernel_networks import (
     perceptron,
     white_inputs,
 )
-from isometry.experiments.store import COLUMNS, load_results
+from isometry.experiments.store import COLUMNS
 from isometry.maxmin import group_sort
 from isometry.ntk import conditioning, empirical_ntk, ntk_matrix
 
@@ -225,15 +225,6 @@ def test_explained_variance_finds_what_was_put_in():
     assert parts["gates"].estimate > 0.9
     assert parts["weights"].estimate < 0.1
     assert parts["both"].estimate == pytest.approx(1)
-
-
-def test_stored_numbers_come_back(tmp_path):
-    frame = study.decomposition_errors([0])
-    assert frame["value"].max() < 1e-10
-    one = frame[frame["method"] == "relu"]
-    study.add(tmp_path, one, {"probes": 6}, {})
-    found = load_results(tmp_path)
-    pd.testing.assert_frame_equal(found, one.reset_index(drop=True))
 
 
 def stream_numbers(condition, trace):

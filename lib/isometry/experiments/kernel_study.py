@@ -27,9 +27,8 @@ from isometry.experiments.kernel_networks import (
     perceptron,
     sample_networks,
 )
-from isometry.experiments.provenance import provenance
 from isometry.experiments.run import Plan, plan
-from isometry.experiments.store import COLUMNS, add_results, result_path
+from isometry.experiments.store import COLUMNS
 from isometry.ntk import conditioning, empirical_ntk, layer_kernels, ntk_matrix
 from isometry.plasticity import dead_fraction
 from isometry.supervised.data import load
@@ -50,7 +49,6 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 SMALL = {"data": "digits", "tasks": 4, "images_per_task": 160, "epochs": 20}
 PROBES = 24  # images at which the kernel is taken, 240 directions with ten classes
-VERSION = 1
 
 
 def kernel_along_stream(
@@ -298,47 +296,23 @@ def gap_numbers(
     return frame.assign(benchmark=GAP, settings="width64")[COLUMNS]
 
 
-def store(out: str | Path, seeds: list[int]) -> None:
-    """Run every experiment of this module and add the numbers to a results store.
+def study(profile: str, data: str) -> pd.DataFrame:
+    """Return every stored number of chapter 2, tidy.
 
     Args:
-        out: The store.
-        seeds: One network each.
+        profile: ``paper``: 50 tasks and 8 seeds; else a small run.
+        data: Data set of the stream, mnist or digits.
+
+    Returns:
+        Columns ``benchmark, method, seed, task, metric, value``.
 
     Source: ours.
     """
-    for method, own in METHODS.items():
-        frame = kernel_along_stream(method, seeds)
-        settings = {**COMMON, "stream": STREAM, "probes": PROBES}
-        add(out, frame, settings, own)
-    for frame in (decomposition_errors(seeds), gap_numbers(seeds)):
-        for _, one in frame.groupby("method"):
-            add(out, one, {"probes": PROBES}, {})
-
-
-def add(
-    out: str | Path, frame: pd.DataFrame, settings: dict, method_settings: dict
-) -> None:
-    """Add one benchmark's and method's numbers to a results store.
-
-    Args:
-        out: The store.
-        frame: Of one benchmark, method and settings.
-        settings: Of the run.
-        method_settings: Of the method.
-
-    Source: ours.
-    """
-    benchmark, method, name = (
-        str(frame[column].iloc[0]) for column in ("benchmark", "method", "settings")
-    )
-    record = {
-        "experiment_version": VERSION,
-        "benchmark": benchmark,
-        "method": method,
-        "hash": name,
-        "settings": settings,
-        "method_settings": method_settings,
-        "runs": [{"seeds": sorted(map(int, set(frame["seed"]))), **provenance()}],
-    }
-    add_results(result_path(Path(out), benchmark, method, name), frame, record)
+    seeds = list(range(8 if profile == "paper" else 2))
+    changes = {} if profile == "paper" else SMALL
+    frames = [
+        kernel_along_stream(method, seeds, {**changes, "data": data})
+        for method in METHODS
+    ]
+    frames += [decomposition_errors(seeds), gap_numbers(seeds)]
+    return pd.concat(frames, ignore_index=True).drop(columns="settings")
