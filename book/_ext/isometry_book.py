@@ -47,7 +47,8 @@ class NumberRole(SphinxRole):
             text = format(value, form)
         except ValueError:
             return self.refuse(f"number {name!r} = {value!r} has no format {form!r}")
-        return [nodes.inline(self.rawtext, text, classes=["number"])], []
+        kind = "published-text" if isinstance(value, str) else "number"
+        return [nodes.inline(self.rawtext, text, classes=[kind])], []
 
     def refuse(self, reason: str) -> tuple[list[nodes.Node], list[Any]]:
         """Return an error with its place."""

@@ -37,6 +37,7 @@ def arguments(given: list[str] | None, description: str) -> argparse.Namespace:
 def make(args: argparse.Namespace) -> None:
     """Do one step, or all, alone."""
     root = args.root.resolve()
+    args.output = args.output and args.output.resolve()
     folder = root / "_run"
     folder.mkdir(exist_ok=True)
     lock = FileLock(folder / f"{args.profile}.lock")
@@ -69,7 +70,7 @@ def steps(args: argparse.Namespace, root: Path) -> None:
         from press.site import build
 
         output = args.output or root / "_build" / "html"
-        build(root, stage_folder(root, args.profile), output.resolve())
+        build(root, stage_folder(root, args.profile), output)
     if args.step == "check":
         from press.execute import check
 
@@ -78,7 +79,7 @@ def steps(args: argparse.Namespace, root: Path) -> None:
         from press.site import pdf
 
         output = args.output or root / "_build" / "plasticity-by-isometry.pdf"
-        pdf(root, stage_folder(root, args.profile), output.resolve())
+        pdf(root, stage_folder(root, args.profile), output)
     if args.step == "normalise":
         from press.text import normalise
 
@@ -89,7 +90,7 @@ def steps(args: argparse.Namespace, root: Path) -> None:
         url = os.environ.get("BOOK_REPOSITORY", "").rstrip("/")
         install = f"plasticity-by-isometry @ git+{url}" if url else None
         output = args.output or root / "notebooks"
-        write_notebooks(root, args.profile, output.resolve(), install)
+        write_notebooks(root, args.profile, output, install)
 
 
 def main(given: list[str] | None = None, description: str = "") -> int:

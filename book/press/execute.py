@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import chdir
 from pathlib import Path
 from threading import Lock
 
@@ -102,7 +103,6 @@ def run_chapter(
             str(out),
             parameters={"profile": profile},
             kernel_name="python3",
-            cwd=str(path.parent),  # as JupyterLab does
             progress_bar=False,
             execution_timeout=SECONDS_PER_CELL[profile],
             on_cell_executed=advance,
@@ -140,6 +140,8 @@ def execute(
         os.environ.setdefault(name, value)
     # A notebook cell is no debugger; its checks about frozen modules only warn.
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    # A progress bar is for whoever waits, not for the page.
+    os.environ.setdefault("ISOMETRY_PROGRESS", "0")
     folder = run_folder(root, profile)
     folder.mkdir(parents=True, exist_ok=True)
     chapters = [p for p in chapter_files(root) if only is None or only in p.stem]
@@ -185,6 +187,9 @@ def run_all(
     failures: list[str] = []
     lock = Lock()
     with (
+        # Kernels start in the chapters' folder, as in JupyterLab. Papermill's own `cwd`
+        # changes the folder of the whole process, which two threads cannot share.
+        chdir(root / "chapters"),
         tqdm(total=total, unit="cell", disable=False, mininterval=every) as bar,
         ThreadPoolExecutor(jobs) as pool,
     ):
