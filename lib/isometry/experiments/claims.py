@@ -146,7 +146,7 @@ def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
     Source: ours.
     """
     # Importing them attaches the judges to the claims.
-    from isometry.experiments import isometry_judges, judges  # noqa: F401
+    from isometry.experiments import isometry_judges, judges, kernel_judges  # noqa: F401
 
     path = Path(results)
     frame, records = pd.DataFrame(), []
