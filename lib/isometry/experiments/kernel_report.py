@@ -33,7 +33,7 @@ REPORTED = {
 }
 
 
-def stream_kernels(store: str | Path = "results") -> pd.DataFrame:
+def stream_kernels(store: str | Path) -> pd.DataFrame:
     """Return the kernels along the stream: stored ones, or a small live run.
 
     Args:
