@@ -190,7 +190,7 @@ def study(
     Parameters
     ----------
     name
-        deep_linear or maxmin.
+        kernel, deep_linear or maxmin.
     out
         Folder of the results store.
     profile

@@ -46,7 +46,8 @@ class Verdict:
 Judge = Callable[[pd.DataFrame, list[Record]], Verdict | None]
 
 NOT_TESTED = Verdict(
-    verdict="not tested", reason="No stored result bears on it at present."
+    verdict="not tested",
+    reason="The results stored so far are not enough for the criterion.",
 )
 
 

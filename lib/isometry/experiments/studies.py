@@ -10,7 +10,7 @@ import pandas as pd
 
 from isometry.core.messages import unknown
 from isometry.core.settings import settings_hash
-from isometry.experiments import deep_linear_study, maxmin_study
+from isometry.experiments import deep_linear_study, kernel_study, maxmin_study
 from isometry.experiments.provenance import provenance
 from isometry.experiments.store import COLUMNS, finished_seeds, result_path, write_file
 
@@ -18,7 +18,11 @@ VERSION = 1
 Study = Callable[[str, str], pd.DataFrame]  # (profile, data) -> tidy numbers
 
 STUDIES: Mapping[str, Study] = MappingProxyType(
-    {"deep_linear": deep_linear_study.study, "maxmin": maxmin_study.study}
+    {
+        "kernel": kernel_study.study,
+        "deep_linear": deep_linear_study.study,
+        "maxmin": maxmin_study.study,
+    }
 )
 
 
