@@ -72,7 +72,7 @@ lab: $(READY) ## open the chapters as notebooks in JupyterLab
 	@mkdir -p $(VENV)/etc/jupyter/labconfig
 	@cp book/lab-settings.json \
 	$(VENV)/etc/jupyter/labconfig/default_setting_overrides.json
-	$(BIN)/jupyter lab --notebook-dir=. chapters
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/chapters/01_plasticity.md $(LAB)
 
 serve: ## serve the built book on this machine
 	@test -f $(SITE)/index.html || { echo "needed a built book in $(SITE); run: make book"; \
