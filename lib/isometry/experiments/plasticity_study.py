@@ -134,19 +134,22 @@ def measured(
     )
 
 
-def budget_curves(data: str, profile: str) -> pd.DataFrame:
+def budget_curves(
+    planned: Plan, pixels: Pixels, worn: Mapping[int, nn.Module], profile: str
+) -> pd.DataFrame:
     """Return plasticity against the budget for one network at several ages.
 
     Args:
-        data: Name of the data set.
-        profile: Says which ages and budgets.
+        planned: Of :func:`worn_networks`.
+        pixels: The data.
+        worn: The network by the number of tasks it has learned.
+        profile: Says which budgets.
 
     Returns:
         Columns ``learned`` (tasks before), ``steps``, ``plasticity``.
 
     Source: ours.
     """
-    planned, pixels, worn = worn_networks(data, profile)
     tasks = new_tasks(planned, pixels, size(profile, "tasks"))
     rows = [
         {
