@@ -15,6 +15,7 @@ from isometry.methods import Architecture, Method
 from isometry.plasticity import removed_fraction
 from isometry.supervised.benchmarks import Benchmark
 from isometry.supervised.checkpoint import Record, Run, on_device, restored, save
+from isometry.supervised.diagnostics import stack_diagnostics
 from isometry.supervised.networks import MLP
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Pixels, Task
@@ -176,6 +177,9 @@ def one_task(
     }
     if task.test_inputs is not None and task.test_labels is not None:
         _, metrics["test_accuracy"] = measured(task.test_inputs, task.test_labels)
+    every = settings.diagnose_every
+    if every and (run.task + 1) % every == 0:
+        metrics |= stack_diagnostics(network, run.parameters, task.inputs)
     note_divergence(run, torch.cat([losses, final_loss.unsqueeze(0)]))
     run.records += task_records(run, metrics)
     run.steps += steps
@@ -216,7 +220,8 @@ def train(
         of the accuracy before the update), ``final_accuracy``, ``initial_loss``,
         ``final_loss`` (on all the task's images, before and after), ``plasticity``
         (the fraction of the loss removed; the lower bound 0 of the cross-entropy is
-        taken as achievable) and ``test_accuracy`` where labels carry a pattern. A
+        taken as achievable) and ``test_accuracy`` where labels carry a pattern; and
+        every ``diagnose_every`` tasks those of :func:`stack_diagnostics`. A
         member whose loss is not finite has an infinite loss and plasticity 0. A task
         that a member starts with no loss at all has no ``plasticity``. On a CPU,
         denormal numbers count as zero while a task is trained.
