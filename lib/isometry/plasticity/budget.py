@@ -121,16 +121,17 @@ def task_loss(model: nn.Module, task: TaskData, loss: LossFunction) -> float:
     """Return the loss on all of a task's data, in evaluation mode.
 
     Args:
-        model: The network; its mode is restored.
+        model: The network; the mode of each of its modules is restored.
         task: Inputs and targets.
         loss: Maps outputs and targets to a scalar.
 
     Source: ours.
     """
-    mode = model.training
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     value = float(loss(model(task[0]), task[1]))
-    model.train(mode)
+    for module, mode in modes.items():
+        module.training = mode
     return value
 
 
