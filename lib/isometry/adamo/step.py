@@ -15,8 +15,8 @@ from isometry.adamo.arithmetic import LOW_PRECISION, applied, deviation_matrix
 from isometry.core.matrices import as_matrix
 
 LARGE = 192  # smaller side from which a member of a stack is moved by itself
-HALVED = 128  # rows of a Gram matrix from which its two halves are told apart
-BLOCK_SIZE = 32_768  # entries that are moved at a time; bounds the memory of a step
+STRIP = 128  # rows of a symmetric matrix that are computed at a time
+BLOCK_SIZE = 65_536  # entries that are moved at a time; bounds the memory of a step
 LONGEST = 2.0  # 4 rate (sigma^2 - 1) up to here cannot make a singular value grow
 SHORTENED = 0.5  # and this one at most halves it
 
@@ -169,9 +169,9 @@ def _batched_step_(
 
 
 def half_gram_(wide: Tensor, out: Tensor) -> Tensor:
-    """Write ``A A^T`` into ``out``, computing each off-diagonal block once.
+    """Write ``A A^T`` into ``out``, strip by strip, each entry beside it once.
 
-    The work is (1 + 2^-s) / 2 of a full product after s halvings.
+    The work is (1 + 1/s) / 2 of a full product for s strips of 128 rows.
 
     Args:
         wide: A, ``(d, n)``.
@@ -187,11 +187,10 @@ def half_gram_(wide: Tensor, out: Tensor) -> Tensor:
         [[3.0, 3.0], [3.0, 3.0]]
     """
     d = wide.shape[0]
-    if d <= HALVED:
+    if d <= STRIP:
         return torch.mm(wide, wide.mT, out=out)
-    half = d // 2
-    half_gram_(wide[:half], out[:half, :half])
-    half_gram_(wide[half:], out[half:, half:])
-    torch.mm(wide[:half], wide[half:].mT, out=out[:half, half:])
-    out[half:, :half].copy_(out[:half, half:].mT)
+    for start in range(0, d, STRIP):
+        end = min(d, start + STRIP)
+        torch.mm(wide[start:end], wide[start:].mT, out=out[start:end, start:])
+        out[end:, start:end].copy_(out[start:end, end:].mT)
     return out
