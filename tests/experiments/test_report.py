@@ -16,6 +16,7 @@ from isometry.experiments.report import (
     labels_of,
     last_tasks,
     report,
+    scales_of,
     seed_scores,
     shown,
     summary,
@@ -204,6 +205,39 @@ def record(name, method="adam", benchmark="bench", own=None, **settings):
     }
 
 
+def test_a_scale_names_what_tells_the_experiments_of_a_benchmark_apart():
+    small, wide = record("a", lr=0.1), record("b", width=16, data="mnist")
+    other = record("c", benchmark="other", width=99)
+    again = record("d", method="adamo", width=16, data="mnist", own={"k": 1})
+    assert scales_of([small, wide, other, again]) == {
+        "a": "data=digits, width=8",
+        "b": "data=mnist, width=16",
+        "c": "",
+        "d": "data=mnist, width=16",
+    }
+
+
+def test_methods_are_labelled_within_their_scale():
+    records = [record("a"), record("b", tasks=50), record("c", tasks=50, lr=0.1)]
+    assert labels_of(records) == {
+        "a": "adam",
+        "b": "adam(lr=0.001)",
+        "c": "adam(lr=0.1)",
+    }
+
+
+def test_a_report_shows_scales_only_where_there_are_several(tmp_path):
+    stored(tmp_path)
+    assert "scale" not in report(tmp_path)
+    stored(tmp_path, name="b", tasks=20, settings={"tasks": 20})
+    assert "tasks=20" in report(tmp_path)
+    names = [name for name in flat_numbers(tmp_path) if name.endswith(".mean")]
+    assert sorted(names) == [
+        "bench(tasks=10).adam.online_accuracy.mean",
+        "bench(tasks=20).adam.online_accuracy.mean",
+    ]
+
+
 def test_a_setting_that_older_files_do_not_have_is_named_where_it_is():
     records = [record("a"), record("b", new="x")]
     assert labels_of(records) == {"a": "adam", "b": "adam(new=x)"}
@@ -278,7 +312,8 @@ def test_a_report_without_divergence_does_not_speak_of_it(two):
 def test_csv_and_json_hold_the_summary_with_all_digits(two):
     store, *_ = two
     table = summary(store)
-    parsed = pd.read_csv(io.StringIO(report(store, format="csv")))
+    parsed = pd.read_csv(io.StringIO(report(store, format="csv")), dtype={"scale": str})
+    parsed["scale"] = parsed["scale"].fillna("")
     pd.testing.assert_frame_equal(parsed, table, rtol=1e-15)
     rows = json.loads(report(store, format="json"))
     assert len(rows) == 2

@@ -20,6 +20,18 @@ BASELINE = "adam"
 LEVEL = 0.95
 # Bootstrap draws depend on this seed and on what is summarised, on nothing else.
 BOOTSTRAP_SEED = 20260609
+# Settings that say which experiment a run belongs to: methods are compared within one.
+SCALE = (
+    "data",
+    "tasks",
+    "images_per_task",
+    "epochs",
+    "batch_size",
+    "reshuffle",
+    "network",
+    "width",
+    "depth",
+)
 Row = dict[str, Any]
 FORMATS = ("table", "csv", "json", "markdown")
 
@@ -62,11 +74,40 @@ def seed_scores(frame: pd.DataFrame, metric: str, part: str = "all") -> pd.Serie
     return chosen.groupby("seed")["value"].mean().sort_index()
 
 
+def scales_of(records: list[Record]) -> dict[str, str]:
+    """Return, by settings hash, what tells a run's experiment from others of its name.
+
+    A benchmark may be run at several sizes, on several data sets or networks. Where a
+    store has more than one, the text names the settings of :data:`SCALE` that differ.
+
+    Args:
+        records: Of a store, see :func:`isometry.experiments.store.load_records`.
+
+    Returns:
+        E.g. ``tasks=50, epochs=400``; empty where a benchmark has one scale.
+
+    Source: ours.
+    """
+    scales = {}
+    for record in records:
+        own = record["settings"]
+        others = [
+            r["settings"] for r in records if r["benchmark"] == record["benchmark"]
+        ]
+        differing = [
+            key
+            for key in SCALE
+            if key in own and any(other.get(key) != own[key] for other in others)
+        ]
+        scales[record["hash"]] = ", ".join(f"{key}={own[key]}" for key in differing)
+    return scales
+
+
 def labels_of(records: list[Record]) -> dict[str, str]:
     """Return a label for every settings hash: the method, with settings where needed.
 
-    Where a store has several settings of one method on one benchmark, the label names
-    what differs between them: ``adamo(isometry_strength=1.0)``.
+    Where a store has several settings of one method on one benchmark at one scale, the
+    label names what differs between them: ``adamo(isometry_strength=1.0)``.
 
     Args:
         records: Of a store, see :func:`isometry.experiments.store.load_records`.
@@ -74,14 +115,14 @@ def labels_of(records: list[Record]) -> dict[str, str]:
     Source: ours.
     """
     flat = {r["hash"]: {**r["settings"], **r["method_settings"]} for r in records}
+    scales = scales_of(records)
+    families = {
+        r["hash"]: (r["benchmark"], r["method"], scales[r["hash"]]) for r in records
+    }
     labels = {}
     for record in records:
-        own = flat[record["hash"]]
-        others = [
-            flat[r["hash"]]
-            for r in records
-            if (r["benchmark"], r["method"]) == (record["benchmark"], record["method"])
-        ]
+        own, family = flat[record["hash"]], families[record["hash"]]
+        others = [flat[key] for key, other in families.items() if other == family]
         differing = [k for k in own if any(o.get(k) != own[k] for o in others)]
         shown = ", ".join(f"{key}={own[key]}" for key in differing)
         method = record["method"]
@@ -199,11 +240,11 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
         metric: Which metric.
 
     Returns:
-        Columns ``benchmark, method, settings, seeds, diverged, tasks``; ``mean`` over
-        all tasks, ``first`` and ``last`` fifth of the tasks, each with ``_low`` and
+        Columns ``benchmark, scale, method, settings, seeds, diverged, tasks``, where
+        ``scale`` is that of :func:`scales_of`; ``mean`` over all tasks, ``first`` and ``last`` fifth of the tasks, each with ``_low`` and
         ``_high``; ``difference`` to ``adam`` on the same seeds over all tasks, and
         ``probability`` that a seed of the method beats a seed of ``adam``, see
-        :func:`baselines_of`. Largest mean first. A number is missing where a seed's
+        :func:`baselines_of`. Within a scale, largest mean first. A number is missing where a seed's
         score is infinite, as the loss of one that diverged is.
 
     Raises:
@@ -214,6 +255,7 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
     """
     frame, records = load_results(path), load_records(path)
     labels, baselines = labels_of(records), baselines_of(records)
+    scales = scales_of(records)
     diverged = {record["hash"]: diverged_seeds(record) for record in records}
     known = sorted(frame["metric"].unique())
     if metric not in known:
@@ -223,7 +265,8 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
         named = dict(list(part.groupby("settings")))
         for settings, numbers in named.items():
             label = labels[settings]
-            row: Row = {"benchmark": benchmark, "method": label, "settings": settings}
+            row: Row = {"benchmark": benchmark, "scale": scales[settings]}
+            row |= {"method": label, "settings": settings}
             row["seeds"] = numbers["seed"].nunique()
             row["diverged"] = diverged[settings]
             row["tasks"] = numbers["task"].nunique()
@@ -237,7 +280,9 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
             rows.append(row)
     table = pd.DataFrame(rows)
     return table.sort_values(
-        ["benchmark", "mean"], ascending=[True, False], ignore_index=True
+        ["benchmark", "scale", "mean"],
+        ascending=[True, True, False],
+        ignore_index=True,
     )
 
 
@@ -250,9 +295,10 @@ def shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
 
     Source: ours.
     """
-    first = ["benchmark", "method", "seeds", "diverged", "tasks"]
-    if not table["diverged"].any():
-        first.remove("diverged")
+    first = ["benchmark", "scale", "method", "seeds", "diverged", "tasks"]
+    for column in ("scale", "diverged"):
+        if not table[column].any():
+            first.remove(column)
     out = table[first].copy()
     names = {"mean": "all tasks", "first": "first fifth", "last": "last fifth"}
     for key, name in {**names, "difference": f"minus {BASELINE}"}.items():
@@ -317,7 +363,8 @@ def report(
 def flat_numbers(path: str | Path) -> dict[str, float | int]:
     """Return the numbers of a store by name, for the book's prose.
 
-    Names are ``<benchmark>.<method label>.<metric>.<column of summary>``.
+    Names are ``<benchmark>.<method label>.<metric>.<column of summary>``; a benchmark
+    of several scales is ``<benchmark>(<scale>)``.
 
     Args:
         path: The store.
@@ -327,7 +374,8 @@ def flat_numbers(path: str | Path) -> dict[str, float | int]:
     flat: dict[str, float | int] = {}
     for metric in sorted(load_results(path)["metric"].unique()):
         for row in summary(path, metric).to_dict("records"):
-            prefix = f"{row['benchmark']}.{row['method']}.{metric}"
+            scale = f"({row['scale']})" if row["scale"] else ""
+            prefix = f"{row['benchmark']}{scale}.{row['method']}.{metric}"
             for key, value in row.items():
                 if isinstance(value, int | float) and not pd.isna(value):
                     flat[f"{prefix}.{key}"] = value
