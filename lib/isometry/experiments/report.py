@@ -241,11 +241,12 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
 
     Returns:
         Columns ``benchmark, scale, method, settings, seeds, diverged, tasks``, where
-        ``scale`` is that of :func:`scales_of`; ``mean`` over all tasks, ``first`` and ``last`` fifth of the tasks, each with ``_low`` and
-        ``_high``; ``difference`` to ``adam`` on the same seeds over all tasks, and
-        ``probability`` that a seed of the method beats a seed of ``adam``, see
-        :func:`baselines_of`. Within a scale, largest mean first. A number is missing where a seed's
-        score is infinite, as the loss of one that diverged is.
+        ``scale`` is that of :func:`scales_of`; ``mean`` over all tasks, ``first`` and
+        ``last`` fifth of the tasks, each with ``_low`` and ``_high``; ``difference`` to
+        ``adam`` on the same seeds over all tasks, and ``probability`` that a seed of
+        the method beats a seed of ``adam``, see :func:`baselines_of`. Within a scale,
+        largest mean first. A number is missing where a seed's score is infinite, as
+        the loss of one that diverged is.
 
     Raises:
         KeyError: If no run recorded the metric; the nearest known one is named.
