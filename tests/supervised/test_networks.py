@@ -6,7 +6,7 @@ from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.maxmin import MaxMin
 from isometry.methods import ACTIVATIONS, Architecture
-from isometry.supervised.networks import MLP, as_module
+from isometry.supervised.networks import MLP, CReLU, as_module
 from torch import nn
 from torch.testing import assert_close
 
@@ -16,6 +16,7 @@ MODULES = {
     "tanh": nn.Tanh(),
     "gelu": nn.GELU(),
     "maxmin": MaxMin(),
+    "crelu": CReLU(),
     "identity": nn.Identity(),
 }
 

@@ -2,26 +2,38 @@
 
 from isometry.methods import isometry, plain  # registers its methods
 from isometry.methods.method import (
-    ACTIVATIONS,
     METHODS,
     AdamSettings,
-    Architecture,
     Method,
-    Role,
-    Roles,
     get,
     names,
     register,
+)
+from isometry.methods.structure import (
+    ACTIVATIONS,
+    PAIRED,
+    Architecture,
+    Layer,
+    Role,
+    Roles,
+    State,
+    Structure,
+    Training,
 )
 
 __all__ = [
     "ACTIVATIONS",
     "METHODS",
+    "PAIRED",
     "AdamSettings",
     "Architecture",
+    "Layer",
     "Method",
     "Role",
     "Roles",
+    "State",
+    "Structure",
+    "Training",
     "get",
     "isometry",
     "names",

@@ -11,12 +11,11 @@ from isometry.core.settings import require, setting
 from isometry.core.stacking import Parameters
 from isometry.methods.method import (
     AdamSettings,
-    Architecture,
     Method,
-    Roles,
     adam_keywords,
     register,
 )
+from isometry.methods.structure import Architecture, Roles
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """What a method is: the few places where the literature intervenes, as one value."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,36 +10,13 @@ from torch import Tensor
 from isometry.core.registry import Registry
 from isometry.core.settings import require, setting
 from isometry.core.stacking import Parameters
-
-Role = Literal["hidden", "head", "vector"]
-Roles = dict[str, Role]  # parameter name -> what it is in the network
-
-ACTIVATIONS = ("relu", "leaky_relu", "tanh", "gelu", "maxmin", "identity")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
-    """What a method may change of a network before it is built.
-
-    Attributes:
-        network: The kind of network.
-        width: Units of a hidden layer.
-        depth: Hidden layers; the head is not counted.
-        activation: One of :data:`ACTIVATIONS`.
-        negative_slope: Slope of ``leaky_relu`` for negative inputs.
-        init: ``orthogonal`` or torch's own ``default``.
-        init_gain: Factor on the hidden layers' orthogonal weights.
-
-    Source: ours.
-    """
-
-    network: str
-    width: int
-    depth: int
-    activation: str
-    negative_slope: float
-    init: str
-    init_gain: float
+from isometry.methods.structure import (
+    Architecture,
+    Roles,
+    State,
+    Structure,
+    Training,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,11 +89,26 @@ class Method:
         summary: One line for tables.
         source: Where the method comes from.
         settings: The method's own settings, a frozen dataclass with defaults.
+        search: Values of its own settings that a search tries, by name; those of the
+            literature where there are any.
         architecture: What it changes of the network.
         optimizer: ``(parameters, roles, lr, settings) -> Optimizer``.
+        start: ``(structure, parameters, seeds, settings) -> State``: what it carries
+            along from step to step and from task to task, made from the network before
+            its first step; tensors ``(members, ...)`` that its functions change in
+            place. A checkpoint keeps them. None: it carries nothing.
         penalty: ``(parameters, roles, settings) -> (members,)``, added to each
-            member's loss, or None.
+            member's loss, or None. A method that carries a state gets it as a fourth
+            argument, here and in ``penalty_gradient_``.
+        penalty_gradient_: The same arguments; adds the penalty's gradient to the
+            gradients in place. Optional: where it is written out, training uses it
+            and does not differentiate the penalty.
+        after_step: ``(training, step, activations)``, called without autograd after
+            each optimiser step; ``step`` counts those taken before it, over all tasks.
+        watches: Whether ``after_step`` needs the activations of the step's minibatch,
+            one ``(members, samples, units)`` a hidden layer; otherwise it gets None.
         restarts: Whether every task starts from a new network.
+        parts: The names of the methods it is a combination of, if it is one.
 
     Source: ours.
     """
@@ -125,10 +117,16 @@ class Method:
     summary: str
     source: str
     settings: Any = field(default_factory=AdamSettings)
+    search: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     architecture: Callable[[Architecture, Any], Architecture] = keep_architecture
     optimizer: Callable[[Parameters, Roles, float, Any], torch.optim.Optimizer] = adam
-    penalty: Callable[[Parameters, Roles, Any], Tensor] | None = None
+    start: Callable[[Structure, Parameters, list[int], Any], State] | None = None
+    penalty: Callable[..., Tensor] | None = None
+    penalty_gradient_: Callable[..., None] | None = None
+    after_step: Callable[[Training, int, list[Tensor] | None], None] | None = None
+    watches: bool = False
     restarts: bool = False
+    parts: tuple[str, ...] = ()
 
 
 METHODS: Registry[Method] = Registry("method")

@@ -9,10 +9,10 @@ from isometry.core.stacking import Parameters
 from isometry.methods.method import (
     AdamSettings,
     Method,
-    Roles,
     adam_keywords,
     register,
 )
+from isometry.methods.structure import Roles
 
 
 @dataclass(frozen=True, kw_only=True)

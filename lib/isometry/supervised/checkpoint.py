@@ -25,6 +25,7 @@ class Run:
         records: What was measured, tidy.
         diverged_at: First step of each seed whose loss was not finite.
         steps: Optimiser steps taken.
+        carried: What the method carries along, stacked tensors by name.
 
     Source: ours.
     """
@@ -36,6 +37,7 @@ class Run:
     records: list[Record] = field(default_factory=list)
     diverged_at: dict[int, int] = field(default_factory=dict)
     steps: int = 0
+    carried: dict[str, Any] = field(default_factory=dict)
 
 
 def on_device(parameters: Parameters, device: torch.device) -> Parameters:
@@ -50,6 +52,21 @@ def on_device(parameters: Parameters, device: torch.device) -> Parameters:
     return {
         name: tensor.detach().to(device).requires_grad_()
         for name, tensor in parameters.items()
+    }
+
+
+def moved(carried: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """Return what a method carries along, on a device.
+
+    Args:
+        carried: Tensors by name, or dictionaries of them.
+        device: Where to put them.
+
+    Source: ours.
+    """
+    return {
+        name: moved(value, device) if isinstance(value, dict) else value.to(device)
+        for name, value in carried.items()
     }
 
 
@@ -91,4 +108,5 @@ def restored(path: Path, device: torch.device) -> Run:
             )
         ) from None
     run.parameters = on_device(run.parameters, device)
+    run.carried = moved(run.carried, device)
     return run

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from isometry.core.messages import refusal
 from isometry.core.stacking import Parameters
-from isometry.methods import Architecture, Method
+from isometry.methods import Architecture, Method, Training
 from isometry.plasticity import removed_fraction
 from isometry.supervised.benchmarks import Benchmark
 from isometry.supervised.checkpoint import Record, Run, on_device, restored, save
@@ -139,6 +139,71 @@ def new_optimizer(
     return optimizer
 
 
+@torch.no_grad()
+def started(
+    run: Run, network: MLP, method: Method, method_settings: Any
+) -> dict[str, Any]:
+    """Return what a method carries along, as it is before a network's first step.
+
+    Args:
+        run: Its parameters are new.
+        network: The network.
+        method: How the network is kept plastic.
+        method_settings: The method's own settings.
+
+    Source: ours.
+    """
+    if method.start is None:
+        return {}
+    arguments = (network.structure(), run.parameters, run.seeds, method_settings)
+    return method.start(*arguments)
+
+
+def hooks(
+    run: Run,
+    network: MLP,
+    method: Method,
+    method_settings: Any,
+    optimizer: torch.optim.Optimizer,
+) -> dict[str, Any]:
+    """Return where a method intervenes in a step, bound to this run.
+
+    Args:
+        run: Its parameters and what the method carries along.
+        network: The network.
+        method: How the network is kept plastic.
+        method_settings: The method's own settings.
+        optimizer: Holds the run's parameters.
+
+    Returns:
+        The arguments of :func:`train_task` that the method decides.
+
+    Source: ours.
+    """
+    structure = network.structure()
+    arguments: list[Any] = [run.parameters, structure.roles, method_settings]
+    if method.start is not None:
+        arguments.append(run.carried)
+    bound: dict[str, Any] = {"penalty": None, "watch": method.watches}
+    if method.penalty_gradient_ is not None:
+        gradient = partial(method.penalty_gradient_, *arguments)
+        bound["add_gradient"] = torch.no_grad()(gradient)
+    elif method.penalty is not None:
+        bound["penalty"] = partial(method.penalty, *arguments)
+    if method.after_step is not None:
+        training = Training(
+            structure=structure,
+            parameters=run.parameters,
+            optimizer=optimizer,
+            seeds=run.seeds,
+            settings=method_settings,
+            state=run.carried,
+        )
+        done, act = run.steps, method.after_step
+        bound["after_step"] = lambda step, seen: act(training, done + step, seen)
+    return bound
+
+
 @denormals_flushed()
 def one_task(
     run: Run,
@@ -146,7 +211,7 @@ def one_task(
     task: Task,
     settings: SupervisedSettings,
     optimizer: torch.optim.Optimizer,
-    penalty: Callable[[], Tensor] | None,
+    intervene: dict[str, Any],
 ) -> None:
     """Train on one task, record what was measured, and step the run on.
 
@@ -156,7 +221,7 @@ def one_task(
         task: The stacked task.
         settings: Epochs and batch size.
         optimizer: Holds the run's parameters.
-        penalty: Gives ``(members,)`` to add to the losses, or None.
+        intervene: Where the method intervenes, from :func:`hooks`.
 
     Source: ours.
     """
@@ -165,7 +230,12 @@ def one_task(
     initial_loss, _ = measured(task.inputs, task.labels)
     stream = batches(task, settings, run.seeds, run.task)
     losses, accuracies = train_task(
-        network, run.parameters, optimizer, penalty, stream, steps
+        network,
+        run.parameters,
+        optimizer,
+        stream=stream,
+        steps=steps,
+        **intervene,
     )
     final_loss, final_accuracy = measured(task.inputs, task.labels)
     metrics = {
@@ -243,6 +313,7 @@ def train(
         if run.task == 0 or method.restarts:
             run.parameters = on_device(network.stacked(run.seeds, run.task), device)
             optimizer = run.optimizer_state = None
+            run.carried = started(run, network, method, method_settings)
         if settings.reset_optimizer:
             optimizer = run.optimizer_state = None
         if optimizer is None:
@@ -250,12 +321,9 @@ def train(
                 run, network, method, method_settings, settings.lr
             )
         tasks = [benchmark.task(pixels, settings, seed, run.task) for seed in run.seeds]
-        penalty = None
-        if method.penalty is not None:
-            arguments = (run.parameters, network.roles(), method_settings)
-            penalty = partial(method.penalty, *arguments)
+        intervene = hooks(run, network, method, method_settings, optimizer)
         one_task(
-            run, network, stacked_tasks(tasks, device), settings, optimizer, penalty
+            run, network, stacked_tasks(tasks, device), settings, optimizer, intervene
         )
         if checkpoint is not None and run.task < settings.tasks:
             run.optimizer_state = optimizer.state_dict()

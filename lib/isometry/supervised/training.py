@@ -154,6 +154,10 @@ def train_task(
     penalty: Callable[[], Tensor] | None,
     stream: Iterator[tuple[Tensor, Tensor]],
     steps: int,
+    *,
+    add_gradient: Callable[[], None] | None = None,
+    after_step: Callable[[int, list[Tensor] | None], None] | None = None,
+    watch: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Train on the minibatches and return what each step saw before its update.
 
@@ -164,6 +168,11 @@ def train_task(
         penalty: Gives ``(members,)`` to add to the losses, or None.
         stream: Minibatches.
         steps: How many there are.
+        add_gradient: Adds to the gradients before the optimiser's step, or None.
+        after_step: Called after it, without autograd, with the number of steps of this
+            task taken before and the activations, or None.
+        watch: Whether ``after_step`` gets each hidden layer's activations on the step's
+            minibatch, ``(members, batch, units)``, from before the step.
 
     Returns:
         Loss in nats and accuracy in [0, 1], each ``(steps, members)``.
@@ -173,13 +182,23 @@ def train_task(
     some = next(iter(parameters.values()))
     losses = torch.empty(steps, some.shape[0], device=some.device)
     accuracies = torch.empty_like(losses)
+    activations = None
     for step, (inputs, labels) in enumerate(stream):
-        logits = network.forward(parameters, inputs)
+        if watch:
+            activations = network.hidden_activations(parameters, inputs)
+            logits = network.head(parameters, activations[-1])
+        else:
+            logits = network.forward(parameters, inputs)
         loss = member_losses(logits, labels)
         objective = loss if penalty is None else loss + penalty()
         optimizer.zero_grad(set_to_none=True)
         objective.sum().backward()
+        if add_gradient is not None:
+            add_gradient()
         optimizer.step()
         losses[step] = loss.detach()
         accuracies[step] = (logits.detach().argmax(-1) == labels).float().mean(1)
+        if after_step is not None:
+            with torch.no_grad():
+                after_step(step, activations)
     return losses, accuracies

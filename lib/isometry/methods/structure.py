@@ -1,0 +1,173 @@
+"""What a method sees of a network and of its training, whatever the network is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from isometry.core.messages import refusal
+from isometry.core.stacking import Parameters
+
+Role = Literal["hidden", "head", "vector", "gain"]
+Roles = dict[str, Role]  # parameter name -> what it is in the network
+State = dict[str, Any]  # name -> (members, ...), or another such dictionary
+
+ACTIVATIONS = ("relu", "leaky_relu", "tanh", "gelu", "maxmin", "crelu", "identity")
+PAIRED = ("maxmin", "crelu")  # an output is not one unit's own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What a method may change of a network before it is built.
+
+    Attributes:
+        network: The kind of network.
+        width: Units of a hidden layer.
+        depth: Hidden layers; the head is not counted.
+        activation: One of :data:`ACTIVATIONS`.
+        negative_slope: Slope of ``leaky_relu`` for negative inputs.
+        init: ``orthogonal`` or torch's own ``default``.
+        init_gain: Factor on the hidden layers' orthogonal weights.
+        normalisation: ``layer``: LayerNorm with gain and offset before every
+            nonlinearity; ``none``.
+        hidden_bias: Whether hidden layers have a bias of their own.
+        units: How many units a hidden layer has: ``width``, ``half`` of it, or as many
+            as keep the number of ``parameters`` of a network with one output a unit.
+
+    Source: ours.
+    """
+
+    network: str
+    width: int
+    depth: int
+    activation: str
+    negative_slope: float
+    init: str
+    init_gain: float
+    normalisation: str = "none"
+    hidden_bias: bool = True
+    units: str = "width"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """The names of one layer's parameters.
+
+    Attributes:
+        weight: ``(members, out, in, ...)``.
+        bias: ``(members, out)``, if there is one.
+        gain: Of the normalisation that follows, if there is one.
+        offset: Of that normalisation.
+        outgoing: The weights that read this layer's units. Their inputs are in the
+            order of the units: a weight ``(members, out, in, ...)`` has, for each unit,
+            equally many neighbouring entries of ``in, ...``.
+
+    Source: ours.
+    """
+
+    weight: str
+    bias: str | None = None
+    gain: str | None = None
+    offset: str | None = None
+    outgoing: tuple[str, ...] = ()
+
+    def vectors(self) -> list[str]:
+        """Return the names of the layer's parameters with one entry a unit."""
+        return [n for n in (self.bias, self.gain, self.offset) if n is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Structure:
+    """A network as methods see it: names and roles, no class of network.
+
+    Attributes:
+        roles: What each parameter is.
+        layers: The hidden layers, in the order of their activations.
+        heads: The output layers.
+        activation: The nonlinearity of the hidden layers.
+        spread: Standard deviation of a freshly drawn entry of each weight.
+        fresh: ``(seed, *labels) -> Parameters``: a newly initialised member.
+
+    Source: ours.
+    """
+
+    roles: Roles
+    layers: tuple[Layer, ...]
+    heads: tuple[Layer, ...]
+    activation: str
+    spread: dict[str, float]
+    fresh: Callable[..., Parameters]
+
+    def named(self, *roles: Role) -> list[str]:
+        """Return the names of the parameters that have one of these roles."""
+        return [name for name, role in self.roles.items() if role in roles]
+
+    def bias_of(self, weight: str) -> str | None:
+        """Return the name of the bias that is added to a weight's outputs."""
+        for layer in (*self.layers, *self.heads):
+            if layer.weight == weight:
+                return layer.bias
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One stack in training, as a method's steps see it.
+
+    Attributes:
+        structure: The network.
+        parameters: name -> ``(members, ...)``, changed in place.
+        optimizer: Holds the parameters; its state may be changed in place.
+        seeds: One a member; all that a method draws comes from
+            ``generator(seed, "method", ...)``.
+        settings: The method's own.
+        state: What the method carries along, see :attr:`Method.start`.
+
+    Source: ours.
+    """
+
+    structure: Structure
+    parameters: Parameters
+    optimizer: torch.optim.Optimizer
+    seeds: list[int]
+    settings: Any
+    state: State
+
+
+def one_output_a_unit(structure: Structure, method: str) -> None:
+    """Refuse a network in which an output of a hidden layer is not one unit's own.
+
+    Args:
+        structure: The network.
+        method: Who asks, for the message.
+
+    Raises:
+        ValueError: If the activation pairs units, as MaxMin and CReLU do.
+
+    Source: ours.
+    """
+    if structure.activation in PAIRED:
+        raise ValueError(
+            refusal(
+                f"one output a unit for {method}, which judges each unit by its own",
+                structure.activation,
+                "change method or activation",
+            )
+        )
+
+
+def per_member(numbers: Tensor, like: Tensor) -> Tensor:
+    """Return one number a member, shaped to be multiplied with a stacked tensor.
+
+    Args:
+        numbers: ``(members,)``.
+        like: ``(members, ...)``.
+
+    Returns:
+        ``(members, 1, ...)``.
+
+    Source: ours.
+    """
+    return numbers.view(-1, *[1] * (like.ndim - 1))
