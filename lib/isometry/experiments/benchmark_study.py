@@ -6,7 +6,10 @@ import pandas as pd
 
 from isometry.adamo import relaxation_steps
 from isometry.core.messages import unknown
+from isometry.core.settings import as_dict
+from isometry.experiments.report import SCALE, summary
 from isometry.experiments.run import plan, run
+from isometry.experiments.store import load_records
 
 BENCHMARK = "permuted_mnist"
 SEEDS = {"smoke": 3, "laptop": 3, "paper": 8}
@@ -77,3 +80,34 @@ def relaxation_in_tasks(data: str, profile: str) -> dict[float, float]:
         strength: relaxation_steps(strength, settings.lr) / steps
         for strength in (LITERAL, STRONG)
     }
+
+
+def stored_table(
+    store: Path, benchmark: str, profile: str = "laptop", data: str = "mnist"
+) -> pd.DataFrame:
+    """Return the summary of a benchmark's stored runs at a profile's size.
+
+    Args:
+        store: The results store.
+        benchmark: Name of the benchmark.
+        profile: Whose sizes the runs must have.
+        data: Name of the data set.
+
+    Returns:
+        Rows of :func:`isometry.experiments.summary`, in its order; none where the
+        store has no such run.
+
+    Raises:
+        StoreError: If there is nothing under the benchmark's folder.
+
+    Source: ours.
+    """
+    folder = store / benchmark
+    wanted = as_dict(plan(benchmark, "adam", {"data": data}, profile).settings)
+    same = {
+        record["hash"]
+        for record in load_records(folder)
+        if all(record["settings"].get(key) == wanted[key] for key in SCALE)
+    }
+    table = summary(folder)
+    return table[table["settings"].isin(same)].reset_index(drop=True)

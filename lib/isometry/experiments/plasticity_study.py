@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from torch import nn
 
 from isometry.core.messages import unknown
 from isometry.core.seeding import generator
+from isometry.experiments.report import seed_scores
 from isometry.experiments.run import Plan, plan
+from isometry.experiments.store import load_results
 from isometry.plasticity import Budget, Measurement, measure_plasticity, plasticity
 from isometry.supervised.data import load
 from isometry.supervised.networks import as_module
@@ -39,6 +42,13 @@ LONGER = 5  # the long training that estimates the achievable loss, in budgets
 LONG_TASKS = 4  # tasks are exchangeable, so a few tell the level of all
 WIDTHS = (25, 100, 400)
 NEW_TASK = 10_000  # numbers of tasks that no stream reaches
+
+# Mean accuracy before the update over all updates, and its spread over 5 runs, in
+# percent: Lillo & Cheney, ICLR 2026 (arXiv 2509.22562), at their learning rates.
+PUBLISHED: dict[str, dict[str, float]] = {
+    "relu": {"lr": 1e-4, "published": 20.03, "published_spread": 2.46},
+    "leaky_relu": {"lr": 1e-3, "published": 91.53, "published_spread": 0.18},
+}
 
 
 def size(profile: str, key: str) -> Any:
@@ -264,3 +274,48 @@ def plasticity_by_estimate(
             table[part] = float(values.mean())
         rows[name] = table
     return pd.DataFrame(rows).T.rename_axis("achievable loss")
+
+
+def control_runs(store: Path) -> dict[str, pd.DataFrame]:
+    """Return our Random-Label MNIST at the published size, one run an activation.
+
+    Args:
+        store: The book's results.
+
+    Returns:
+        Activation -> tidy numbers.
+
+    Raises:
+        StoreError: If the store does not have the runs.
+
+    Source: Lillo & Cheney, ICLR 2026; see :data:`PUBLISHED`.
+    """
+    runs = {}
+    for activation, row in PUBLISHED.items():
+        changes: dict[str, Any] = {"activation": activation, "lr": row["lr"]}
+        if activation == "leaky_relu":
+            changes["negative_slope"] = 0.8
+        planned = plan(BENCHMARK, "adam", changes, "paper")
+        runs[activation] = load_results(planned.path(store))
+    return runs
+
+
+def positive_control(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return our numbers beside the published ones.
+
+    Args:
+        runs: What :func:`control_runs` returns.
+
+    Returns:
+        One row an activation: ``lr``, ``published`` and its spread, ``ours`` (mean over
+        seeds of the online accuracy over all tasks) with ``spread`` (standard deviation
+        over seeds), all in percent, and ``seeds``.
+
+    Source: Lillo & Cheney, ICLR 2026; see :data:`PUBLISHED`.
+    """
+    rows = []
+    for activation, frame in runs.items():
+        scores = 100 * seed_scores(frame, "online_accuracy")
+        ours = {"ours": scores.mean(), "spread": scores.std(), "seeds": len(scores)}
+        rows.append({"activation": activation, **PUBLISHED[activation], **ours})
+    return pd.DataFrame(rows)

@@ -330,6 +330,19 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join([head, rule, *body])
 
 
+def in_columns(table: pd.DataFrame) -> str:
+    """Return a summary as aligned columns of text.
+
+    Args:
+        table: What :func:`summary` returned, or some of its rows.
+
+    Source: ours.
+    """
+    # str.strip keeps the columns aligned and drops pandas' trailing blanks.
+    lines = shown(table).to_string(index=False, justify="left").splitlines()
+    return "\n".join(line.rstrip() for line in lines)
+
+
 def report(
     path: str | Path, metric: str = "online_accuracy", format: str = "table"
 ) -> str:
@@ -353,12 +366,9 @@ def report(
         return table.to_csv(index=False).rstrip("\n")
     if format == "json":
         return table.to_json(orient="records", indent=2, double_precision=15)
-    readable = shown(table)
     if format == "markdown":
-        return markdown(readable)
-    # str.strip keeps the columns aligned and drops pandas' trailing blanks.
-    lines = readable.to_string(index=False, justify="left").splitlines()
-    return "\n".join(line.rstrip() for line in lines)
+        return markdown(shown(table))
+    return in_columns(table)
 
 
 def flat_numbers(path: str | Path) -> dict[str, float | int]:

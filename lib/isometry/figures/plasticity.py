@@ -1,11 +1,12 @@
 """Drawings of chapter 1: losing plasticity, and budgets."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 
-from isometry.figures.style import PALETTE, method_style
+from isometry.figures.style import GREY, PALETTE, SKY, method_style
 
 BAND: dict[str, Any] = {"alpha": 0.18, "linewidth": 0}
 
@@ -58,4 +59,34 @@ def budget_curves(ax: Axes, curves: pd.DataFrame) -> Axes:
     ax.set(xlabel="budget in steps", ylabel="plasticity", xscale="log")
     ax.axhline(0, color="grey", linewidth=0.8)
     ax.legend()
+    return ax
+
+
+def control_curves(
+    ax: Axes, runs: Mapping[str, pd.DataFrame], published: Mapping[str, float]
+) -> Axes:
+    """Draw online accuracy task by task for two activations, with published means.
+
+    Args:
+        ax: Where to draw.
+        runs: ``relu`` and ``leaky_relu`` -> tidy numbers.
+        published: The same keys -> published mean over all tasks, in percent; a thin
+            line.
+
+    Source: ours.
+    """
+    looks = {"relu": ("ReLU", GREY, "-"), "leaky_relu": ("leaky ReLU", SKY, "-.")}
+    for activation, (label, color, line) in looks.items():
+        frame = runs[activation]
+        tasks = (
+            100 * frame[frame["metric"] == "online_accuracy"].set_index("task")["value"]
+        ).groupby("task")
+        mean = tasks.mean()
+        ax.plot(mean.index + 1, mean, color=color, linestyle=line, label=label)
+        ax.fill_between(mean.index + 1, tasks.min(), tasks.max(), color=color, **BAND)
+        ax.axhline(published[activation], color=color, linestyle=":", linewidth=1)
+    ax.axhline(10, color="black", linewidth=0.6)
+    ax.text(1, 10.8, "chance", fontsize=9)
+    ax.set(xlabel="task", ylabel="online accuracy in %", ylim=(0, 100))
+    ax.legend(loc="center right")
     return ax
