@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -47,10 +48,11 @@ def variant_spectra(
     """
     form = variant(name)
     for place, (old, new) in enumerate(zip(before, after, strict=True)):
-        for weight, shift, look in (
+        looks: tuple[tuple[Tensor, float, dict[str, Any]], ...] = (
             (old, -0.17, {"color": GREY, "marker": "_"}),
             (new, 0.17, {"color": BLUE, "marker": "o"}),
-        ):
+        )
+        for weight, shift, look in looks:
             values = singular_values(weight)
             spread = torch.linspace(-0.1, 0.1, len(values))
             ax.scatter(place + shift + spread, values, s=7, linewidth=0.8, **look)
