@@ -1,7 +1,6 @@
 """The command line: ``isometry list | run | report | data``, also ``python -m``."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,7 +8,9 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from isometry import __version__
-from isometry.core.messages import refusal, unknown
+from isometry.core.messages import unknown
+from isometry.core.seeding import parsed_seeds
+from isometry.core.settings import parsed_changes
 
 app = App(
     name="isometry",
@@ -21,63 +22,6 @@ data_app = App(name="data", help="Fetch, verify and find the data sets.")
 app.command(data_app)
 
 USAGE_EXIT = 2
-MOST_SEEDS = 10_000
-
-
-def parsed_seeds(text: str) -> list[int]:
-    """Return the seeds that ``a:b`` (b excluded) or ``a,b,c`` stands for.
-
-    Args:
-        text: As typed.
-
-    Raises:
-        ValueError: If it is neither, or names no seed, too many, or a seed twice.
-
-    Source: ours.
-
-    Example:
-        >>> parsed_seeds("0:3"), parsed_seeds("4,7")
-        ([0, 1, 2], [4, 7])
-    """
-    seeds: Sequence[int] = ()
-    try:
-        if ":" in text:
-            first, last = text.split(":")
-            seeds = range(int(first), int(last))
-        else:
-            seeds = [int(part) for part in text.split(",")]
-    except ValueError:
-        pass
-    # A range is not made into numbers before it is known to be of a sane length.
-    if not 0 < len(seeds) <= MOST_SEEDS or len(set(seeds)) != len(seeds):
-        needed = f"1 to {MOST_SEEDS} different seeds, a:b or a,b,c"
-        raise ValueError(refusal(needed, repr(text), "pass e.g. 0:8"))
-    return list(seeds)
-
-
-def parsed_changes(pairs: list[str]) -> dict[str, str]:
-    """Return the settings that a list of ``KEY=VALUE`` names.
-
-    Args:
-        pairs: As typed.
-
-    Raises:
-        ValueError: If one has no ``=``, or a key comes twice.
-
-    Source: ours.
-
-    Example:
-        >>> parsed_changes(["lr=1e-3", "width=64"])
-        {'lr': '1e-3', 'width': '64'}
-    """
-    changes: dict[str, str] = {}
-    for pair in pairs:
-        key, sign, value = pair.partition("=")
-        if not sign or not key or key in changes:
-            needed = "--set KEY=VALUE, each key once"
-            raise ValueError(refusal(needed, repr(pair), "pass e.g. --set lr=1e-3"))
-        changes[key] = value
-    return changes
 
 
 @app.command(name="list")

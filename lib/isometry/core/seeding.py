@@ -6,11 +6,15 @@ uninterrupted run drew, and a method that draws more cannot shift another's stre
 """
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from isometry.core.messages import refusal
+
 Label = str | int
+MOST_SEEDS = 10_000  # in one command
 
 
 def derived_seed(seed: int, *labels: Label) -> int:
@@ -75,3 +79,34 @@ def numpy_generator(seed: int, *labels: Label) -> np.random.Generator:
     Source: ours.
     """
     return np.random.default_rng(derived_seed(seed, *labels))
+
+
+def parsed_seeds(text: str) -> list[int]:
+    """Return the seeds that ``a:b`` (b excluded) or ``a,b,c`` stands for.
+
+    Args:
+        text: As typed.
+
+    Raises:
+        ValueError: If it is neither, or names no seed, too many, or a seed twice.
+
+    Source: ours.
+
+    Example:
+        >>> parsed_seeds("0:3"), parsed_seeds("4,7")
+        ([0, 1, 2], [4, 7])
+    """
+    seeds: Sequence[int] = ()
+    try:
+        if ":" in text:
+            first, last = text.split(":")
+            seeds = range(int(first), int(last))
+        else:
+            seeds = [int(part) for part in text.split(",")]
+    except ValueError:
+        pass
+    # A range is not made into numbers before it is known to be of a sane length.
+    if not 0 < len(seeds) <= MOST_SEEDS or len(set(seeds)) != len(seeds):
+        needed = f"1 to {MOST_SEEDS} different seeds, a:b or a,b,c"
+        raise ValueError(refusal(needed, repr(text), "pass e.g. 0:8"))
+    return list(seeds)

@@ -10,7 +10,7 @@ import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from isometry.core.messages import refusal, unknown
@@ -99,6 +99,31 @@ def parsed(text: str, annotation: Any, key: str) -> Any:
     except ValueError:
         pass
     raise ValueError(refusal(f"{kind} for {key}", repr(text), f"pass e.g. {key}=1"))
+
+
+def parsed_changes(pairs: Iterable[str]) -> dict[str, str]:
+    """Return the settings that a list of ``KEY=VALUE`` names.
+
+    Args:
+        pairs: As typed.
+
+    Raises:
+        ValueError: If one has no ``=``, or a key comes twice.
+
+    Source: ours.
+
+    Example:
+        >>> parsed_changes(["lr=1e-3", "width=64"])
+        {'lr': '1e-3', 'width': '64'}
+    """
+    changes: dict[str, str] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key or key in changes:
+            needed = "--set KEY=VALUE, each key once"
+            raise ValueError(refusal(needed, repr(pair), "pass e.g. --set lr=1e-3"))
+        changes[key] = value
+    return changes
 
 
 def changed(settings: S, values: Mapping[str, Any]) -> S:
