@@ -36,7 +36,9 @@ def test_only_runs_of_the_profile_and_data_are_shown(tmp_path):
     table = stored_table(tmp_path, BENCHMARK)
     assert table["mean"].tolist() == pytest.approx([0.7, 0.5])
     assert table["method"].tolist() == ["adam(lr=0.01)", "adam(lr=0.001)"]
-    assert stored_table(tmp_path, BENCHMARK, "paper")["mean"].tolist() == [0.1]
+    assert stored_table(tmp_path, BENCHMARK, "paper")["mean"].tolist() == [
+        pytest.approx(0.1)
+    ]
     assert stored_table(tmp_path, BENCHMARK, "smoke").empty
 
 
