@@ -109,8 +109,6 @@ def test_study_is_tidy_and_complete():
         "jacobian_precision",
         "distance",
         "backward_norm",
-        "lipschitz_absolute_value",
-        "lipschitz_cone",
         "deep_digits_50",
     }
 

@@ -64,14 +64,14 @@ def expressiveness(profile: str) -> pd.DataFrame:
     scale, rows = scale_of(profile), []
     for target, dimension in TARGETS.items():
         width = scale.fit_width if dimension > 1 else 16
-        test = regression_batch(target, scale.seeds, 4000, -1)
+        test = regression_batch(target, scale.fit_seeds, 4000, -1)
         for method in ("maxmin", "relu_orthogonal"):
             errors = []
             for rate in scale.rates:
                 network = draw_network(
-                    method, [dimension, width, width, width, 1], scale.seeds
+                    method, [dimension, width, width, width, 1], scale.fit_seeds
                 )
-                batch = partial(regression_batch, target, scale.seeds, 128)
+                batch = partial(regression_batch, target, scale.fit_seeds, 128)
                 train(
                     network,
                     batch,

@@ -22,6 +22,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "kernel": kernel_study.study,
         "deep_linear": deep_linear_study.study,
         "maxmin": maxmin_study.study,
+        "lipschitz": maxmin_study.lipschitz_study,
     }
 )
 

@@ -1,6 +1,6 @@
 """The figures of chapter 4."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -135,6 +135,29 @@ def fits(ax: Axes, curves: Mapping[str, Tensor]) -> Axes:
     ax.set_ylabel("output")
     ax.legend()
     return ax
+
+
+def critics(axes: Sequence[Axes], maps: Mapping[str, Tensor]) -> Sequence[Axes]:
+    """Draw the level lines of the exact critic and of trained ones, a panel each.
+
+    Args:
+        axes: Where to draw, one for each map.
+        maps: ``"axis"``, ``(points,)``, and maps ``(points, points)`` by name.
+
+    Source: ours.
+    """
+    axis = maps["axis"]
+    names = [name for name in maps if name != "axis"]
+    for ax, name in zip(axes, names, strict=True):
+        levels = np.linspace(-1.5, 2.5, 17)
+        ax.contourf(axis, axis, maps[name], levels, cmap="cividis", extend="both")
+        lines = ax.contour(axis, axis, maps[name], [0, 0.5, 1], colors="white")
+        ax.clabel(lines, fontsize=8)
+        title = LOOKS[name]["label"] if name in LOOKS else "exact"
+        ax.set_title(title)
+        ax.set_aspect("equal")
+        ax.grid(visible=False)
+    return axes
 
 
 def training(ax: Axes, frame: pd.DataFrame, chance: float) -> Axes:
