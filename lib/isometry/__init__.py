@@ -6,6 +6,7 @@ The names that most users want; everything else is in the rooms, see ``book/api.
 from importlib.metadata import PackageNotFoundError, version
 
 from isometry.adamo import AdamO
+from isometry.diagnostics import diagnose
 from isometry.maxmin import GroupSort, MaxMin
 from isometry.ntk import empirical_ntk
 
@@ -14,4 +15,11 @@ try:
 except PackageNotFoundError:  # the source tree without an installation
     __version__ = "unknown"
 
-__all__ = ["AdamO", "GroupSort", "MaxMin", "__version__", "empirical_ntk"]
+__all__ = [
+    "AdamO",
+    "GroupSort",
+    "MaxMin",
+    "__version__",
+    "diagnose",
+    "empirical_ntk",
+]

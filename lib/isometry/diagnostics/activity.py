@@ -1,0 +1,114 @@
+"""Dormant units, dead units and ranks, taken while the model runs."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from isometry.core.matrices import effective_rank, singular_values
+from isometry.diagnostics.recording import Recording, recorded
+from isometry.diagnostics.report import ActivationHealth, Ranks
+from isometry.plasticity import (
+    dead_fraction,
+    dormant_fraction,
+    feature_effective_rank,
+    srank,
+    stable_rank,
+    threshold_rank,
+)
+
+MOST_ROWS = 2048  # rows that ranks are taken on; dead and dormant are on all
+Activity = tuple[tuple[ActivationHealth, ...], Ranks | None, dict[str, list[int]]]
+
+
+def rows_of(features: Tensor, channels_first: bool) -> Tensor:
+    """Return features as ``(rows, units)``: inputs times places, by unit.
+
+    Args:
+        features: ``(n, units, ...)`` if ``channels_first``, else ``(n, ..., units)``.
+        channels_first: Whether they come from a convolution.
+
+    Source: ours.
+
+    Example:
+        >>> rows_of(torch.zeros(2, 3, 4, 4), channels_first=True).shape
+        torch.Size([32, 3])
+    """
+    if channels_first and features.ndim > 2:
+        features = features.movedim(1, -1)
+    return features.reshape(-1, features.shape[-1])
+
+
+def feature_ranks(rows: Tensor) -> Ranks:
+    """Return the ranks of features; of at most :data:`MOST_ROWS` rows, evenly spaced.
+
+    Args:
+        rows: ``(rows, units)``.
+
+    Source: see :class:`isometry.diagnostics.Ranks`.
+
+    Example:
+        >>> feature_ranks(torch.eye(3)).threshold_rank
+        3
+    """
+    if len(rows) > MOST_ROWS:
+        chosen = torch.linspace(0, len(rows) - 1, MOST_ROWS, device=rows.device)
+        rows = rows[chosen.long()]
+    rows = rows.float() if rows.dtype.itemsize < 4 else rows
+    values = singular_values(rows)
+    return Ranks(
+        feature_effective_rank=float(feature_effective_rank(rows)),
+        effective_rank=float(effective_rank(values)),
+        stable_rank=float(stable_rank(values)),
+        srank=int(srank(values)),
+        threshold_rank=int(threshold_rank(values)),
+    )
+
+
+@torch.no_grad()
+def activity(model: nn.Module, inputs: Tensor, thresholds: Sequence[float]) -> Activity:
+    """Return the health of every activation layer on the inputs.
+
+    Only numbers are kept, so the memory is that of one forward pass.
+
+    Args:
+        model: In evaluation mode.
+        inputs: ``(n, ...)``.
+        thresholds: Of dormancy, each >= 0.
+
+    Returns:
+        One record a call of an activation function; the ranks of what the last linear
+        layer saw, or None; and, by weight, the size of the map a convolution saw.
+
+    Source: ours; see :class:`isometry.diagnostics.ActivationHealth`.
+    """
+    found: list[ActivationHealth] = []
+    last: dict[str, Tensor] = {}
+    sizes: dict[str, list[int]] = {}
+    channels_first = [False]
+
+    def on_linear(name: str, _: Tensor, seen: Tensor, convolution: bool) -> Tensor:
+        channels_first[0] = convolution
+        if convolution:
+            sizes.setdefault(name, list(seen.shape[2:]))
+        elif seen.ndim > 1:
+            last["input"] = seen
+        return seen
+
+    def on_activation(name: str, function: str, output: Tensor) -> None:
+        if not output.is_floating_point() or output.ndim < 2 or not output.numel():
+            return
+        rows = rows_of(output, channels_first[0])
+        dormant = {t: float(dormant_fraction(rows, t)) for t in thresholds}
+        dead, ranks = float(dead_fraction(rows)), feature_ranks(rows)
+        count, units = rows.shape
+        found.append(
+            ActivationHealth(name, function, units, count, dead, dormant, ranks)
+        )
+
+    watched = Recording(on_linear, lambda _: None, on_activation)
+    with recorded(model, watched):
+        model(inputs)
+    features = rows_of(last["input"], False) if last else None
+    ranks = None if features is None else feature_ranks(features)
+    return tuple(found), ranks, sizes

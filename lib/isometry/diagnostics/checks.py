@@ -1,0 +1,182 @@
+"""What can be looked at: refusals in one line, before any work is done."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from isometry.core.messages import refusal
+
+
+def check_model(model: Any) -> nn.Module:
+    """Return the module to look at; that of ``torch.compile`` is taken out of it.
+
+    Args:
+        model: What was passed.
+
+    Raises:
+        TypeError: If it is no module.
+        ValueError: If it has no parameters, one of them is not finite, or has no data.
+
+    Source: ours.
+    """
+    model = getattr(model, "_orig_mod", model)
+    if not isinstance(model, nn.Module):
+        raise TypeError(refusal("a torch module", type(model).__name__, "pass one"))
+    for name, parameter in model.named_parameters():
+        if parameter.is_meta or isinstance(parameter, nn.UninitializedParameter):
+            raise ValueError(
+                refusal(
+                    "parameters with values",
+                    f"none in {name!r}",
+                    "load the weights, or run a lazy model once, first",
+                )
+            )
+        if not bool(torch.isfinite(parameter).all()):
+            raise ValueError(
+                refusal(
+                    "finite weights",
+                    f"NaN or infinity in {name!r}",
+                    "look at where training diverged",
+                )
+            )
+    return model
+
+
+def check_inputs(inputs: Any, model: nn.Module) -> None:
+    """Refuse inputs that cannot be a batch for this model.
+
+    Args:
+        inputs: Should be a tensor ``(n, ...)``, n >= 1, finite, on the model's device;
+            if of floating point, of the model's dtype.
+        model: Checked.
+
+    Raises:
+        TypeError: If they are no tensor, or of another dtype.
+        ValueError: If they are empty, not finite, or on another device.
+
+    Source: ours.
+    """
+    if not isinstance(inputs, Tensor):
+        found = type(inputs).__name__
+        do = "pass a tensor; wrap a model that takes several arguments"
+        raise TypeError(refusal("one tensor as inputs", found, do))
+    if inputs.ndim == 0 or inputs.numel() == 0:
+        raise ValueError(
+            refusal(
+                "a non-empty batch as inputs, (n, ...)",
+                str(tuple(inputs.shape)),
+                "pass at least one input, with a batch dimension",
+            )
+        )
+    devices = {p.device for p in model.parameters()}
+    if devices and inputs.device not in devices:
+        raise ValueError(
+            refusal(
+                f"inputs on the model's device {', '.join(sorted(map(str, devices)))}",
+                str(inputs.device),
+                "move one of them with .to()",
+            )
+        )
+    dtypes = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    if inputs.is_floating_point() and dtypes and inputs.dtype not in dtypes:
+        raise TypeError(
+            refusal(
+                f"inputs of the model's dtype {', '.join(sorted(map(str, dtypes)))}",
+                str(inputs.dtype),
+                "convert one of them with .to()",
+            )
+        )
+    if inputs.is_floating_point() and not bool(torch.isfinite(inputs).all()):
+        raise ValueError(
+            refusal("finite inputs", "NaN or infinity", "clean the data first")
+        )
+
+
+def check_caps(**caps: int) -> None:
+    """Refuse a cap that is no whole number of at least one.
+
+    Args:
+        **caps: By name.
+
+    Raises:
+        ValueError: Names the first such cap.
+
+    Source: ours.
+    """
+    for name, cap in caps.items():
+        if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
+            raise ValueError(refusal(f"a whole {name} >= 1", cap, f"change {name}"))
+
+
+def checked_outputs(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Run the model once and return its outputs, ``(n, ...)``.
+
+    Args:
+        model: In evaluation mode.
+        inputs: Checked.
+
+    Raises:
+        TypeError: If the outputs are not one tensor of floating point.
+        ValueError: If the model fails on the inputs, or the outputs are not finite or
+            not one for each input.
+
+    Source: ours.
+    """
+    try:
+        outputs = model(inputs)
+    except Exception as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        kind = str(inputs.dtype).removeprefix("torch.")
+        raise ValueError(
+            refusal(
+                "inputs that the model accepts",
+                f"{kind} of shape {tuple(inputs.shape)}, and the model said: {reason}",
+                "check the shape and the dtype that the first layer needs",
+            )
+        ) from error
+    if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
+        found = outputs.dtype if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise TypeError(
+            refusal(
+                "one floating-point tensor as the model's output",
+                str(found),
+                "wrap the model in a module that returns the one to look at",
+            )
+        )
+    if outputs.ndim == 0 or len(outputs) != len(inputs) or outputs.numel() == 0:
+        raise ValueError(
+            refusal(
+                f"outputs of shape ({len(inputs)}, ...), one for each input",
+                str(tuple(outputs.shape)),
+                "wrap the model so that the batch comes first",
+            )
+        )
+    if not bool(torch.isfinite(outputs).all()):
+        raise ValueError(
+            refusal("finite outputs", "NaN or infinity", "look at the weights' scale")
+        )
+    return outputs
+
+
+def mixes_inputs(model: nn.Module, inputs: Tensor, outputs: Tensor) -> bool:
+    """Return whether an output hangs on more than its own input.
+
+    Args:
+        model: In evaluation mode.
+        inputs: ``(n, ...)``.
+        outputs: The model's, ``(n, ...)``.
+
+    Source: ours; the same test as for the kernel.
+    """
+    tolerance = 1e3 * torch.finfo(outputs.dtype).eps
+    scale = float(outputs.abs().max())
+    try:
+        alone = model(inputs[:1])
+    except (RuntimeError, ValueError):  # as batch statistics of one input do
+        return True
+    return alone.shape != outputs[:1].shape or not torch.allclose(
+        alone, outputs[:1], rtol=tolerance, atol=tolerance * scale
+    )

@@ -1,0 +1,229 @@
+"""One call that looks at all of a network: ``diagnose(model, inputs)``."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from isometry.core.messages import refusal
+from isometry.diagnostics.activity import activity
+from isometry.diagnostics.checks import (
+    check_caps,
+    check_inputs,
+    check_model,
+    checked_outputs,
+    mixes_inputs,
+)
+from isometry.diagnostics.jacobians import Slopes, evenly, jacobian_spectra
+from isometry.diagnostics.report import Diagnostics, WeightSpectrum
+from isometry.diagnostics.untouched import untouched
+from isometry.diagnostics.weights import (
+    Weights,
+    operator_norm,
+    weight_spectrum,
+    weights_of,
+)
+from isometry.ntk import Conditioning, conditioning, empirical_ntk, ntk_matrix
+
+THRESHOLDS = (0.0, 0.025, 0.1)  # of Sokar et al. 2023
+NO_MATRIX = "it is neither a matrix nor a convolution's kernel"
+NOT_ASKED = "not asked for"
+MIXED = "an input's outputs change with the rest of the batch, or at random"
+
+
+def diagnose(
+    model: nn.Module,
+    inputs: Tensor,  # (n, ...)
+    *,
+    jacobian: bool = True,
+    ntk: bool = True,
+    max_inputs: int = 256,
+    max_jacobian_inputs: int = 16,
+    max_ntk_inputs: int = 32,
+    max_outputs: int = 32,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Diagnostics:
+    """Look at a network's health: weights, units, ranks, Jacobians and kernel.
+
+    The model is looked at in evaluation mode and left as it was: modes, gradients,
+    buffers, hooks and torch's random state are the same after the call. Its own
+    hooks run in each forward pass.
+
+    What a number needs beyond a forward pass may not be there. A part that cannot be
+    had, for example the kernel of a frozen model, is named in ``left_out`` with its
+    reason, and all others are given.
+
+    What it costs: a singular value decomposition of each matrix, ``out * in *
+    min(out, in)``; one forward pass of ``max_inputs`` inputs, in memory as well; for
+    each layer's Jacobian its rows times a backward pass through this layer, for
+    ``max_jacobian_inputs`` inputs at once, and for the whole model ``max_outputs``
+    backward passes of them; for the kernel N = ``max_ntk_inputs * max_outputs`` rows,
+    that is ``N^2`` numbers and ``N^3`` operations, and N backward passes of one input
+    where the model is no sum over layers (attention, tied weights).
+
+    Args:
+        model: Any module that maps one tensor ``(n, ...)`` to one tensor ``(n, ...)``.
+            A module of ``torch.compile`` is looked at without its compilation.
+        inputs: ``(n, ...)``, of the model's dtype and on its device; or whole numbers,
+            for a model that begins with an embedding. Then the derivatives by the
+            inputs and the kernel are left out.
+        jacobian: Whether to take Jacobians.
+        ntk: Whether to take the empirical neural tangent kernel.
+        max_inputs: The first so many inputs are used at most, >= 1.
+        max_jacobian_inputs: The same for the Jacobians, >= 1.
+        max_ntk_inputs: The same for the kernel, >= 1.
+        max_outputs: Outputs, evenly spaced over all of an input's, that the whole
+            model's Jacobian and the kernel are taken of at most, >= 1.
+        thresholds: Of dormancy, each >= 0.
+
+    Returns:
+        A record with ``to_dict()``, ``to_frame()`` and ``plot()`` that prints as
+        tables.
+
+    Raises:
+        TypeError: If the model is no module, the inputs are no tensor or of another
+            dtype, or the outputs are not one floating-point tensor.
+        ValueError: If inputs are empty, not finite or on another device, the model
+            fails on them, weights or outputs are not finite, no weight is a matrix, or
+            a cap or threshold is out of range.
+
+    Source: the parts as said in :class:`Diagnostics`; their choice follows the paper's
+        appendix, arXiv 2606.09762. Caps ours.
+
+    Example:
+        >>> found = diagnose(nn.Sequential(nn.Linear(3, 4), nn.ReLU()), torch.eye(3))
+        >>> [weight.name for weight in found.weights], found.activations[0].name
+        (['0.weight'], '1')
+    """
+    check_caps(
+        max_inputs=max_inputs,
+        max_jacobian_inputs=max_jacobian_inputs,
+        max_ntk_inputs=max_ntk_inputs,
+        max_outputs=max_outputs,
+    )
+    for threshold in thresholds:
+        if not threshold >= 0:
+            raise ValueError(refusal("thresholds >= 0", threshold, "pass e.g. (0.1,)"))
+    model = check_model(model)
+    check_inputs(inputs, model)
+    with untouched(model):
+        inputs = inputs.detach()[:max_inputs].clone()
+        weights, others = weights_of(model)
+        if not weights:
+            needed, found = "at least one weight matrix", type(model).__name__
+            do = "pass the network that holds the linear layers"
+            raise ValueError(refusal(needed, f"none in {found}", do))
+        with torch.no_grad():
+            outputs = checked_outputs(model, inputs)
+            mixed = mixes_inputs(model, inputs, outputs)
+        units, features, sizes = activity(model, inputs, thresholds)
+        layers, whole, reasons = slopes(
+            model, inputs[:max_jacobian_inputs], max_outputs, jacobian, mixed
+        )
+        kernel = kernel_conditioning(
+            model, inputs[:max_ntk_inputs], max_outputs, ntk, mixed
+        )
+        matrices = spectra(weights, sizes)
+    shape = min(len(inputs), max_ntk_inputs), min(outputs[0].numel(), max_outputs)
+    return Diagnostics(
+        model=type(model).__name__,
+        parameters=sum(p.numel() for p in model.parameters()),
+        inputs=len(inputs),
+        jacobian_inputs=min(len(inputs), max_jacobian_inputs) if layers or whole else 0,
+        ntk_shape=(0, 0) if isinstance(kernel, str) else shape,
+        weights=matrices,
+        activations=units,
+        features=features,
+        layer_jacobians=layers,
+        end_to_end=whole,
+        ntk=None if isinstance(kernel, str) else kernel,
+        left_out=dict.fromkeys(others, NO_MATRIX)
+        | reasons
+        | ({"NTK": kernel} if isinstance(kernel, str) else {}),
+    )
+
+
+def slopes(
+    model: nn.Module, sample: Tensor, max_outputs: int, wanted: bool, mixed: bool
+) -> Slopes:
+    """Return the Jacobians' spectra, or why there are none.
+
+    Args:
+        model: In evaluation mode.
+        sample: ``(n, ...)``.
+        max_outputs: Outputs of each input, at most.
+        wanted: Whether they were asked for.
+        mixed: Whether the model mixes the inputs of a batch.
+
+    Source: ours; see :func:`isometry.diagnostics.jacobians.jacobian_spectra`.
+    """
+    if wanted and not mixed:
+        return jacobian_spectra(model, sample, max_outputs)
+    return (), None, {"Jacobians": MIXED if wanted else NOT_ASKED}
+
+
+def spectra(
+    weights: Weights, sizes: Mapping[str, list[int]]
+) -> tuple[WeightSpectrum, ...]:
+    """Return the spectrum of every weight.
+
+    Args:
+        weights: Name to kind, owner and weight.
+        sizes: Name of a kernel to the size of the maps it was called with.
+
+    Source: ours.
+    """
+    found = []
+    for name, (kind, module, weight) in weights.items():
+        norm = None
+        size = sizes.get(name.partition(" = ")[0])
+        if size is not None:
+            norm = operator_norm(module, weight, size)
+        found.append(replace(weight_spectrum(name, kind, weight), operator_norm=norm))
+    return tuple(found)
+
+
+class ChosenOutputs(nn.Module):
+    """A model of which only some outputs are looked at, as ``(n, m)``.
+
+    Source: ours.
+    """
+
+    def __init__(self, model: nn.Module, max_outputs: int) -> None:
+        super().__init__()
+        self.model = model
+        self.max_outputs = max_outputs
+        self.training = False
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the chosen outputs of each input, ``(n, m)``."""
+        outputs = self.model(inputs).flatten(1)
+        return outputs[:, evenly(outputs.shape[1], self.max_outputs, outputs.device)]
+
+
+def kernel_conditioning(
+    model: nn.Module, inputs: Tensor, max_outputs: int, wanted: bool, mixed: bool
+) -> Conditioning | str:
+    """Return the conditioning of the kernel, or why there is no kernel.
+
+    Args:
+        model: In evaluation mode.
+        inputs: ``(n, ...)``.
+        max_outputs: Outputs of each input, at most.
+        wanted: Whether it was asked for.
+        mixed: Whether the model mixes the inputs of a batch.
+
+    Source: arXiv 2606.09762, Sec. 2; see :func:`isometry.ntk.empirical_ntk`.
+    """
+    if not wanted or mixed:
+        return MIXED if wanted else NOT_ASKED
+    if not inputs.is_floating_point():
+        return "the inputs are whole numbers"
+    if inputs.ndim < 2:
+        return "the inputs have no dimension beside the batch"
+    try:
+        kernel = empirical_ntk(ChosenOutputs(model, max_outputs), inputs)
+        return conditioning(ntk_matrix(kernel))
+    except (TypeError, ValueError) as error:
+        return str(error)

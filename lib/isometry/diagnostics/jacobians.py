@@ -1,0 +1,229 @@
+"""The Jacobians of layers and of the whole model, at a sample of inputs.
+
+A batch is differentiated at once: in evaluation mode the inputs do not interact, so the
+derivative of the summed outputs by one input is that input's own.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from isometry.core.matrices import effective_rank, singular_values
+from isometry.diagnostics.recording import Recording, recorded
+from isometry.diagnostics.report import JacobianSpectrum, spread
+
+MOST_ENTRIES = 2**22  # of one input's Jacobian
+CHUNK_ENTRIES = 2**24  # of what is held at a time while it is computed
+# Of the layers, of the whole model, and what is left out with its reason.
+Slopes = tuple[tuple[JacobianSpectrum, ...], JacobianSpectrum | None, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A linear map and what it was called with.
+
+    Attributes:
+        name: Of the weight.
+        source: A copy of the input, in the graph.
+        node: Of the graph, at the map's output; None outside the graph.
+        convolution: Whether it is one.
+
+    Source: ours.
+    """
+
+    name: str
+    source: Tensor
+    node: Any
+    convolution: bool
+
+
+def jacobian(outputs: Tensor, sources: Tensor) -> Tensor:
+    """Return the derivative of each input's outputs by its own source.
+
+    Args:
+        outputs: ``(n, m)``, in the graph of ``sources``.
+        sources: ``(n, ...)``; input i's outputs hang on its own source alone.
+
+    Returns:
+        ``(n, m, d)`` with d the entries of one source.
+
+    Source: definition.
+
+    Example:
+        >>> x = torch.tensor([[3.0], [5.0]], requires_grad=True)
+        >>> jacobian(x**2, x).flatten().tolist()
+        [6.0, 10.0]
+    """
+    count, num_outputs = outputs.shape
+    rows = torch.eye(num_outputs, dtype=outputs.dtype, device=outputs.device)
+    chunk = max(1, CHUNK_ENTRIES // max(sources.numel(), outputs.numel()))
+    parts = []
+    for part in rows.split(chunk):
+        basis = part.unsqueeze(1).expand(-1, count, -1)
+        parts.append(_pulled_back(outputs, sources, basis).flatten(2))
+    return torch.cat(parts).transpose(0, 1)
+
+
+def _pulled_back(outputs: Tensor, sources: Tensor, basis: Tensor) -> Tensor:
+    """Return the products of ``basis`` ``(c, n, m)`` with the Jacobian."""
+    try:
+        (found,) = torch.autograd.grad(
+            outputs, sources, basis, retain_graph=True, is_grads_batched=True
+        )
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        # Some backward formulas cannot be batched: one pass for each output.
+        found = torch.stack(
+            [
+                torch.autograd.grad(outputs, sources, one, retain_graph=True)[0]
+                for one in basis
+            ]
+        )
+    return found
+
+
+def spectrum(name: str, by: str, matrices: Tensor) -> JacobianSpectrum:
+    """Return the singular values of Jacobians, summarised over the inputs.
+
+    What rounding cannot tell from zero counts as zero.
+
+    Args:
+        name: What was differentiated.
+        by: By what.
+        matrices: ``(n, rows, columns)``.
+
+    Source: ours.
+    """
+    values = singular_values(matrices)
+    floor = torch.finfo(values.dtype).eps * max(matrices.shape[1:]) * values[:, :1]
+    values = torch.where(values > floor, values, 0)
+    return JacobianSpectrum(
+        name=name,
+        by=by,
+        shape=(matrices.shape[1], matrices.shape[2]),
+        largest=spread(values[:, 0]),
+        median=spread(torch.quantile(values.double(), 0.5, dim=1)),
+        smallest=spread(values[:, -1]),
+        effective_rank=spread(effective_rank(values)),
+    )
+
+
+def jacobian_spectra(model: nn.Module, inputs: Tensor, max_outputs: int) -> Slopes:
+    """Return the spectra of all layers and of the whole model, and what is left out.
+
+    A layer is a linear map with the activation behind it, ``D_l(x) W_l``; only what
+    lies between the two may stand there (norms, pooling, additions). Where a linear
+    map acts at each place of a sequence, its Jacobian is taken at the middle place.
+
+    Args:
+        model: In evaluation mode, gradients enabled.
+        inputs: ``(n, ...)``, that do not interact.
+        max_outputs: How many outputs the whole model's Jacobian has at most.
+
+    Source: arXiv 2606.09762, Sec. 4.1 (layers).
+    """
+    links: list[Link] = []
+    stops: set[Any] = set()
+    layers: list[JacobianSpectrum] = []
+    left_out: dict[str, str] = {}
+
+    def on_linear(name: str, _: Tensor, seen: Tensor, convolution: bool) -> Tensor:
+        source = seen.clone()
+        if not source.requires_grad and source.is_floating_point():
+            source.requires_grad_()
+        links.append(Link(name, source, None, convolution))
+        return source
+
+    def after_linear(output: Tensor) -> None:
+        last = links.pop()
+        links.append(Link(last.name, last.source, output.grad_fn, last.convolution))
+
+    def on_activation(name: str, _: str, output: Tensor) -> None:
+        if output.grad_fn is None:
+            return
+        reached = _reached(output.grad_fn, {link.node for link in links} | stops)
+        stops.add(output.grad_fn)
+        for link in links:
+            if link.node is not None and link.node in reached:
+                found = _layer(name, link, output)
+                if isinstance(found, str):
+                    left_out[f"layer Jacobian of {name}"] = found
+                else:
+                    layers.append(found)
+
+    sample = inputs.detach().clone()
+    if sample.is_floating_point():
+        sample.requires_grad_()
+    with recorded(model, Recording(on_linear, after_linear, on_activation)):
+        outputs = model(sample).flatten(1)
+    if not layers and not left_out:
+        left_out["layer Jacobians"] = "no activation follows a linear layer"
+    whole = None
+    if not sample.requires_grad:
+        left_out["end-to-end Jacobian"] = "the inputs are whole numbers"
+    elif not outputs.requires_grad:
+        left_out["end-to-end Jacobian"] = "the outputs run without a gradient"
+    else:
+        chosen = outputs[:, evenly(outputs.shape[1], max_outputs, outputs.device)]
+        whole = spectrum("outputs", "inputs", jacobian(chosen, sample))
+    return tuple(layers), whole, left_out
+
+
+def evenly(count: int, most: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return at most ``most`` indices of ``count``, evenly spaced.
+
+    Args:
+        count: How many there are.
+        most: How many are wanted at most, >= 1.
+        device: Where.
+
+    Source: ours.
+
+    Example:
+        >>> evenly(9, 3).tolist()
+        [0, 4, 8]
+    """
+    return torch.linspace(0, count - 1, min(count, most), device=device).round().long()
+
+
+def _reached(start: Any, stops: set[Any]) -> set[Any]:
+    """Return the nodes of ``stops`` that a walk back from ``start`` meets first."""
+    met, seen = set(), set()
+    waiting = [node for node, _ in start.next_functions]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node in stops:
+            met.add(node)
+        else:
+            waiting += [following for following, _ in node.next_functions]
+    return met
+
+
+def _layer(name: str, link: Link, output: Tensor) -> JacobianSpectrum | str:
+    """Return the spectrum from a linear map's input to an activation, or why not."""
+    source, target = link.source, output
+    sequence = source.ndim > 2 and not link.convolution
+    place: tuple[int, ...] = ()
+    if sequence and target.shape[:-1] == source.shape[:-1]:
+        place = tuple(size // 2 for size in source.shape[1:-1])
+        for position in place:
+            target = target.select(1, position)
+    target = target.flatten(1)
+    columns = source.shape[-1] if place else source[0].numel()
+    if target.shape[1] * columns > MOST_ENTRIES:
+        return f"it has {target.shape[1]} x {columns} entries for each input"
+    if len(target) != len(source):
+        return "it does not keep the inputs apart"
+    matrices = jacobian(target, source)
+    if place:
+        whole = matrices.unflatten(2, source.shape[1:])
+        for position in place:
+            whole = whole.select(2, position)
+        matrices = whole
+    return spectrum(name, link.name, matrices)

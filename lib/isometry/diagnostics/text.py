@@ -1,0 +1,219 @@
+"""The tables that a look at a network prints: plain, for rich, and as HTML."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+
+from rich.console import Console
+from rich.table import Table
+
+from isometry.diagnostics.report import Diagnostics, Spread
+
+COLUMNS = 100  # of the plain form
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table.
+
+    Attributes:
+        title: What it shows.
+        head: Names of the columns; the first holds names, the others numbers.
+        rows: One cell a column.
+
+    Source: ours.
+    """
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def number(value: float | None) -> str:
+    """Return a number in three digits, and nothing for None.
+
+    Args:
+        value: Any.
+
+    Source: ours.
+
+    Example:
+        >>> number(12345.6), number(0.5), number(None)
+        ('1.23e+04', '0.5', '')
+    """
+    return "" if value is None else f"{value:.3g}"
+
+
+def over_inputs(values: Spread) -> str:
+    """Return a spread as median and range, in two digits.
+
+    Args:
+        values: Over the inputs.
+
+    Source: ours.
+
+    Example:
+        >>> over_inputs(Spread(0.5, 1.0, 2.0))
+        '1 (0.5 to 2)'
+    """
+    ends = values.minimum, values.median, values.maximum
+    low, middle, high = (f"{value:.2g}" for value in ends)
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def sections(found: Diagnostics) -> Iterator[Section]:
+    """Yield the tables, those without rows left out.
+
+    Args:
+        found: What to show.
+
+    Source: ours.
+    """
+    for section in (
+        _weights(found),
+        _activations(found),
+        _jacobians(found),
+        _kernel(found),
+        Section("Left out", ("what", "why"), tuple(found.left_out.items())),
+    ):
+        if section.rows:
+            yield section
+
+
+def _weights(found: Diagnostics) -> Section:
+    first = ("weight", "shape", "largest", "median", "smallest", "condition")
+    head = (*first, "Gram deviation", "operator norm")
+    kernels = any(w.operator_norm is not None for w in found.weights)
+    rows = []
+    for w in found.weights:
+        # The shape of a kernel tells that it is one.
+        kind = "" if w.kind in ("matrix", "kernel") else f" ({w.kind})"
+        row: tuple[str, ...] = (w.name + kind, "x".join(map(str, w.shape)))
+        values = (w.largest, w.median, w.smallest, w.condition_number, w.gram_deviation)
+        row += (*map(number, values), number(w.operator_norm))
+        rows.append(row if kernels else row[:-1])
+    return Section(
+        "Weights: singular values, kernels as (out, in * k * k)",
+        head if kernels else head[:-1],
+        tuple(rows),
+    )
+
+
+def _activations(found: Diagnostics) -> Section:
+    thresholds = found.activations[0].dormant_fraction if found.activations else {}
+    dormant = (f"dormant {t:g}" for t in thresholds)
+    head = ("activation", "units", "dead", *dormant, "rank", "srank", "stable rank")
+    rows = []
+    for a in found.activations:
+        name = a.name if a.function in a.name else f"{a.name} ({a.function})"
+        fractions = (a.dead_fraction, *a.dormant_fraction.values())
+        row = (name, str(a.units), *(f"{f:.1%}" for f in fractions))
+        ranks = a.ranks.feature_effective_rank, a.ranks.srank, a.ranks.stable_rank
+        rows.append((*row, *map(number, ranks)))
+    if found.features is not None and rows:
+        last = found.features
+        ranks = last.feature_effective_rank, last.srank, last.stable_rank
+        blank = ("",) * (len(head) - 4)
+        rows.append(("input of the last linear layer", *blank, *map(number, ranks)))
+    return Section(
+        f"Units: shares dead and dormant, ranks of features; {found.inputs} inputs",
+        head,
+        tuple(rows),
+    )
+
+
+def _jacobians(found: Diagnostics) -> Section:
+    head = ("Jacobian", "by", "shape", "largest", "median", "smallest")
+    whole = () if found.end_to_end is None else (found.end_to_end,)
+    rows = tuple(
+        (
+            j.name,
+            j.by,
+            "x".join(map(str, j.shape)),
+            *map(over_inputs, (j.largest, j.median, j.smallest)),
+        )
+        for j in (*found.layer_jacobians, *whole)
+    )
+    title = "Jacobians: singular values, median and range over"
+    return Section(f"{title} {found.jacobian_inputs} inputs", head, rows)
+
+
+def _kernel(found: Diagnostics) -> Section:
+    n, m = found.ntk_shape
+    title = f"Neural tangent kernel: {n} inputs x {m} outputs"
+    if found.ntk is None:
+        return Section(title, (), ())
+    k = found.ntk
+    values = k.condition_number, k.robust_condition_number, k.effective_rank, k.trace
+    head = ("condition number", "robust condition number", "effective rank", "trace")
+    return Section(title, head, (tuple(map(number, values)),))
+
+
+def headline(found: Diagnostics) -> str:
+    """Return the line above the tables.
+
+    Args:
+        found: What to show.
+
+    Source: ours.
+    """
+    return f"{found.model}: {found.parameters:,} parameters"
+
+
+def tables(found: Diagnostics) -> Iterator[str | Table]:
+    """Yield what rich prints.
+
+    Args:
+        found: What to show.
+
+    Source: ours.
+    """
+    yield headline(found)
+    for section in sections(found):
+        table = Table(title=section.title, title_justify="left", box=None)
+        for index, name in enumerate(section.head):
+            words = index == 0 or section.title == "Left out" or name == "by"
+            side = "left" if words else "right"
+            table.add_column(name, justify=side, overflow="fold")  # type: ignore[arg-type]
+        for row in section.rows:
+            table.add_row(*row)
+        yield ""
+        yield table
+
+
+def plain(found: Diagnostics) -> str:
+    """Return the tables as text without colours.
+
+    Args:
+        found: What to show.
+
+    Source: ours.
+    """
+    file = io.StringIO()
+    console = Console(file=file, width=COLUMNS, color_system=None, markup=False)
+    for part in tables(found):
+        console.print(part, highlight=False)
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def markup(found: Diagnostics) -> str:
+    """Return the tables as HTML, each with a caption.
+
+    Args:
+        found: What to show.
+
+    Source: ours.
+    """
+    parts = [f"<p>{escape(headline(found))}</p>"]
+    for section in sections(found):
+        head = "".join(f'<th scope="col">{escape(h)}</th>' for h in section.head)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in section.rows
+        )
+        parts.append(
+            f'<table class="table"><caption>{escape(section.title)}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+    return "\n".join(parts)
