@@ -149,7 +149,7 @@ def critics(axes: Sequence[Axes], maps: Mapping[str, Tensor]) -> Sequence[Axes]:
     axis = maps["axis"]
     names = [name for name in maps if name != "axis"]
     for ax, name in zip(axes, names, strict=True):
-        levels = np.linspace(-1.5, 2.5, 17)
+        levels = np.linspace(-0.25, 2.25, 11)
         ax.contourf(axis, axis, maps[name], levels, cmap="cividis", extend="both")
         lines = ax.contour(axis, axis, maps[name], [0, 0.5, 1], colors="white")
         ax.clabel(lines, fontsize=8)
