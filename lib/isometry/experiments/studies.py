@@ -10,7 +10,12 @@ import pandas as pd
 
 from isometry.core.messages import unknown
 from isometry.core.settings import settings_hash
-from isometry.experiments import deep_linear_study, kernel_study, maxmin_study
+from isometry.experiments import (
+    deep_linear_study,
+    kernel_study,
+    maxmin_study,
+    revival_study,
+)
 from isometry.experiments.provenance import provenance
 from isometry.experiments.store import COLUMNS, finished_seeds, result_path, write_file
 
@@ -23,6 +28,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "deep_linear": deep_linear_study.study,
         "maxmin": maxmin_study.study,
         "lipschitz": maxmin_study.lipschitz_study,
+        "revival": revival_study.study,
     }
 )
 

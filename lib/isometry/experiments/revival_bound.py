@@ -1,0 +1,101 @@
+"""Chapter 5: how tight the bound on a dead unit's return is, on random layers."""
+
+import math
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from isometry.adamo import isometry_gradient
+from isometry.adamo.revival import dead_units, revival_margin, revival_steps
+from isometry.core.messages import unknown
+from isometry.core.seeding import generator
+
+RATE = 0.01
+LONGEST = 1000  # steps that a unit is waited for
+LAYERS = {"smoke": 20, "laptop": 100, "paper": 300}
+UNITS, FAN_IN, INPUTS, KILLED = 8, 12, 8, 4
+BY_DIRECTION = 3  # of the killed ones; the rest by bias
+
+
+def dead_layer(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a layer with units killed by direction or by bias, and its inputs.
+
+    Args:
+        seed: Of all draws.
+
+    Returns:
+        Weight ``(8, 12)``, bias ``(8,)`` and inputs >= 0 ``(8, 12)``, float64. Three
+        units have negative weights, the fourth a bias below what its strongest input
+        needs, by up to as much again.
+
+    Source: ours.
+    """
+    draw = generator(seed, "dead layer")
+    weight = torch.randn(UNITS, FAN_IN, generator=draw, dtype=torch.float64) * 0.5
+    inputs = torch.randn(INPUTS, FAN_IN, generator=draw, dtype=torch.float64).relu()
+    bias = torch.zeros(UNITS, dtype=torch.float64)
+    weight[:BY_DIRECTION].abs_().neg_()
+    strongest = (inputs @ weight.mT).amax(0).clamp(min=0)
+    depth = 1 + torch.rand(UNITS, generator=draw, dtype=torch.float64)
+    bias[BY_DIRECTION:KILLED] = -(depth * strongest)[BY_DIRECTION:KILLED]
+    return weight, bias, inputs
+
+
+def first_firing(weight: Tensor, bias: Tensor, inputs: Tensor, rate: float) -> Tensor:
+    """Return after how many isometry steps each unit first fires, ``(layers, out)``.
+
+    Args:
+        weight: ``(layers, out, in)``; stays as it is.
+        bias: ``(layers, out)``.
+        inputs: ``(layers, n, in)``.
+        rate: eta_iso * lambda.
+
+    Returns:
+        Whole numbers; infinite where it takes more than :data:`LONGEST`.
+
+    Source: ours.
+    """
+    moved, first = weight.clone(), torch.full_like(bias, math.inf)
+    for step in range(LONGEST + 1):
+        fires = (inputs @ moved.mT + bias.unsqueeze(1)).amax(1) > 0
+        first[fires & first.isinf()] = step
+        moved -= rate * isometry_gradient(moved)
+    return first
+
+
+def bounds(profile: str) -> pd.DataFrame:
+    """Compare the bound with what happens, for every dead unit of random layers.
+
+    Args:
+        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``; sets how many layers.
+
+    Returns:
+        One row a dead unit: killed (direction or bias), margin, bound and steps, both
+        infinite where there is none.
+
+    Raises:
+        KeyError: If the profile is not known.
+
+    Source: ours.
+    """
+    if profile not in LAYERS:
+        raise KeyError(unknown("profile", profile, LAYERS))
+    layers = [dead_layer(seed) for seed in range(LAYERS[profile])]
+    weights, biases, inputs = (torch.stack(part) for part in zip(*layers, strict=True))
+    fired = first_firing(weights, biases, inputs, RATE)
+    rows = []
+    for layer, steps in zip(layers, fired, strict=True):
+        dead = dead_units(*layer)[:KILLED]
+        margin = revival_margin(*layer)
+        bound = revival_steps(*layer, RATE, longest=LONGEST)
+        rows += [
+            {
+                "killed": "direction" if unit < BY_DIRECTION else "bias",
+                "margin": float(margin[unit]),
+                "bound": float(bound[unit]),
+                "steps": float(steps[unit]),
+            }
+            for unit in dead.nonzero().flatten().tolist()
+        ]
+    return pd.DataFrame(rows)
