@@ -1,4 +1,4 @@
-"""The command line: ``isometry list | run | report | data``, also ``python -m``."""
+"""The command line: ``isometry list | run | report | data | diagnose``."""
 
 import sys
 from pathlib import Path
@@ -169,6 +169,50 @@ def report(
     from isometry.experiments import report as report_text
 
     print(report_text(directory, metric, format))
+
+
+@app.command
+def diagnose(
+    checkpoint: str,
+    *,
+    model: str,
+    inputs: str,
+    format: Literal["table", "json", "csv"] = "table",
+    jacobian: bool = True,
+    ntk: bool = True,
+    max_inputs: int = 256,
+) -> None:
+    """Look at a network's health: spectra, units, ranks, Jacobians and kernel.
+
+    Parameters
+    ----------
+    checkpoint
+        A state_dict written by torch.save, also under the key state_dict or model.
+    model
+        module:factory, called without arguments; also from the working folder.
+    inputs
+        A batch as .pt, .npy or .npz.
+    format
+        How to print it; csv has one number a row, json and csv have all digits.
+    jacobian
+        Whether to take Jacobians.
+    ntk
+        Whether to take the neural tangent kernel.
+    max_inputs
+        The first so many inputs are used at most.
+    """
+    from isometry.diagnostics.files import diagnosis
+
+    text = diagnosis(
+        Path(checkpoint),
+        model,
+        Path(inputs),
+        format,
+        jacobian=jacobian,
+        ntk=ntk,
+        max_inputs=max_inputs,
+    )
+    print(text)
 
 
 def chosen_data(name: str | None) -> tuple[str, ...]:

@@ -1,0 +1,279 @@
+"""``isometry diagnose``: a look at a checkpoint, and one line for every refusal."""
+
+import io
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from isometry import diagnose
+from isometry.cli import main
+from isometry.core.seeding import generator
+from torch import nn
+
+NETWORKS = """
+import torch
+from torch import nn
+
+def small(width=5):
+    layers = nn.Linear(3, width), nn.ReLU(), nn.Linear(width, 2)
+    return nn.Sequential(*layers)
+
+def wider():
+    return small(7)
+
+def needs(width):
+    return small(width)
+
+def no_model():
+    return 3
+
+class Pair(nn.Linear):
+    def __init__(self):
+        super().__init__(3, 2)
+    def forward(self, inputs):
+        return super().forward(inputs), inputs
+
+class Kept:
+    ready = small()
+
+NUMBER = 3
+"""
+
+
+def network():
+    draw = generator(0, "network")
+    model = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2))
+    for parameter in model.parameters():
+        parameter.data.copy_(torch.randn(parameter.shape, generator=draw))
+    return model
+
+
+@pytest.fixture
+def isometry(capsys, monkeypatch, tmp_path):
+    """Return a function that runs a command and returns (status, out, err)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    for name in ("networks_of_a_test", "broken_of_a_test"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    (tmp_path / "networks_of_a_test.py").write_text(NETWORKS)
+    (tmp_path / "broken_of_a_test.py").write_text("import nothing_of_this_name")
+    torch.save(network().state_dict(), "good.pt")
+    inputs = torch.randn(6, 3, generator=generator(0, "inputs"))
+    torch.save(inputs, "x.pt")
+    np.save("x.npy", inputs.double().numpy())
+    np.savez("x.npz", inputs=inputs.numpy(), labels=np.zeros(6))
+
+    def command(arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments.split())
+        out, err = capsys.readouterr()
+        return ended.value.code or 0, out, err
+
+    return command
+
+
+MODEL = "--model networks_of_a_test:small"
+INPUTS = "--inputs x.pt"
+GOOD = f"diagnose good.pt {MODEL} {INPUTS}"
+
+
+def test_command_prints_what_the_function_finds(isometry):
+    status, out, err = isometry(GOOD)
+    assert (status, err) == (0, "")
+    assert out.rstrip("\n") == str(diagnose(network(), torch.load("x.pt")))
+
+
+def test_formats_hold_all_digits(isometry):
+    found = diagnose(network(), torch.load("x.pt"))
+    status, out, _ = isometry(f"{GOOD} --format json")
+    assert status == 0
+    assert json.loads(out) == found.to_dict()
+    frame = pd.read_csv(io.StringIO(isometry(f"{GOOD} --format csv")[1]))
+    pd.testing.assert_frame_equal(frame, found.to_frame())
+
+
+@pytest.mark.parametrize("file", ["x.npy", "x.npz"])
+def test_arrays_of_numpy_are_the_same_inputs_in_the_models_type(isometry, file):
+    out = isometry(f"diagnose good.pt {MODEL} --inputs {file}")[1]
+    assert out == isometry(GOOD)[1]
+
+
+def test_switches_reach_the_function(isometry):
+    out = isometry(f"{GOOD} --format json --no-ntk --no-jacobian --max-inputs 4")[1]
+    found = json.loads(out)
+    assert found["inputs"] == 4
+    assert found["left_out"] == {"Jacobians": "not asked for", "NTK": "not asked for"}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        lambda s: {"state_dict": s, "epoch": 3},
+        lambda s: {"model": s, "optimizer": {}},
+        lambda s: {f"module.{name}": value for name, value in s.items()},
+        lambda s: {f"module._orig_mod.{name}": value for name, value in s.items()},
+    ],
+)
+def test_checkpoints_of_a_training_are_read(isometry, state):
+    torch.save(state(network().state_dict()), "wrapped.pt")
+    found = isometry(f"diagnose wrapped.pt {MODEL} {INPUTS}")
+    assert found == isometry(GOOD)
+
+
+def test_module_itself_and_dotted_names_are_accepted(isometry):
+    found = isometry(f"diagnose good.pt --model networks_of_a_test:Kept.ready {INPUTS}")
+    assert found == isometry(GOOD)
+
+
+def test_search_path_is_as_it_was(isometry):
+    before = list(sys.path)
+    isometry(GOOD)
+    isometry(f"diagnose good.pt --model broken_of_a_test:f {INPUTS}")
+    assert sys.path == before
+
+
+class Malicious:
+    def __reduce__(self):
+        return (open, ("opened", "w"))
+
+
+def write_bad_files(folder):
+    model = network()
+    torch.save(Malicious(), "code.pt")
+    torch.save([1, 2], "list.pt")
+    torch.save({"epoch": 3, "best": 0.5}, "no_state.pt")
+    torch.save(dict(list(model.state_dict().items())[1:]), "part.pt")
+    torch.save({**model.state_dict(), "extra": torch.ones(1)}, "extra.pt")
+    torch.save({n: v * float("nan") for n, v in model.state_dict().items()}, "nan.pt")
+    torch.save(nn.Linear(3, 2).state_dict(), "pair.pt")
+    (folder / "text.pt").write_text("not a checkpoint")
+    (folder / "text.npy").write_text("not an array")
+    (folder / "text.npz").write_text("not arrays")
+    (folder / "x.csv").write_text("1,2,3")
+    torch.save(torch.ones(4, 5), "wrong.pt")
+    torch.save(torch.ones(4, 3).long(), "whole.pt")
+    torch.save(torch.empty(0, 3), "empty.pt")
+    torch.save({"x": torch.ones(4, 3)}, "dict.pt")
+    np.save("text_array.npy", np.array(["a", "b"]))
+    np.save("objects.npy", np.array([{}, 1], dtype=object), allow_pickle=True)
+    np.savez("two.npz", a=np.ones(3), b=np.ones(3))
+
+
+REFUSALS = [
+    (f"diagnose {MODEL} {INPUTS}", "requires an argument"),
+    (f"diagnose good.pt {INPUTS}", "--model requires an argument"),
+    (f"diagnose good.pt {MODEL}", "--inputs requires an argument"),
+    (f"{GOOD} --format=tabel", 'Did you mean "table"?'),
+    (f"{GOOD} --max-inputs=many", "many"),
+    (f"{GOOD} --max-inputs=0", "needed a whole max_inputs >= 1, found 0"),
+    # the checkpoint
+    (f"diagnose nowhere.pt {MODEL} {INPUTS}", "No such file or directory: nowhere.pt"),
+    (f"diagnose text.pt {MODEL} {INPUTS}", "needed a checkpoint of tensors at text.pt"),
+    (f"diagnose code.pt {MODEL} {INPUTS}", "needed a checkpoint of tensors at code.pt"),
+    (f"diagnose list.pt {MODEL} {INPUTS}", "a state_dict at list.pt, found list; save"),
+    (
+        f"diagnose no_state.pt {MODEL} {INPUTS}",
+        "a state_dict at no_state.pt, found keys 'epoch', 'best'; save",
+    ),
+    (
+        f"diagnose part.pt {MODEL} {INPUTS}",
+        "needed a state that fits Sequential, found missing '0.weight'; name the fact",
+    ),
+    (f"diagnose extra.pt {MODEL} {INPUTS}", "found unexpected 'extra'; name"),
+    (f"diagnose nan.pt {MODEL} {INPUTS}", "finite weights, found NaN or infinity in"),
+    (
+        f"diagnose good.pt --model networks_of_a_test:wider {INPUTS}",
+        "found '0.weight' of shape (5, 3) instead of (7, 3); '0.bias' of shape (5,)",
+    ),
+    # the factory
+    (
+        f"diagnose good.pt --model small {INPUTS}",
+        "needed --model module:factory, found",
+    ),
+    (
+        f"diagnose good.pt --model networks_of_a_test: {INPUTS}",
+        "--model module:factory",
+    ),
+    (
+        f"diagnose good.pt --model no_such_place:f {INPUTS}",
+        "needed a module 'no_such_place' that can be imported, found ModuleNotFoundErr",
+    ),
+    (
+        f"diagnose good.pt --model broken_of_a_test:f {INPUTS}",
+        "found ModuleNotFoundError: No module named 'nothing_of_this_name'",
+    ),
+    (
+        f"diagnose good.pt --model networks_of_a_test:smal {INPUTS}",
+        "unknown name in 'networks_of_a_test' 'smal'; did you mean 'small'?",
+    ),
+    (
+        f"diagnose good.pt --model networks_of_a_test:needs {INPUTS}",
+        "to make a model without arguments, found TypeError: needs() missing 1",
+    ),
+    (
+        f"diagnose good.pt --model networks_of_a_test:no_model {INPUTS}",
+        "needed a torch module from 'networks_of_a_test:no_model', found int",
+    ),
+    (
+        f"diagnose good.pt --model networks_of_a_test:NUMBER {INPUTS}",
+        "needed a function or class 'networks_of_a_test:NUMBER', found int",
+    ),
+    (
+        f"diagnose pair.pt --model networks_of_a_test:Pair {INPUTS}",
+        "needed one floating-point tensor as the model's output, found tuple",
+    ),
+    # the inputs
+    (f"diagnose good.pt {MODEL} --inputs no.pt", "No such file or directory: no.pt"),
+    (f"diagnose good.pt {MODEL} --inputs no.npy", "No such file or directory: no.npy"),
+    (
+        f"diagnose good.pt {MODEL} --inputs x.csv",
+        "needed inputs in .pt, .npy or .npz, found .csv; save one tensor or array",
+    ),
+    (f"diagnose good.pt {MODEL} --inputs text.npy", "needed an array at text.npy"),
+    (f"diagnose good.pt {MODEL} --inputs text.npz", "needed an array at text.npz"),
+    (
+        f"diagnose good.pt {MODEL} --inputs objects.npy",
+        "needed an array at objects.npy",
+    ),
+    (f"diagnose good.pt {MODEL} --inputs dict.pt", "inputs at dict.pt, found dict"),
+    (
+        f"diagnose good.pt {MODEL} --inputs text_array.npy",
+        "needed a tensor of inputs at text_array.npy, found <U1",
+    ),
+    (
+        f"diagnose good.pt {MODEL} --inputs two.npz",
+        "needed one array at two.npz, or one called inputs, found 2 arrays: 'a', 'b'",
+    ),
+    (f"diagnose good.pt {MODEL} --inputs code.pt", "needed a tensor of inputs at code"),
+    (
+        f"diagnose good.pt {MODEL} --inputs wrong.pt",
+        "found float32 of shape (4, 5), and the model said: mat1",
+    ),
+    (f"diagnose good.pt {MODEL} --inputs whole.pt", "found int64 of shape (4, 3)"),
+    (f"diagnose good.pt {MODEL} --inputs empty.pt", "a non-empty batch as inputs"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSALS)
+def test_every_refusal_is_one_line_with_status_two(
+    isometry, tmp_path, arguments, message
+):
+    write_bad_files(tmp_path)
+    status, out, err = isometry(arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("isometry: ")
+    assert err.count("\n") == 1
+    assert message in err
+    assert not (tmp_path / "opened").exists(), "nothing in a file is run"
+
+
+def test_every_option_is_explained(isometry):
+    status, out, _ = isometry("diagnose --help")
+    assert status == 0
+    for option in ("model", "inputs", "format", "ntk", "jacobian", "max-inputs"):
+        assert f"--{option}" in out
+    assert "diagnose" in isometry("--help")[1]
