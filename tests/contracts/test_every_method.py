@@ -1,5 +1,6 @@
 """What every registered method must do; a new one is tested by being registered."""
 
+import copy
 import dataclasses
 import math
 
@@ -9,7 +10,7 @@ from isometry.core.seeding import generator
 from isometry.core.settings import changed, help_of, keys
 from isometry.core.stacking import member
 from isometry.experiments.run import plan
-from isometry.methods import METHODS
+from isometry.methods import METHODS, get
 from isometry.supervised import SupervisedSettings
 from isometry.supervised.checkpoint import on_device
 from isometry.supervised.trainer import network_of, train
@@ -27,14 +28,47 @@ SMALL = {
     "lr": 1e-2,
 }
 
+# What makes a rule act within the few steps of these tests. Every setting that ends in
+# `_every` becomes 2 by itself.
+BRISK = {
+    "redo": {"redo_threshold": 0.5, "redo_window": 1},
+    "cbp": {"replacement_rate": 0.05, "maturity": 1},
+    "snr": {"snr_least": 10, "snr_most": 20},
+    "l2_init": {"l2_init_strength": 0.5},
+    "weight_clipping": {"clip": 0.5},
+}
+COMBINED = (
+    "layernorm+adamo",
+    "nap+redo",
+    "l2_init+muon",
+    "layernorm+cbp",
+    "l2+adam_isometry",
+    "maxmin+spectral+shrink_perturb",
+    "layernorm+fresh",
+)
+EVERY = (*METHODS.names(), *COMBINED)
+
 every_method = pytest.mark.parametrize("name", METHODS.names())
+every_combination = pytest.mark.parametrize("name", EVERY)
 every_penalty = pytest.mark.parametrize(
-    "name", [method.name for method in METHODS if method.penalty is not None]
+    "name", [name for name in EVERY if get(name).penalty is not None]
+)
+every_state = pytest.mark.parametrize(
+    "name", [name for name in EVERY if get(name).start is not None]
 )
 
 
+def brisk(name):
+    """Return settings under which a method acts every other step."""
+    method = get(name)
+    found = {key: 2 for key in keys(method.settings) if key.endswith("_every")}
+    for part in method.parts or (name,):
+        found |= BRISK.get(part, {})
+    return found
+
+
 def planned(name, **changes):
-    return plan("permuted_mnist", name, {**SMALL, **changes}, "smoke")
+    return plan("permuted_mnist", name, {**SMALL, **brisk(name), **changes}, "smoke")
 
 
 def trained(plan_, pixels, seeds, **keywords):
@@ -46,6 +80,42 @@ def stack_of(plan_, pixels, seeds=(0, 1, 2)):
     """Return network, parameters and roles of a method, ready for its optimiser."""
     network = network_of(plan_.method, plan_.method_settings, plan_.settings, pixels)
     return network, on_device(network.stacked(list(seeds)), CPU), network.roles()
+
+
+def moved_stack_of(plan_, pixels, seeds=(0, 1, 2)):
+    """Return network, parameters and state, away from where the method is at rest."""
+    network, parameters, _ = stack_of(plan_, pixels, seeds)
+    state = carried(plan_, network, parameters, seeds)
+    for i, seed in enumerate(seeds):
+        for key, parameter in parameters.items():
+            draw = generator(seed, "away", key)
+            parameter.data[i] += torch.randn(parameter.shape[1:], generator=draw)
+    return network, parameters, state
+
+
+def carried(plan_, network, parameters, seeds):
+    """Return what a method carries along at the start, None if it carries nothing."""
+    if plan_.method.start is None:
+        return None
+    arguments = (network.structure(), parameters, list(seeds), plan_.method_settings)
+    return plan_.method.start(*arguments)
+
+
+def leaves(state):
+    """Return the tensors that a method carries along, by their path."""
+    found = {}
+    for key, value in (state or {}).items():
+        inner = leaves(value) if isinstance(value, dict) else {"": value}
+        found |= {f"{key}/{path}": tensor for path, tensor in inner.items()}
+    return found
+
+
+def penalty_of(plan_, network, parameters, state, place="penalty"):
+    """Return a member's penalty from a state that is not changed by asking."""
+    arguments = [parameters, network.roles(), plan_.method_settings]
+    if state is not None:
+        arguments.append(copy.deepcopy(state))
+    return getattr(plan_.method, place)(*arguments)
 
 
 # --- what it says of itself -----------------------------------------------------------
@@ -87,9 +157,9 @@ def test_its_settings_survive_their_spelling(name):
 def test_its_network_has_a_role_for_every_parameter(digits, name):
     network, parameters, roles = stack_of(planned(name), digits)
     assert set(roles) == set(parameters)
-    assert set(roles.values()) <= {"hidden", "head", "vector"}
+    assert set(roles.values()) <= {"hidden", "head", "vector", "gain", "offset"}
     for key, tensor in parameters.items():
-        assert (roles[key] == "vector") is (tensor.ndim == 2)
+        assert (roles[key] in ("vector", "gain", "offset")) is (tensor.ndim == 2)
     logits = network.forward(parameters, digits.train_inputs[:4].expand(3, 4, 64))
     assert logits.shape == (3, 4, 10)
     assert logits.isfinite().all()
@@ -125,15 +195,14 @@ def test_its_learning_rate_is_the_one_asked_for(digits, name):
 @pytest.mark.usefixtures("double")
 def test_its_penalty_is_each_members_own(digits, name):
     plan_ = planned(name)
-    _, parameters, roles = stack_of(plan_, digits)
-    for key, parameter in parameters.items():  # away from where it may be at rest
-        parameter.data += torch.randn(parameter.shape, generator=generator(0, key))
-    penalty = plan_.method.penalty(parameters, roles, plan_.method_settings)
+    network, parameters, state = moved_stack_of(plan_, digits)
+    penalty = penalty_of(plan_, network, parameters, state)
     assert penalty.shape == (3,)
     assert (penalty > 0).all()
     for i in range(3):
         own = {key: p[None] for key, p in member(parameters, i).items()}
-        alone = plan_.method.penalty(own, roles, plan_.method_settings)
+        _, _, alone_state = moved_stack_of(plan_, digits, (i,))
+        alone = penalty_of(plan_, network, own, alone_state)
         assert_close(alone, penalty[i : i + 1])
     gradients = torch.autograd.grad(
         penalty[1], list(parameters.values()), allow_unused=True
@@ -143,12 +212,69 @@ def test_its_penalty_is_each_members_own(digits, name):
     assert all((g[[0, 2]] == 0).all() for g in seen)
 
 
-# --- training -------------------------------------------------------------------------
+@every_penalty
+@pytest.mark.usefixtures("double")
+def test_its_written_gradient_is_that_of_its_penalty(digits, name):
+    plan_ = planned(name)
+    if plan_.method.penalty_gradient_ is None:
+        pytest.skip("it is differentiated")
+    network, parameters, state = moved_stack_of(plan_, digits)
+    penalty = penalty_of(plan_, network, parameters, state).sum()
+    names = list(parameters)
+    gradients = torch.autograd.grad(
+        penalty, [parameters[n] for n in names], materialize_grads=True
+    )
+    for parameter in parameters.values():
+        parameter.grad = torch.ones_like(parameter)
+    with torch.no_grad():
+        penalty_of(plan_, network, parameters, state, "penalty_gradient_")
+    for key, gradient in zip(names, gradients, strict=True):
+        assert_close(parameters[key].grad, gradient + 1)
+
+
+@every_state
+def test_what_it_carries_along_is_each_members_own(digits, name):
+    plan_ = planned(name)
+    network, parameters, _ = stack_of(plan_, digits, (5, 6, 7))
+    before = {key: p.detach().clone() for key, p in parameters.items()}
+    together = leaves(carried(plan_, network, parameters, (5, 6, 7)))
+    assert together
+    for i, seed in enumerate((5, 6, 7)):
+        _, own, _ = stack_of(plan_, digits, (seed,))
+        alone = leaves(carried(plan_, network, own, (seed,)))
+        assert alone.keys() == together.keys()
+        for key, tensor in alone.items():
+            assert torch.equal(tensor[0], together[key][i])
+    held = {p.data_ptr() for p in parameters.values()}
+    assert not held & {t.data_ptr() for t in together.values()}, "copies, not views"
+    assert all(torch.equal(parameters[key], p) for key, p in before.items())
 
 
 @every_method
+def test_its_search_is_over_its_own_settings_and_all_values_are_accepted(name):
+    method = METHODS.get(name)
+    for key, values in method.search.items():
+        assert len(set(values)) == len(values) >= 2
+        for value in values:
+            assert getattr(changed(method.settings, {key: value}), key) == value
+
+
+@every_method
+def test_it_refuses_what_is_not_its_own(name):
+    with pytest.raises(KeyError, match="unknown setting of permuted_mnist with"):
+        planned(name, nonsense=1)
+    with pytest.raises(ValueError, match="needed 0 <= beta1 < 1, found"):
+        planned(name, beta1=1.0)
+
+
+# --- training -------------------------------------------------------------------------
+
+
+@every_combination
 def test_it_learns_digits_and_all_that_is_measured_is_finite(digits, name):
-    run = trained(planned(name, tasks=1, epochs=20), digits, [0, 1])
+    settings = {"tasks": 1, "epochs": 20}
+    plan_ = plan("permuted_mnist", name, {**SMALL, **settings}, "smoke")
+    run = trained(plan_, digits, [0, 1])
     measured = {(r["seed"], r["metric"]): r["value"] for r in run.records}
     assert len(measured) == len(run.records) == 12
     assert all(map(math.isfinite, measured.values()))
@@ -189,7 +315,7 @@ def batched_products_are_exact():
         pytest.skip("a batched product of this machine depends on the batch's size")
 
 
-@every_method
+@every_combination
 @pytest.mark.usefixtures("batched_products_are_exact")
 @pytest.mark.parametrize("batch_size", [16, 7])
 def test_a_member_of_a_stack_is_the_same_seed_trained_alone_bit_for_bit(
@@ -205,7 +331,7 @@ def test_a_member_of_a_stack_is_the_same_seed_trained_alone_bit_for_bit(
             assert torch.equal(tensor[0], stacked.parameters[key][i])
 
 
-@every_method
+@every_combination
 @pytest.mark.usefixtures("double")
 def test_a_member_of_a_stack_is_the_same_seed_trained_alone_as_it_is_run(digits, name):
     pixels = dataclasses.replace(
@@ -221,7 +347,7 @@ def test_a_member_of_a_stack_is_the_same_seed_trained_alone_as_it_is_run(digits,
             assert_close(tensor[0], stacked.parameters[key][i])
 
 
-@every_method
+@every_combination
 def test_a_run_is_a_function_of_its_seeds(digits, name):
     plan_ = planned(name)
     first = trained(plan_, digits, [0, 1])
@@ -237,7 +363,7 @@ class Stopped(Exception):  # noqa: N818 - it is no error
     """Stands for a kill between two tasks."""
 
 
-@every_method
+@every_combination
 def test_a_stopped_run_goes_on_bit_for_bit(digits, tmp_path, name):
     plan_, checkpoint = planned(name), tmp_path / "checkpoint.pt"
 
@@ -251,9 +377,40 @@ def test_a_stopped_run_goes_on_bit_for_bit(digits, tmp_path, name):
     assert resumed.records == whole.records
     for key, tensor in whole.parameters.items():
         assert torch.equal(resumed.parameters[key], tensor)
+    ends = [leaves(run.carried) for run in (resumed, whole)]
+    assert ends[0].keys() == ends[1].keys()
+    assert all(torch.equal(ends[0][key], tensor) for key, tensor in ends[1].items())
 
 
-@every_method
+@every_combination
+def test_a_member_that_diverges_leaves_the_others_alone_while_it_acts(digits, name):
+    plan_ = planned(name, tasks=3)
+
+    def poison(done, parameters):
+        if done == 1:
+            with torch.no_grad():
+                parameters["hidden.0.weight"][0, 0, 0] = math.nan
+
+    sound = trained(plan_, digits, [0, 1])
+    run = trained(plan_, digits, [0, 1], observe=poison)
+    assert list(run.diverged_at) == ([] if plan_.method.restarts else [0])
+    for key, tensor in sound.parameters.items():
+        assert torch.equal(run.parameters[key][1], tensor[1])
+    found = [r for r in run.records if r["seed"] == 1]
+    assert found == [r for r in sound.records if r["seed"] == 1]
+
+
+@pytest.mark.parametrize("name", [n for n in EVERY if get(n).after_step is not None])
+def test_these_tests_see_it_act(digits, name):
+    """A rule that never acts in a test would pass it whatever it did."""
+    plan_ = planned(name, tasks=1)
+    still = dataclasses.replace(plan_.method, after_step=None)
+    acting = trained(plan_, digits, [0]).parameters
+    resting = trained(dataclasses.replace(plan_, method=still), digits, [0]).parameters
+    assert any(not torch.equal(acting[key], resting[key]) for key in acting)
+
+
+@every_combination
 def test_every_task_of_a_method_that_restarts_is_as_its_first(digits, name):
     plan_ = planned(name)
     run = trained(plan_, digits, [0])

@@ -25,7 +25,8 @@ from isometry.experiments.store import (
     read_file,
     result_path,
 )
-from isometry.methods import METHODS, Method
+from isometry.methods import Method
+from isometry.methods import get as method_of
 from isometry.supervised.benchmarks import BENCHMARKS, Benchmark
 from isometry.supervised.data import load
 from isometry.supervised.settings import SupervisedSettings
@@ -81,7 +82,7 @@ def plan(
 
     Source: ours.
     """
-    chosen, way = BENCHMARKS.get(benchmark), METHODS.get(method)
+    chosen, way = BENCHMARKS.get(benchmark), method_of(method)
     settings, method_settings = chosen.settings(profile), way.settings
     run_keys, method_keys = keys(settings), keys(method_settings)
     changes = dict(changes or {})

@@ -1,11 +1,26 @@
 """Every way of keeping a network plastic, as values in one registry."""
 
-from isometry.methods import isometry, plain  # registers its methods
+# Imported for the methods that they register; the plain ones come first in every list.
+from isometry.methods import plain
+
+# isort: split
+from isometry.methods import (
+    architectures,
+    continual_backprop,
+    isometry,
+    muon,
+    penalties,
+    perturbation,
+    projections,
+    redo,
+    self_normalised_resets,
+    spectral,
+)
+from isometry.methods.combine import get
 from isometry.methods.method import (
     METHODS,
     AdamSettings,
     Method,
-    get,
     names,
     register,
 )
@@ -34,9 +49,18 @@ __all__ = [
     "State",
     "Structure",
     "Training",
+    "architectures",
+    "continual_backprop",
     "get",
     "isometry",
+    "muon",
     "names",
+    "penalties",
+    "perturbation",
     "plain",
+    "projections",
+    "redo",
     "register",
+    "self_normalised_resets",
+    "spectral",
 ]

@@ -131,12 +131,17 @@ def maxmin_network(architecture: Architecture, settings: Any) -> Architecture:
     return replace(architecture, activation="maxmin", init="orthogonal", init_gain=1.0)
 
 
+# The literal strength pulls over millions of steps only, see `relaxation_steps`; the
+# larger ones, within a run.
+ADAMO_SEARCH = {"isometry_strength": (1e-3, 1e-1, 1.0, 10.0)}
+
 ADAMO = register(
     Method(
         name="adamo",
         summary="Adam with the decoupled isometry step",
         source="arXiv 2606.09762, Eq. 19-20",
         settings=AdamOSettings(),
+        search=ADAMO_SEARCH,
         optimizer=adamo,
     )
 )
@@ -146,6 +151,7 @@ ADAM_ISOMETRY = register(
         summary="Adam with the Gram penalty in the loss (coupled)",
         source="arXiv 2606.09762, Eq. 16",
         settings=PenaltySettings(),
+        search={"isometry_strength": (1e-1, 1e-2, 1e-3, 1e-4)},
         penalty=gram_penalty,
     )
 )
@@ -162,7 +168,9 @@ ADAMO_MAXMIN = register(
         name="adamo_maxmin",
         summary="AdamO on a MaxMin network",
         source="arXiv 2606.09762, Sec. 3 and 4.4",
+        parts=("maxmin", "adamo"),
         settings=AdamOSettings(),
+        search=ADAMO_SEARCH,
         architecture=maxmin_network,
         optimizer=adamo,
     )

@@ -10,13 +10,7 @@ from torch import Tensor
 from isometry.core.registry import Registry
 from isometry.core.settings import require, setting
 from isometry.core.stacking import Parameters
-from isometry.methods.structure import (
-    Architecture,
-    Roles,
-    State,
-    Structure,
-    Training,
-)
+from isometry.methods.structure import Architecture, Roles, State, Structure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +98,8 @@ class Method:
             gradients in place. Optional: where it is written out, training uses it
             and does not differentiate the penalty.
         after_step: ``(training, step, activations)``, called without autograd after
-            each optimiser step; ``step`` counts those taken before it, over all tasks.
+            each optimiser step; ``training`` is a :class:`Training`, and ``step``
+            counts the steps taken before, over all tasks.
         watches: Whether ``after_step`` needs the activations of the step's minibatch,
             one ``(members, samples, units)`` a hidden layer; otherwise it gets None.
         restarts: Whether every task starts from a new network.
@@ -123,7 +118,7 @@ class Method:
     start: Callable[[Structure, Parameters, list[int], Any], State] | None = None
     penalty: Callable[..., Tensor] | None = None
     penalty_gradient_: Callable[..., None] | None = None
-    after_step: Callable[[Training, int, list[Tensor] | None], None] | None = None
+    after_step: Callable[..., None] | None = None
     watches: bool = False
     restarts: bool = False
     parts: tuple[str, ...] = ()
@@ -141,17 +136,6 @@ def register(method: Method) -> Method:
     Source: ours.
     """
     return METHODS.register(method.name, method)
-
-
-def get(name: str) -> Method:
-    """Return the method of that name; KeyError names the nearest known one.
-
-    Args:
-        name: As typed on the command line.
-
-    Source: ours.
-    """
-    return METHODS.get(name)
 
 
 def names() -> tuple[str, ...]:

@@ -65,6 +65,7 @@ ADAMW = register(
         summary="Adam with decoupled weight decay",
         source="Loshchilov & Hutter 2019",
         settings=AdamWSettings(),
+        search={"weight_decay": (1.0, 1e-1, 1e-2, 1e-3)},
         optimizer=adamw,
     )
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 from isometry.core.messages import refusal
 from isometry.core.stacking import Parameters
 
-Role = Literal["hidden", "head", "vector", "gain"]
+Role = Literal["hidden", "head", "vector", "gain", "offset"]
 Roles = dict[str, Role]  # parameter name -> what it is in the network
 State = dict[str, Any]  # name -> (members, ...), or another such dictionary
 

@@ -286,9 +286,10 @@ def role_of(name: str) -> Role:
 
     Source: ours.
     """
-    if name.endswith("gain"):
-        return "gain"
-    if not name.endswith("weight"):
+    kind = name.rpartition(".")[2]
+    if kind in ("gain", "offset"):
+        return kind  # type: ignore[return-value]
+    if kind == "bias":
         return "vector"
     return "head" if name.startswith("head") else "hidden"
 

@@ -1,0 +1,248 @@
+"""Combinations: ``layernorm+adamo`` is a method made of the places of its parts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, make_dataclass, replace
+from itertools import combinations
+from typing import Any, get_type_hints
+
+import torch
+from torch import Tensor
+
+from isometry.core.messages import refusal
+from isometry.core.settings import help_of, keys, setting
+from isometry.methods.method import METHODS, AdamSettings, Method, adam
+from isometry.methods.structure import Architecture, State, Structure, Training
+
+RESETS = ("redo", "cbp", "snr")
+SCALES = ("nap", "newton_schulz", "weight_clipping")  # act on weights last of all
+# What makes no sense for a reason that the places themselves do not show.
+REFUSED: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
+    (RESETS, RESETS, "both replace units"),
+    (RESETS, ("maxmin", "crelu"), "an output of {1} is not one unit's own"),
+    (("fresh",), (*RESETS, "shrink_perturb"), "a network for one task needs no {1}"),
+    (SCALES, SCALES, "both set the scale of the weights"),
+    (("spectral",), ("spectral_norm",), "both hold the largest singular value"),
+    (("newton_schulz",), ("adamo", "adam_isometry"), "the projection undoes the pull"),
+)
+# Stands for any architecture; no method's own value is among these.
+ANY = Architecture(
+    network="any",
+    width=-1,
+    depth=-1,
+    activation="any",
+    negative_slope=-1.0,
+    init="any",
+    init_gain=-1.0,
+    normalisation="any",
+    units="any",
+)
+
+
+def get(name: str) -> Method:
+    """Return the method, or the combination of methods, of that name.
+
+    ``a+b`` is the combination of a and b in either order. Parts that change the
+    network come first in its name; a combination that is a method of its own, like
+    ``layernorm+l2``, is that method.
+
+    Args:
+        name: As typed on the command line.
+
+    Raises:
+        KeyError: For a name that is not known; the nearest known one is named.
+        ValueError: For a combination that makes no sense, with the reason.
+
+    Source: ours.
+    """
+    if "+" not in name:
+        return METHODS.get(name)
+    parts: list[Method] = []
+    for part in name.split("+"):
+        found = METHODS.get(part.strip())
+        parts += [METHODS.get(inner) for inner in found.parts] or [found]
+    check_parts(name, parts)
+    known = METHODS.names()
+    parts.sort(key=lambda m: (not changed_fields(m), known.index(m.name)))
+    for method in METHODS:
+        if set(method.parts) == {m.name for m in parts}:
+            return method
+    return combined(parts)
+
+
+def changed_fields(method: Method) -> set[str]:
+    """Return the names of what a method changes of an architecture.
+
+    Args:
+        method: Any method.
+
+    Source: ours.
+    """
+    after = method.architecture(ANY, method.settings)
+    names = [f.name for f in fields(ANY)]
+    return {name for name in names if getattr(after, name) != getattr(ANY, name)}
+
+
+def conflict(first: Method, second: Method) -> str | None:
+    """Return why two methods cannot be combined, or None if they can.
+
+    Args:
+        first: One of them.
+        second: The other.
+
+    Source: ours.
+    """
+    for method in (first, second):
+        if method.name == "adam":
+            return "adam is what every method starts from"
+    if first.name == second.name:
+        return f"{first.name} twice"
+    for one, other in ((first, second), (second, first)):
+        for left, right, reason in REFUSED:
+            if one.name in left and other.name in right:
+                return reason.format(one.name, other.name)
+    if adam not in (first.optimizer, second.optimizer):
+        return f"two optimisers, {first.name} and {second.name}, and one step"
+    both = changed_fields(first) & changed_fields(second)
+    if both:
+        return f"both change the network's {' and '.join(sorted(both))}"
+    own = set(keys(first.settings)) & set(keys(second.settings))
+    twice = own - set(keys(AdamSettings))
+    if twice:
+        return f"both have the setting {' and '.join(sorted(twice))}"
+    return None
+
+
+def check_parts(name: str, parts: list[Method]) -> None:
+    """Refuse parts of which two cannot be combined.
+
+    Args:
+        name: As typed.
+        parts: The methods.
+
+    Raises:
+        ValueError: With the first two that do not go together, and why.
+
+    Source: ours.
+    """
+    for first, second in combinations(parts, 2):
+        reason = conflict(first, second)
+        if reason is not None:
+            needed = "methods that go together"
+            raise ValueError(refusal(needed, f"{name}: {reason}", "leave one out"))
+
+
+def combined_settings(parts: list[Method]) -> Any:
+    """Return settings with the keys of all parts, each checked by its own part.
+
+    Args:
+        parts: Methods whose settings share no keys but Adam's.
+
+    Source: ours.
+    """
+    types = [type(part.settings) for part in parts]
+    found: dict[str, tuple[str, Any, Any]] = {}
+    for part in parts:
+        hints, help_ = get_type_hints(type(part.settings)), help_of(part.settings)
+        for key in keys(part.settings):
+            again = setting(getattr(part.settings, key), help_[key])
+            found.setdefault(key, (key, hints[key], again))
+
+    def check(self: Any) -> None:
+        for kind in types:
+            kind(**{key: getattr(self, key) for key in keys(kind)})
+
+    made = make_dataclass(
+        "CombinedSettings",
+        found.values(),
+        namespace={"__post_init__": check, "__doc__": "Settings of a combination."},
+        frozen=True,
+        kw_only=True,
+    )
+    return made()
+
+
+@dataclass(frozen=True)
+class Combination:
+    """The functions of a combination: those of its parts, one after the other.
+
+    Attributes:
+        parts: The methods, in order.
+
+    Source: ours.
+    """
+
+    parts: tuple[Method, ...]
+
+    def architecture(self, architecture: Architecture, settings: Any) -> Architecture:
+        """Return the architecture as all parts change it."""
+        for part in self.parts:
+            architecture = part.architecture(architecture, settings)
+        return architecture
+
+    def start(
+        self, structure: Structure, parameters: Any, seeds: list[int], settings: Any
+    ) -> State:
+        """Return what each part that carries something carries, by its name."""
+        arguments = (structure, parameters, seeds, settings)
+        return {p.name: p.start(*arguments) for p in self.parts if p.start is not None}
+
+    def each(self, place: str, arguments: tuple[Any, ...], state: State) -> list[Any]:
+        """Return what the parts that intervene at a place return there."""
+        found = []
+        for part in self.parts:
+            act: Callable[..., Any] | None = getattr(part, place)
+            if act is not None:
+                own = () if part.start is None else (state[part.name],)
+                found.append(act(*arguments, *own))
+        return found
+
+    def penalty(self, *arguments: Any) -> Tensor:
+        """Return the sum of the penalties, ``(members,)``."""
+        return torch.stack(self.each("penalty", *self.split(arguments))).sum(0)
+
+    def penalty_gradient_(self, *arguments: Any) -> None:
+        """Add the gradients of all penalties."""
+        self.each("penalty_gradient_", *self.split(arguments))
+
+    def split(self, arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], State]:
+        """Return the three arguments of every penalty, and the state, empty or not."""
+        return arguments[:3], arguments[3] if len(arguments) > 3 else {}
+
+    def after_step(
+        self, training: Training, step: int, seen: list[Tensor] | None
+    ) -> None:
+        """Let the parts act, those that set the scale of weights last."""
+        for part in sorted(self.parts, key=lambda p: p.name in SCALES):
+            if part.after_step is not None:
+                own = training.state.get(part.name, {})
+                part.after_step(replace(training, state=own), step, seen)
+
+
+def combined(parts: list[Method]) -> Method:
+    """Return the method that does what all of these do.
+
+    Args:
+        parts: Methods that go together, in order.
+
+    Source: ours.
+    """
+    whole = Combination(tuple(parts))
+    penalised = [p for p in parts if p.penalty is not None]
+    written = all(p.penalty_gradient_ is not None for p in penalised)
+    optimizers = [p.optimizer for p in parts if p.optimizer is not adam]
+    return Method(
+        name="+".join(part.name for part in parts),
+        summary="; ".join(part.summary for part in parts),
+        source="; ".join(part.source for part in parts),
+        settings=combined_settings(parts),
+        search={key: grid for part in parts for key, grid in part.search.items()},
+        architecture=whole.architecture,
+        optimizer=optimizers[0] if optimizers else adam,
+        start=whole.start if any(p.start is not None for p in parts) else None,
+        penalty=whole.penalty if penalised else None,
+        penalty_gradient_=whole.penalty_gradient_ if penalised and written else None,
+        after_step=whole.after_step if any(p.after_step for p in parts) else None,
+        watches=any(part.watches for part in parts),
+        restarts=any(part.restarts for part in parts),
+        parts=tuple(part.name for part in parts),
+    )

@@ -1,0 +1,191 @@
+"""Continual backprop: at every moment, the least useful of the old units are new."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from isometry.core.settings import require, setting
+from isometry.core.stacking import Parameters
+from isometry.methods.entry_adam import entry_adam
+from isometry.methods.method import AdamSettings, Method, register
+from isometry.methods.resets import by_unit, replace_units_, widths
+from isometry.methods.structure import (
+    State,
+    Structure,
+    Training,
+    one_output_a_unit,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContinualBackpropSettings(AdamSettings):
+    """Settings of continual backprop.
+
+    Source: Dohare et al. 2024.
+    """
+
+    replacement_rate: float = setting(
+        1e-4, "rho: share of mature units that is replaced a step, in [0, 1]."
+    )
+    maturity: int = setting(100, "Steps for which a new unit is safe, >= 0.")
+    utility_decay: float = setting(0.99, "Decay of the running utility, in [0, 1).")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rate, decay = self.replacement_rate, self.utility_decay
+        needed = "0 <= replacement_rate <= 1"
+        require(0 <= rate <= 1, "replacement_rate", needed, rate)
+        require(self.maturity >= 0, "maturity", "maturity >= 0", self.maturity)
+        require(0 <= decay < 1, "utility_decay", "0 <= utility_decay < 1", decay)
+
+
+def unborn(
+    structure: Structure,
+    parameters: Parameters,
+    seeds: list[int],
+    settings: ContinualBackpropSettings,
+) -> State:
+    """Return each unit's age, utility and mean activation, and what is owed: all zero.
+
+    Units of all hidden layers stand side by side, ``(members, units)``; ``owed`` is
+    ``(members, layers)``: the fraction of a unit that is still to be replaced.
+
+    Args:
+        structure: Names the layers.
+        parameters: name -> ``(members, ...)``.
+        seeds: One a member.
+        settings: Not used.
+
+    Raises:
+        ValueError: If the activation pairs units.
+
+    Source: Dohare et al. 2024.
+    """
+    one_output_a_unit(structure, "cbp")
+    weight = parameters[structure.layers[0].weight]
+    shape = (len(seeds), sum(widths(structure, parameters)))
+    layers = (len(seeds), len(structure.layers))
+    return {
+        "age": weight.new_zeros(shape),
+        "utility": weight.new_zeros(shape),
+        "mean": weight.new_zeros(shape),
+        "owed": weight.new_zeros(layers, dtype=torch.float64),
+    }
+
+
+def reach(training: Training, index: int) -> Tensor:
+    """Return ``sum_k |w_ik|`` of each unit of a layer, ``(members, units)``.
+
+    Args:
+        training: The stack.
+        index: Which hidden layer.
+
+    Source: Dohare et al. 2024, the contribution utility.
+    """
+    parameters, layer = training.parameters, training.structure.layers[index]
+    units = parameters[layer.weight].shape[1]
+    sums = [
+        by_unit(parameters[name], units).abs().sum((1, 3)) for name in layer.outgoing
+    ]
+    return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
+
+
+def observe_(training: Training, seen: list[Tensor]) -> None:
+    """Let every unit age by one step and move its running utility and mean.
+
+    ``u <- decay u + (1 - decay) E|h| sum_k |w_k|``, and the same for the mean of h.
+
+    Args:
+        training: The stack; its state is changed in place.
+        seen: Each hidden layer's activations.
+
+    Source: Dohare et al. 2024, contribution utility. Their "adaptable" variant also
+        subtracts the mean of h and divides by the incoming weights.
+    """
+    state, decay = training.state, training.settings.utility_decay
+    reaches = torch.cat([reach(training, i) for i in range(len(seen))], 1)
+    size = torch.cat([h.abs().mean(1) for h in seen], 1)
+    state["age"].add_(1)
+    state["utility"].mul_(decay).add_(size * reaches, alpha=1 - decay)
+    mean = torch.cat([h.mean(1) for h in seen], 1)
+    state["mean"].mul_(decay).add_(mean, alpha=1 - decay)
+
+
+def lowest(utility: Tensor, mature: Tensor, count: Tensor) -> Tensor:
+    """Return which units are the ``count`` mature ones of lowest utility.
+
+    Args:
+        utility: ``(members, units)``.
+        mature: ``(members, units)``.
+        count: ``(members,)``, at most the number of mature units.
+
+    Returns:
+        ``(members, units)``, boolean; of equal utilities the first come first.
+
+    Source: ours.
+    """
+    order = utility.where(mature, torch.inf).argsort(dim=1, stable=True)
+    rank = order.argsort(1)
+    return (rank < count.unsqueeze(1)) & mature
+
+
+def replacement_step(training: Training, step: int, seen: list[Tensor]) -> None:
+    """Replace the mature units of lowest utility, at a rate that is a fraction a step.
+
+    Fractions add up until they make a unit; Adam counts steps entry by entry, so
+    that the weights of a new unit start at step 0; what the unit fed on average goes
+    to the next biases. In the public code a maturity given by its short name is
+    silently ignored, and rates may be drawn instead of added up.
+
+    Args:
+        training: The stack, changed in place.
+        step: Steps taken before.
+        seen: Each hidden layer's activations.
+
+    Source: Dohare et al., Nature 2024; shibhansh/loss-of-plasticity.
+    """
+    settings, state = training.settings, training.state
+    observe_(training, seen)
+    sizes = widths(training.structure, training.parameters)
+    mature = state["age"] > settings.maturity
+    parts = mature.split(sizes, 1)
+    eligible = torch.stack([part.sum(1) for part in parts], 1)
+    state["owed"].add_(eligible, alpha=settings.replacement_rate)
+    count = state["owed"].floor()
+    if not (count > 0).any():
+        return
+    state["owed"].sub_(count)
+    # Running means start at zero: what is missing to a mean is a matter of age.
+    complete = 1 - settings.utility_decay ** state["age"]
+    utilities = (state["utility"] / complete).split(sizes, 1)
+    means = (state["mean"] / complete).split(sizes, 1)
+    chosen = [
+        lowest(utility, old, count[:, i])
+        for i, (utility, old) in enumerate(zip(utilities, parts, strict=True))
+    ]
+    for index, units in enumerate(chosen):
+        if units.any():
+            labels = ("cbp", step)
+            replace_units_(training, index, units, means[index], labels=labels)
+    new = torch.cat(chosen, 1)
+    for name in ("age", "utility", "mean"):
+        state[name].masked_fill_(new, 0)
+
+
+CBP = register(
+    Method(
+        name="cbp",
+        summary="Continual backprop: Adam, units of least utility replaced steadily",
+        source="Dohare et al., Nature 2024",
+        settings=ContinualBackpropSettings(),
+        search={
+            "replacement_rate": (1e-3, 1e-4, 1e-5, 1e-6),
+            "maturity": (100, 1000, 10_000),
+        },
+        optimizer=entry_adam,
+        start=unborn,
+        after_step=replacement_step,
+        watches=True,
+    )
+)

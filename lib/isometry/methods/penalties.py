@@ -1,0 +1,302 @@
+"""Pulls towards a point: L2, L2 Init, and Parseval's towards orthogonal rows.
+
+Each penalty stands as a value, which says what it is, and as its gradient written out,
+which training adds to the task's gradient before Adam sees it: all three are coupled.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from isometry.core.matrices import as_matrix
+from isometry.core.settings import require, setting
+from isometry.core.stacking import Parameters
+from isometry.methods.method import AdamSettings, Method, register
+from isometry.methods.structure import Roles, State, Structure
+
+STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5)  # the grid of Kumar et al. 2023
+PARSEVAL_WIDTH = 64  # the width at which the published strengths count as they are
+
+
+def squared_norm(tensor: Tensor) -> Tensor:
+    """Return the sum of squares of each member, ``(members,)``.
+
+    Args:
+        tensor: ``(members, ...)``.
+
+    Source: definition.
+    """
+    return tensor.square().flatten(1).sum(1)
+
+
+# --- L2 -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class L2Settings(AdamSettings):
+    """Settings of L2 regularisation.
+
+    Source: Kumar et al. 2023.
+    """
+
+    l2_strength: float = setting(1e-3, "Factor of half the squared norm, >= 0.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        value = self.l2_strength
+        require(value >= 0, "l2_strength", "l2_strength >= 0", value)
+
+
+def decayed(roles: Roles) -> list[str]:
+    """Return the names of what L2 pulls to zero: all but a normalisation's own.
+
+    Args:
+        roles: What each parameter is.
+
+    Source: the public code of Kumar et al. 2023 leaves a normalisation out as well.
+    """
+    return [name for name, role in roles.items() if role not in ("gain", "offset")]
+
+
+def l2_penalty(parameters: Parameters, roles: Roles, settings: L2Settings) -> Tensor:
+    """Return ``strength / 2 * ||theta||^2`` of each member, biases and head included.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        roles: What each parameter is.
+        settings: The strength.
+
+    Returns:
+        ``(members,)``.
+
+    Source: Kumar et al. 2023; the factor 1/2 is their code's, not their formula's.
+    """
+    squares = [squared_norm(parameters[name]) for name in decayed(roles)]
+    return settings.l2_strength / 2 * torch.stack(squares).sum(0)
+
+
+def l2_gradient_(parameters: Parameters, roles: Roles, settings: L2Settings) -> None:
+    """Add ``strength * theta`` to the gradients.
+
+    Args:
+        parameters: name -> ``(members, ...)``, with gradients.
+        roles: What each parameter is.
+        settings: The strength.
+
+    Source: the gradient of :func:`l2_penalty`.
+    """
+    for name in decayed(roles):
+        parameter = parameters[name]
+        parameter.grad.add_(parameter, alpha=settings.l2_strength)  # type: ignore[union-attr]
+
+
+# --- L2 Init --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class L2InitSettings(AdamSettings):
+    """Settings of L2 Init.
+
+    Source: Kumar et al. 2023.
+    """
+
+    l2_init_strength: float = setting(
+        1e-2, "Factor of half the squared distance to the start, >= 0."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        value = self.l2_init_strength
+        require(value >= 0, "l2_init_strength", "l2_init_strength >= 0", value)
+
+
+def anchors(
+    structure: Structure,
+    parameters: Parameters,
+    seeds: list[int],
+    settings: L2InitSettings,
+) -> State:
+    """Return copies of all parameters, from before the first step.
+
+    Args:
+        structure: Not used.
+        parameters: name -> ``(members, ...)``.
+        seeds: Not used.
+        settings: Not used.
+
+    Source: Kumar et al. 2023. One public copy takes those after the first step.
+    """
+    return {name: tensor.detach().clone() for name, tensor in parameters.items()}
+
+
+def l2_init_penalty(
+    parameters: Parameters, roles: Roles, settings: L2InitSettings, state: State
+) -> Tensor:
+    """Return ``strength / 2 * ||theta - theta_0||^2`` of each member, all parameters.
+
+    The formula in the paper has no 1/2, the authors' code has one. We follow the code,
+    so that a strength counts as in their tables.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        roles: Not used.
+        settings: The strength.
+        state: theta_0, from :func:`anchors`.
+
+    Returns:
+        ``(members,)``.
+
+    Source: Kumar et al. 2023.
+    """
+    squares = [squared_norm(p - state[name]) for name, p in parameters.items()]
+    return settings.l2_init_strength / 2 * torch.stack(squares).sum(0)
+
+
+def l2_init_gradient_(
+    parameters: Parameters, roles: Roles, settings: L2InitSettings, state: State
+) -> None:
+    """Add ``strength * (theta - theta_0)`` to the gradients.
+
+    Args:
+        parameters: name -> ``(members, ...)``, with gradients.
+        roles: Not used.
+        settings: The strength.
+        state: theta_0.
+
+    Source: the gradient of :func:`l2_init_penalty`.
+    """
+    for name, parameter in parameters.items():
+        gap = parameter - state[name]
+        parameter.grad.add_(gap, alpha=settings.l2_init_strength)  # type: ignore[union-attr]
+
+
+# --- Parseval -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParsevalSettings(AdamSettings):
+    """Settings of Parseval regularisation.
+
+    Source: Chung et al. 2024.
+    """
+
+    parseval_strength: float = setting(1e-3, "Factor of the penalty, >= 0.")
+    parseval_scale: float = setting(
+        2.0, "Target s of W W^T = s I, > 0: the square of the initial gain."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        value, scale = self.parseval_strength, self.parseval_scale
+        require(value >= 0, "parseval_strength", "parseval_strength >= 0", value)
+        require(scale > 0, "parseval_scale", "parseval_scale > 0", scale)
+
+
+def row_deviation(weight: Tensor, scale: float) -> Tensor:
+    """Return ``W W^T - s I``, always on the side of the outputs.
+
+    Args:
+        weight: ``(members, out, in)``.
+        scale: s, > 0.
+
+    Returns:
+        ``(members, out, out)``; for out > in it cannot be zero.
+
+    Source: Chung et al. 2024.
+    """
+    deviation = weight @ weight.mT
+    deviation.diagonal(dim1=-2, dim2=-1).sub_(scale)
+    return deviation
+
+
+def parseval_penalty(
+    parameters: Parameters, roles: Roles, settings: ParsevalSettings
+) -> Tensor:
+    """Return ``strength * sum_l (64 / width)^2 ||W_l W_l^T - s I||_F^2``, for the loss.
+
+    Hidden layers only. The official code has the factor of the width and s = 2, the
+    square of its initial gain; one public copy has neither. For more outputs than
+    inputs the penalty has a floor, unlike Eq. 16 of arXiv 2606.09762 on the smaller
+    Gram matrix.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        roles: What each parameter is.
+        settings: Strength and target.
+
+    Returns:
+        ``(members,)``.
+
+    Source: Chung et al., NeurIPS 2024, and their code.
+    """
+    terms = []
+    for name, role in roles.items():
+        if role == "hidden":
+            matrix = as_matrix(parameters[name], 1)
+            deviation = row_deviation(matrix, settings.parseval_scale)
+            factor = (PARSEVAL_WIDTH / matrix.shape[-2]) ** 2
+            terms.append(factor * squared_norm(deviation))
+    return settings.parseval_strength * torch.stack(terms).sum(0)
+
+
+def parseval_gradient_(
+    parameters: Parameters, roles: Roles, settings: ParsevalSettings
+) -> None:
+    """Add ``4 strength (64 / width)^2 (W W^T - s I) W`` to the gradients.
+
+    Args:
+        parameters: name -> ``(members, ...)``, with gradients.
+        roles: What each parameter is.
+        settings: Strength and target.
+
+    Source: the gradient of :func:`parseval_penalty`.
+    """
+    for name, role in roles.items():
+        if role == "hidden":
+            matrix = as_matrix(parameters[name], 1)
+            deviation = row_deviation(matrix, settings.parseval_scale)
+            factor = (PARSEVAL_WIDTH / matrix.shape[-2]) ** 2
+            gradient = as_matrix(parameters[name].grad, 1)  # type: ignore[arg-type]
+            gradient.baddbmm_(
+                deviation, matrix, alpha=4 * settings.parseval_strength * factor
+            )
+
+
+L2 = register(
+    Method(
+        name="l2",
+        summary="Adam with L2 regularisation in the loss",
+        source="Kumar et al. 2023",
+        settings=L2Settings(),
+        search={"l2_strength": STRENGTHS},
+        penalty=l2_penalty,
+        penalty_gradient_=l2_gradient_,
+    )
+)
+L2_INIT = register(
+    Method(
+        name="l2_init",
+        summary="Adam with a pull towards the initial parameters in the loss",
+        source="Kumar, Marklund & Van Roy 2023, arXiv 2308.11958",
+        settings=L2InitSettings(),
+        search={"l2_init_strength": STRENGTHS},
+        start=anchors,
+        penalty=l2_init_penalty,
+        penalty_gradient_=l2_init_gradient_,
+    )
+)
+PARSEVAL = register(
+    Method(
+        name="parseval",
+        summary="Adam with Parseval regularisation of the hidden rows in the loss",
+        source="Chung et al., NeurIPS 2024",
+        settings=ParsevalSettings(),
+        search={
+            "parseval_strength": (1e-2, 1e-3, 1e-4, 1e-5),
+            "parseval_scale": (1.0, 2.0),
+        },
+        penalty=parseval_penalty,
+        penalty_gradient_=parseval_gradient_,
+    )
+)

@@ -1,0 +1,256 @@
+"""What is put right after a step: Normalize-and-Project, Newton-Schulz, clipping."""
+
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isometry.core.matrices import as_matrix, smaller_gram
+from isometry.core.settings import require, setting
+from isometry.core.stacking import Parameters
+from isometry.maxmin import CONVERGENCE_LIMIT, newton_schulz
+from isometry.methods.method import AdamSettings, Method, register
+from isometry.methods.structure import (
+    Architecture,
+    State,
+    Structure,
+    Training,
+    per_member,
+)
+
+# --- Normalize-and-Project ------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class NaPSettings(AdamSettings):
+    """Settings of Normalize-and-Project.
+
+    Source: Lyle et al. 2024.
+    """
+
+    nap_every: int = setting(1, "Project after every k-th step, k >= 1.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        every = self.nap_every
+        require(every >= 1, "nap_every", "nap_every >= 1", every)
+
+
+def nap_network(architecture: Architecture, settings: Any) -> Architecture:
+    """Return the architecture with LayerNorm before each nonlinearity and no biases.
+
+    The normalisation's offset makes a hidden layer's bias redundant.
+
+    Args:
+        architecture: What the benchmark asks for.
+        settings: Not used.
+
+    Source: Lyle et al. 2024, arXiv 2407.01800.
+    """
+    return replace(architecture, normalisation="layer", hidden_bias=False)
+
+
+def member_norm(tensor: Tensor) -> Tensor:
+    """Return the Frobenius norm of each member, ``(members,)``.
+
+    Args:
+        tensor: ``(members, ...)``.
+
+    Source: definition.
+    """
+    return torch.linalg.vector_norm(tensor.flatten(1), dim=1)
+
+
+def initial_norms(
+    structure: Structure,
+    parameters: Parameters,
+    seeds: list[int],
+    settings: NaPSettings,
+) -> State:
+    """Return the norm of each hidden weight before the first step, ``(members,)``.
+
+    Args:
+        structure: Names the hidden weights.
+        parameters: name -> ``(members, ...)``.
+        seeds: Not used.
+        settings: Not used.
+
+    Source: Lyle et al. 2024, arXiv 2407.01800.
+    """
+    hidden = structure.named("hidden")
+    return {name: member_norm(parameters[name].detach()) for name in hidden}
+
+
+def nap_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
+    """Rescale hidden weights to their initial norms, and each pair of gain and offset.
+
+    ``W <- ||W_0||_F W / ||W||_F``, and ``(g, b) <- sqrt(d) (g, b) / ||(g, b)||`` for d
+    units, jointly. The head is left alone. There is no official code; a public copy
+    projects without any normalisation and takes the head along, which is another
+    method.
+
+    Args:
+        training: The stack, changed in place.
+        step: Steps taken before.
+        seen: Not used.
+
+    Source: Lyle et al. 2024, arXiv 2407.01800.
+    """
+    if (step + 1) % training.settings.nap_every:
+        return
+    parameters = training.parameters
+    for name, norm in training.state.items():
+        weight = parameters[name]
+        found = member_norm(weight)
+        factor = norm / found.where(found > 0, norm)
+        weight.mul_(per_member(factor, weight))
+    for layer in training.structure.layers:
+        if layer.gain is not None and layer.offset is not None:
+            gain, offset = parameters[layer.gain], parameters[layer.offset]
+            length = member_norm(torch.cat([gain, offset], 1))
+            size = torch.full_like(length, sqrt(gain.shape[1]))
+            factor = (size / length.where(length > 0, size)).unsqueeze(1)
+            gain.mul_(factor)
+            offset.mul_(factor)
+
+
+# --- Newton-Schulz --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectionSettings(AdamSettings):
+    """Settings of the Newton-Schulz projection.
+
+    Source: ours; those of arXiv 2606.09762 are not known.
+    """
+
+    projection_every: int = setting(1, "Project after every k-th step, k >= 1.")
+    projection_iterations: int = setting(1, "Newton-Schulz iterations each time, >= 1.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("projection_every", "projection_iterations"):
+            value = getattr(self, key)
+            require(value >= 1, key, f"{key} >= 1", value)
+
+
+def scaled_into_reach(matrix: Tensor) -> Tensor:
+    """Return the weight, divided where Newton-Schulz may not converge from it.
+
+    No decomposition: ``sigma_max^2 <= 1 + ||Gram - I||_F``. A member beyond sqrt 3 by
+    this bound is divided by its Frobenius norm, which is never too little.
+
+    Args:
+        matrix: ``(members, out, in)``.
+
+    Source: ours.
+    """
+    gram = smaller_gram(matrix)
+    square = gram.diagonal(dim1=-2, dim2=-1).sum(-1)  # ||W||_F^2
+    gram.diagonal(dim1=-2, dim2=-1).sub_(1)
+    bound = 1 + torch.linalg.vector_norm(gram, dim=(-2, -1))
+    beyond = torch.minimum(bound, square) >= CONVERGENCE_LIMIT**2
+    return matrix / per_member(square.sqrt().where(beyond, 1.0), matrix)
+
+
+def projection_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
+    """Take hidden weights towards the nearest semi-orthogonal matrix, heads not.
+
+    One iteration ``W <- 1.5 W - 0.5 W W^T W`` makes a deviation e of a singular value
+    from one into 1.5 e^2, so after every step one is enough; a rarer projection needs
+    more. Period, iterations and activation of the paper's own are not known.
+
+    Args:
+        training: The stack, changed in place.
+        step: Steps taken before.
+        seen: Not used.
+
+    Source: arXiv 2606.09762, Sec. 6 (its baseline NS); Bjorck & Bowie 1971.
+    """
+    settings = training.settings
+    if (step + 1) % settings.projection_every:
+        return
+    for name in training.structure.named("hidden"):
+        weight = training.parameters[name]
+        matrix = scaled_into_reach(as_matrix(weight, 1))
+        projected = newton_schulz(matrix, settings.projection_iterations)
+        weight.copy_(projected.view_as(weight))
+
+
+# --- weight clipping ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClippingSettings(AdamSettings):
+    """Settings of weight clipping.
+
+    Source: Elsayed et al. 2024.
+    """
+
+    clip: float = setting(1.0, "kappa: the bound in units of the initial one, > 0.")
+    clip_head: bool = setting(True, "Whether the head is clipped as well.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.clip > 0, "clip", "clip > 0", self.clip)
+
+
+def clipping_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
+    """Clamp weights and biases to ``+- kappa s_l``, s_l the bound of a fresh draw.
+
+    ``s_l`` is ``1 / sqrt(fan_in)`` under torch's initialisation, as published; else
+    the bound of the uniform law with the variance of the initialisation. A bias has
+    its weight's bound. The public code takes every vector for a bias, so that it
+    clamps the gains of a normalisation, which start at one; gains and offsets are
+    left alone here.
+
+    Args:
+        training: The stack, changed in place.
+        step: Not used.
+        seen: Not used.
+
+    Source: Elsayed et al. 2024.
+    """
+    structure, settings = training.structure, training.settings
+    layers = structure.layers + (structure.heads if settings.clip_head else ())
+    for layer in layers:
+        bound = settings.clip * sqrt(3) * structure.spread[layer.weight]
+        for name in (layer.weight, layer.bias):
+            if name is not None:
+                training.parameters[name].clamp_(-bound, bound)
+
+
+NAP = register(
+    Method(
+        name="nap",
+        summary="Adam with LayerNorm and hidden weights held at their initial norm",
+        source="Lyle et al., NeurIPS 2024, arXiv 2407.01800",
+        settings=NaPSettings(),
+        search={"nap_every": (1, 1000)},
+        architecture=nap_network,
+        start=initial_norms,
+        after_step=nap_step,
+    )
+)
+NEWTON_SCHULZ = register(
+    Method(
+        name="newton_schulz",
+        summary="Adam with hidden weights projected to semi-orthogonal ones",
+        source="arXiv 2606.09762, Sec. 6; Bjorck & Bowie 1971",
+        settings=ProjectionSettings(),
+        search={"projection_every": (1, 10, 100), "projection_iterations": (1, 5)},
+        after_step=projection_step,
+    )
+)
+WEIGHT_CLIPPING = register(
+    Method(
+        name="weight_clipping",
+        summary="Adam with weights clamped to a bound after each step",
+        source="Elsayed et al. 2024",
+        settings=ClippingSettings(),
+        search={"clip": (1.0, 2.0, 3.0, 4.0, 5.0), "clip_head": (False, True)},
+        after_step=clipping_step,
+    )
+)

@@ -1,0 +1,128 @@
+"""ReDo: units that stay dormant are recycled."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from isometry.core.settings import require, setting
+from isometry.core.stacking import Parameters
+from isometry.methods.method import AdamSettings, Method, register
+from isometry.methods.resets import replace_units_, widths
+from isometry.methods.structure import (
+    State,
+    Structure,
+    Training,
+    one_output_a_unit,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReDoSettings(AdamSettings):
+    """Settings of ReDo.
+
+    Source: Sokar et al. 2023.
+    """
+
+    redo_threshold: float = setting(0.1, "tau: a score up to this is dormant, >= 0.")
+    redo_every: int = setting(1000, "Check after every k-th step, k >= 1.")
+    redo_window: int = setting(
+        16, "Minibatches before a check that a score is taken on, >= 1."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        tau = self.redo_threshold
+        require(tau >= 0, "redo_threshold", "redo_threshold >= 0", tau)
+        for key in ("redo_every", "redo_window"):
+            value = getattr(self, key)
+            require(value >= 1, key, f"{key} >= 1", value)
+
+
+def no_activity(
+    structure: Structure,
+    parameters: Parameters,
+    seeds: list[int],
+    settings: ReDoSettings,
+) -> State:
+    """Return each unit's summed activity, zero, all hidden layers side by side.
+
+    Args:
+        structure: Names the layers.
+        parameters: name -> ``(members, ...)``.
+        seeds: One a member.
+        settings: Not used.
+
+    Raises:
+        ValueError: If the activation pairs units.
+
+    Source: Sokar et al. 2023.
+    """
+    one_output_a_unit(structure, "redo")
+    weight = parameters[structure.layers[0].weight]
+    units = sum(widths(structure, parameters))
+    return {"activity": weight.new_zeros(len(seeds), units)}
+
+
+def dormant(activity: Tensor, threshold: float) -> Tensor:
+    """Return which units of a layer are dormant, ``(members, units)``.
+
+    A score is a unit's mean absolute activation over the layer's mean of it. Where a
+    whole layer is silent, all of it is dormant; a member whose activations are not
+    finite has no dormant units.
+
+    Args:
+        activity: Sum of absolute activations, ``(members, units)``.
+        threshold: tau, >= 0.
+
+    Source: Sokar et al. 2023, Definition 3.1.
+    """
+    return activity <= threshold * activity.mean(1, keepdim=True)
+
+
+def redo_step(training: Training, step: int, seen: list[Tensor]) -> None:
+    """Recycle the dormant units of every hidden layer, at every k-th step.
+
+    A recycled unit has new incoming weights, zero outgoing ones and zero moments in
+    Adam, whose count of steps goes on: the official code. In others the count starts
+    again, or moments stay, or units get their first weights back. The official score
+    is taken on one large batch; ours, on the minibatches of a window, so that small
+    ones do not decide alone.
+
+    Args:
+        training: The stack, changed in place.
+        step: Steps taken before.
+        seen: Each hidden layer's activations.
+
+    Source: Sokar et al., ICML 2023; google/dopamine.
+    """
+    settings, activity = training.settings, training.state["activity"]
+    left = -(step + 1) % settings.redo_every
+    if left >= settings.redo_window:
+        return
+    activity += torch.cat([h.abs().mean(1) for h in seen], 1)
+    if left:
+        return
+    parts = activity.split(widths(training.structure, training.parameters), 1)
+    for index, part in enumerate(parts):
+        chosen = dormant(part, settings.redo_threshold)
+        if chosen.any():
+            replace_units_(training, index, chosen, labels=("redo", step))
+    activity.zero_()
+
+
+REDO = register(
+    Method(
+        name="redo",
+        summary="Adam, dormant units recycled every so many steps",
+        source="Sokar et al., ICML 2023",
+        settings=ReDoSettings(),
+        search={
+            "redo_threshold": (0.0, 0.025, 0.1),
+            "redo_every": (100, 1000, 10_000),
+        },
+        start=no_activity,
+        after_step=redo_step,
+        watches=True,
+    )
+)

@@ -1,0 +1,166 @@
+"""Self-normalised resets: a unit that is silent for unusually long is made new."""
+
+from dataclasses import dataclass
+from math import ceil, log2
+
+import torch
+from torch import Tensor
+
+from isometry.core.settings import require, setting
+from isometry.core.stacking import Parameters
+from isometry.methods.method import AdamSettings, Method, register
+from isometry.methods.resets import replace_units_, widths
+from isometry.methods.structure import (
+    State,
+    Structure,
+    Training,
+    one_output_a_unit,
+)
+
+BINS_AN_OCTAVE = 4  # of the histogram of gaps: neighbours differ by 19 %
+
+
+@dataclass(frozen=True, kw_only=True)
+class SNRSettings(AdamSettings):
+    """Settings of self-normalised resets.
+
+    Source: Farias & Jozefiak 2025.
+    """
+
+    snr_rejection: float = setting(
+        0.02, "eta: share of a unit's own gaps that are longer, in (0, 1)."
+    )
+    snr_least: int = setting(100, "No reset after a shorter silence, samples, >= 1.")
+    snr_most: int = setting(10_000, "Reset after a longer one, samples, >= snr_least.")
+    snr_every: int = setting(1000, "Steps between new thresholds, >= 1.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        eta, least, most = self.snr_rejection, self.snr_least, self.snr_most
+        require(0 < eta < 1, "snr_rejection", "0 < snr_rejection < 1", eta)
+        require(least >= 1, "snr_least", "snr_least >= 1", least)
+        needed = f"snr_most >= snr_least ({least})"
+        require(most >= least, "snr_most", needed, most)
+        require(self.snr_every >= 1, "snr_every", "snr_every >= 1", self.snr_every)
+
+
+def no_silence(
+    structure: Structure,
+    parameters: Parameters,
+    seeds: list[int],
+    settings: SNRSettings,
+) -> State:
+    """Return each unit's silence, histogram of gaps and threshold, before any firing.
+
+    Units of all hidden layers stand side by side: ``silence`` and ``threshold`` are
+    ``(members, units)``, in samples; ``gaps`` is ``(members, units, bins)``.
+
+    Args:
+        structure: Names the layers.
+        parameters: name -> ``(members, ...)``.
+        seeds: One a member.
+        settings: The longest silence.
+
+    Raises:
+        ValueError: If the activation pairs units.
+
+    Source: Farias & Jozefiak 2025.
+    """
+    one_output_a_unit(structure, "snr")
+    weight = parameters[structure.layers[0].weight]
+    shape = (len(seeds), sum(widths(structure, parameters)))
+    bins = ceil(BINS_AN_OCTAVE * log2(1 + settings.snr_most)) + 1
+    return {
+        "silence": weight.new_zeros(shape),
+        "threshold": weight.new_full(shape, settings.snr_most),
+        "gaps": weight.new_zeros(*shape, bins),
+    }
+
+
+def bin_of(gap: Tensor, bins: int) -> Tensor:
+    """Return the bin of the histogram that a gap falls into; the last one is open.
+
+    Args:
+        gap: In samples, >= 0.
+        bins: How many there are.
+
+    Source: ours; bin b holds gaps g with b <= 4 log2(1 + g) < b + 1.
+    """
+    return (BINS_AN_OCTAVE * torch.log2(1 + gap)).long().clamp(max=bins - 1)
+
+
+def thresholds(gaps: Tensor, settings: SNRSettings) -> Tensor:
+    """Return the silence beyond which each unit is reset, ``(members, units)``.
+
+    The upper end of the first bin up to which at least ``1 - eta`` of the unit's gaps
+    lie, between the shortest and the longest silence; the longest for a unit without
+    gaps.
+
+    Args:
+        gaps: Counts, ``(members, units, bins)``.
+        settings: eta and the two bounds.
+
+    Source: Farias & Jozefiak 2025, the percentile threshold.
+    """
+    total = gaps.sum(-1, keepdim=True)
+    reached = gaps.cumsum(-1) >= (1 - settings.snr_rejection) * total
+    first = reached.to(gaps.dtype).argmax(-1)
+    end = 2 ** ((first + 1).to(gaps.dtype) / BINS_AN_OCTAVE) - 1
+    end = end.clamp(settings.snr_least, settings.snr_most)
+    return end.where(total.squeeze(-1) > 0, settings.snr_most)
+
+
+def silence_step(training: Training, step: int, seen: list[Tensor]) -> None:
+    """Count silences, learn each unit's own, and reset units silent for too long.
+
+    A unit fires in a minibatch if one of its activations is above zero. Its silence
+    counts samples. Thresholds are learned anew every so many steps from the histogram
+    of gaps, half of which is then forgotten; the official code does so at changes
+    of the task, which our methods are not told of, and lets a threshold grow by a
+    factor where a percentile is not reached. A reset unit's moments in Adam become
+    zero, its count of steps goes on, and its histogram is emptied.
+
+    Args:
+        training: The stack, changed in place.
+        step: Steps taken before.
+        seen: Each hidden layer's activations.
+
+    Source: Farias & Jozefiak, ICLR 2025; ajozefiak/SelfNormalizedResets.
+    """
+    settings, state = training.settings, training.state
+    silence, gaps = state["silence"], state["gaps"]
+    fired = torch.cat([(h > 0).any(1) for h in seen], 1)
+    place = bin_of(silence, gaps.shape[-1]).unsqueeze(-1)
+    gaps.scatter_add_(-1, place, fired.unsqueeze(-1).to(gaps.dtype))
+    silence.add_(seen[0].shape[1]).masked_fill_(fired, 0)
+    if (step + 1) % settings.snr_every == 0:
+        state["threshold"].copy_(thresholds(gaps, settings))
+        gaps.mul_(0.5)
+    chosen = silence > state["threshold"]
+    if not chosen.any():
+        return
+    sizes = widths(training.structure, training.parameters)
+    for index, units in enumerate(chosen.split(sizes, 1)):
+        if units.any():
+            replace_units_(training, index, units, labels=("snr", step))
+    silence.masked_fill_(chosen, 0)
+    gaps.masked_fill_(chosen.unsqueeze(-1), 0)
+    state["threshold"].masked_fill_(chosen, settings.snr_most)
+
+
+SNR = register(
+    Method(
+        name="snr",
+        summary="Self-normalised resets: Adam, units silent for too long replaced",
+        source="Farias & Jozefiak, ICLR 2025",
+        settings=SNRSettings(),
+        search={
+            "snr_rejection": (0.01, 0.02, 0.04),
+            "snr_least": (100, 1000),
+            "snr_most": (10_000, 100_000),
+        },
+        start=no_silence,
+        after_step=silence_step,
+        watches=True,
+    )
+)
