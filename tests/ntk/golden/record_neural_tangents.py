@@ -2,7 +2,7 @@
 
 Run with the peer's environment, which ``python benchmarks/empirical_ntk.py`` makes:
 
-    .peers/ntk/bin/python tests/ntk/golden/record_neural_tangents.py
+    .peers/empirical_ntk/bin/python tests/ntk/golden/record_neural_tangents.py
 
 Weights and inputs are drawn here and stored beside the kernels, in double precision.
 The networks are written in jax alone, so that nothing of ours enters.
