@@ -1,6 +1,6 @@
 """What MaxMin networks fit: Lipschitz targets, and images at great depth."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pandas as pd
@@ -53,16 +53,22 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return (outputs[..., 0] - targets).square().mean(1)
 
 
-def expressiveness(profile: str) -> pd.DataFrame:
+def expressiveness(
+    profile: str, *, targets: Sequence[str] = tuple(TARGETS), share: float = 1.0
+) -> pd.DataFrame:
     """Return the error on Lipschitz targets with exactly orthogonal weights.
 
     Args:
         profile: Sets seeds, steps, width and learning rates.
+        targets: Keys of :data:`TARGETS`.
+        share: Of the profile's training steps that are taken, in (0, 1].
 
     Source: Anil, Lucas & Grosse, ICML 2019.
     """
     scale, rows = scale_of(profile), []
-    for target, dimension in TARGETS.items():
+    steps = round(share * scale.fit_steps)
+    for target in targets:
+        dimension = TARGETS[target]
         width = scale.fit_width if dimension > 1 else 16
         test = regression_batch(target, scale.fit_seeds, 4000, -1)
         for method in ("maxmin", "relu_orthogonal"):
@@ -76,7 +82,7 @@ def expressiveness(profile: str) -> pd.DataFrame:
                     network,
                     batch,
                     squared_error,
-                    steps=scale.fit_steps,
+                    steps=steps,
                     lr=rate,
                     decay=True,
                 )
