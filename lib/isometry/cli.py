@@ -1,4 +1,4 @@
-"""The command line: ``isometry list | run | report | data | diagnose``."""
+"""The command line: ``isometry list | run | sweep | report | data | diagnose``."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from isometry import __version__
-from isometry.core.messages import unknown
+from isometry.cli_data import data_app
 from isometry.core.seeding import parsed_seeds
 from isometry.core.settings import parsed_changes
 
@@ -18,7 +18,6 @@ app = App(
     version=__version__,
     suppress_keyboard_interrupt=False,  # `main` says that a stopped run can go on
 )
-data_app = App(name="data", help="Fetch, verify and find the data sets.")
 app.command(data_app)
 
 USAGE_EXIT = 2
@@ -122,6 +121,48 @@ def run(
 
 
 @app.command
+def sweep(
+    file: str,
+    *,
+    workers: int | None = None,
+    dask: str | None = None,
+    out: str = "results",
+    device: str = "auto",
+) -> int:
+    """Run a grid of benchmarks, methods, settings and seeds; exit 1 if a run failed.
+
+    Settings are chosen on tuning seeds and reported on fresh ones, where the file says
+    so. Finished runs are kept, killed sweeps go on, failing runs are tried once more.
+
+    Parameters
+    ----------
+    file
+        A sweep file in TOML; sweeps/permuted_mnist_digits.toml is an example.
+    workers
+        Processes of one thread each; 0 works in this one. Default: one a processor, or
+        one a GPU.
+    dask
+        Address of a Dask scheduler whose workers see the folder of the store.
+    out
+        Folder of the results store.
+    device
+        auto, cpu, cuda or cuda:N.
+    """
+    from isometry.experiments import read_sweep
+    from isometry.experiments import sweep as run_sweep
+    from isometry.experiments.sweep_report import budget_line, failure_lines, view
+
+    asked = read_sweep(file)
+    print(budget_line(asked), flush=True)
+    outcome = run_sweep(file, workers=workers, dask=dask, out=out, device=device)
+    if outcome.files:
+        print(f"{view(out, asked.metric, 'table', 'summary')}\nstored in {out}")
+    for line in failure_lines(outcome):
+        print(f"isometry: {line}", file=sys.stderr)
+    return int(bool(outcome.failures))
+
+
+@app.command
 def study(
     name: str,
     *,
@@ -154,6 +195,7 @@ def report(
     *,
     metric: str = "online_accuracy",
     format: Literal["table", "csv", "json", "markdown"] = "table",
+    show: Literal["summary", "profile", "search"] = "summary",
 ) -> None:
     """Summarise a results store: interquartile means with 95 % intervals.
 
@@ -165,10 +207,13 @@ def report(
         Which metric.
     format
         How to print it; csv and json have all digits.
+    show
+        summary; profile: which fraction of seeds gets above which score; search: which
+        settings a sweep chose, and from how many.
     """
-    from isometry.experiments import report as report_text
+    from isometry.experiments.sweep_report import view
 
-    print(report_text(directory, metric, format))
+    print(view(directory, metric, format, show))
 
 
 @app.command
@@ -213,71 +258,6 @@ def diagnose(
         max_inputs=max_inputs,
     )
     print(text)
-
-
-def chosen_data(name: str | None) -> tuple[str, ...]:
-    """Return the data sets that a command means: the named one, or all.
-
-    Args:
-        name: A data set, or None.
-
-    Raises:
-        KeyError: If it is not known.
-
-    Source: ours.
-    """
-    from isometry.supervised import data
-
-    if name is not None and name not in data.names():
-        raise KeyError(unknown("data set", name, data.names()))
-    return data.names() if name is None else (name,)
-
-
-@data_app.command
-def fetch(name: str | None = None) -> None:
-    """Download what is missing, with checksums.
-
-    Parameters
-    ----------
-    name
-        A data set; all if not given.
-    """
-    from isometry.supervised import data
-
-    for one in chosen_data(name):
-        print(f"{one}: {data.fetch(one)}")
-
-
-@data_app.command
-def path(name: str | None = None) -> None:
-    """Print where the files are, or would be.
-
-    Parameters
-    ----------
-    name
-        A data set; all if not given.
-    """
-    from isometry.supervised import data
-
-    for one in chosen_data(name):
-        print(f"{one}: {data.path(one)}")
-
-
-@data_app.command
-def verify(name: str | None = None) -> int:
-    """Check every file against its checksum; exit status 1 if one does not fit.
-
-    Parameters
-    ----------
-    name
-        A data set; all if not given.
-    """
-    from isometry.supervised import data
-
-    reports = [(one, r) for one in chosen_data(name) for r in data.verify(one)]
-    for one, report in reports:
-        print(f"{one}: {report}")
-    return int(any(report.state != "verified" for _, report in reports))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -32,6 +32,8 @@ SCHEMA = pa.schema(
 COLUMNS = SCHEMA.names
 METADATA_KEY = b"isometry"
 STORE_VERSION = 1
+# Runs on tuning seeds: a store inside the store, not part of its results.
+TUNING = "tuning"
 
 Record = dict[str, Any]
 
@@ -202,8 +204,22 @@ def finished_seeds(path: Path, experiment_version: int) -> set[int]:
     return {int(seed) for seed in frame["seed"].unique()}
 
 
+def is_tuning(file: Path, store: Path) -> bool:
+    """Return whether a file stands in the tuning folder of a store.
+
+    Args:
+        file: Somewhere under the store.
+        store: The store's folder.
+
+    Source: ours.
+    """
+    return file.relative_to(store).parts[0] == TUNING
+
+
 def result_files(path: str | Path) -> list[Path]:
     """Return all result files of a store, sorted by name.
+
+    Runs on tuning seeds are left out, unless ``path`` is their folder.
 
     Args:
         path: The store, a benchmark's folder in it, or one file.
@@ -214,7 +230,8 @@ def result_files(path: str | Path) -> list[Path]:
     Source: ours.
     """
     path = Path(path)
-    found = [path] if path.is_file() else sorted(path.glob("**/*.parquet"))
+    inside = [f for f in path.glob("**/*.parquet") if not is_tuning(f, path)]
+    found = [path] if path.is_file() else sorted(inside)
     if not found:
         raise StoreError(
             refusal(
