@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from press import ROOT
 
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.S | re.M)
@@ -24,8 +25,20 @@ def methods():
 
 
 def test_the_code_that_shows_adamo_runs(capsys):
-    exec(compile(code_of("use-adamo.md"), "use-adamo.md", "exec"), {"__name__": "x"})
-    assert "distance to isometry" in capsys.readouterr().out
+    names = {"__name__": "x"}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        exec(compile(code_of("use-adamo.md"), "use-adamo.md", "exec"), names)
+    out = capsys.readouterr().out
+    assert "distance to isometry" in out
+    for shown in ("SmallResNet", "blocks.1.second.weight", "Neural tangent kernel"):
+        assert shown in out
+    assert names["found"].model == "SmallTransformer"
+
+
+def test_the_first_example_of_adamo_is_fifteen_lines():
+    first = BLOCK.search((ROOT / "book" / "use-adamo.md").read_text()).group(1)
+    assert len([line for line in first.splitlines() if line.strip()]) <= 15
 
 
 def test_the_example_method_can_be_added_and_run(tmp_path, methods, capsys):

@@ -310,6 +310,16 @@ def test_large_layer_is_left_out_with_its_size(monkeypatch):
     assert [j.name for j in found.layer_jacobians] == ["1"]
 
 
+def test_large_layer_is_taken_at_fewer_inputs(monkeypatch):
+    model, inputs = perceptron(), batch(6, 6)
+    monkeypatch.setattr("isometry.diagnostics.jacobians.MOST_WORK", 2 * 8 * 8 * 8)
+    first, second = diagnose(model, inputs).layer_jacobians
+    assert (first.inputs, second.inputs) == (3, 2)  # 8 x 6 and 8 x 8
+    monkeypatch.undo()
+    _, expected = diagnose(model, inputs[:2]).layer_jacobians
+    assert second == expected
+
+
 @pytest.mark.parametrize("entries", [1, 7, 2**24])
 def test_jacobian_in_chunks_is_the_jacobian(monkeypatch, entries):
     monkeypatch.setattr("isometry.diagnostics.jacobians.CHUNK_ENTRIES", entries)
@@ -454,11 +464,20 @@ def test_frame_has_one_number_a_row_and_all_of_them(looked_at):
 
 def test_text_holds_every_layer_and_fits_a_terminal(looked_at):
     text = str(looked_at)
-    assert max(map(len, text.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 110
     assert "\x1b" not in text
     for part in ("0.first.weight", "0.relu (2)", "outputs", "condition number"):
         assert part in text
     assert repr(looked_at) == text
+
+
+def test_condition_number_that_rounding_decides_is_printed_as_a_bound(looked_at):
+    model = nn.Sequential(nn.Linear(2, 2, dtype=torch.float64))
+    model[0].weight.data.copy_(torch.ones(2, 2))
+    text = str(diagnose(model, batch(3, 2), ntk=False))
+    assert "above " in text
+    model[0].weight.data.copy_(torch.diag(torch.tensor([1.0, 1e-3])))
+    assert "above " not in str(diagnose(model, batch(3, 2), ntk=False))
 
 
 def test_rich_prints_the_same_tables(looked_at):

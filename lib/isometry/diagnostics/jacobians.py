@@ -14,7 +14,10 @@ from isometry.core.matrices import effective_rank, singular_values
 from isometry.diagnostics.recording import Recording, recorded
 from isometry.diagnostics.report import JacobianSpectrum, spread
 
-MOST_ENTRIES = 2**22  # of one input's Jacobian
+MOST_ENTRIES = 2**21  # of one input's Jacobian
+# Entries of all inputs' Jacobians of one layer, times their smaller side: beyond that
+# fewer inputs are used. About a second on one core.
+MOST_WORK = 2**31
 CHUNK_ENTRIES = 2**24  # of what is held at a time while it is computed
 # Of the layers, of the whole model, and what is left out with its reason.
 Slopes = tuple[tuple[JacobianSpectrum, ...], JacobianSpectrum | None, dict[str, str]]
@@ -104,6 +107,7 @@ def spectrum(name: str, by: str, matrices: Tensor) -> JacobianSpectrum:
         name=name,
         by=by,
         shape=(matrices.shape[1], matrices.shape[2]),
+        inputs=len(matrices),
         largest=spread(values[:, 0]),
         median=spread(torch.quantile(values.double(), 0.5, dim=1)),
         smallest=spread(values[:, -1]),
@@ -220,7 +224,9 @@ def _layer(name: str, link: Link, output: Tensor) -> JacobianSpectrum | str:
         return f"it has {target.shape[1]} x {columns} entries for each input"
     if len(target) != len(source):
         return "it does not keep the inputs apart"
-    matrices = jacobian(target, source)
+    work = target.shape[1] * columns * min(target.shape[1], columns)
+    count = max(1, MOST_WORK // work)
+    matrices = jacobian(target, source)[:count]
     if place:
         whole = matrices.unflatten(2, source.shape[1:])
         for position in place:

@@ -147,6 +147,7 @@ class JacobianSpectrum:
         name: What is differentiated: an activation layer, or the outputs.
         by: By what: the input of the named weight's layer, or the inputs.
         shape: ``(rows, columns)`` for one input.
+        inputs: How many it was taken at; fewer where it is large.
         largest: Largest singular value of an input's Jacobian, over the inputs.
         median: Its median singular value, over the inputs.
         smallest: Its smallest singular value, over the inputs.
@@ -158,6 +159,7 @@ class JacobianSpectrum:
     name: str
     by: str
     shape: tuple[int, int]
+    inputs: int
     largest: Spread
     median: Spread
     smallest: Spread
@@ -175,7 +177,7 @@ class Diagnostics:
         model: The model's class.
         parameters: How many numbers it is made of; tied ones count once.
         inputs: How many inputs the activations were taken on.
-        jacobian_inputs: How many the Jacobians were taken at.
+        jacobian_inputs: How many the Jacobians were taken at, at most.
         ntk_shape: Inputs and outputs that the kernel was taken at, ``(n, m)``.
         weights: Every matrix and kernel, in the model's order.
         activations: Every call of an activation function, in the order of calls.
@@ -247,7 +249,7 @@ class Diagnostics:
         return overview(self)
 
     def __str__(self) -> str:
-        """Return the tables as plain text, 100 columns wide."""
+        """Return the tables as plain text, 110 columns wide."""
         from isometry.diagnostics.text import plain
 
         return plain(self)

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
 from isometry.diagnostics.report import Diagnostics, Spread
 
-COLUMNS = 100  # of the plain form
+COLUMNS = 110  # of the plain form
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,24 @@ def number(value: float | None) -> str:
         ('1.23e+04', '0.5', '')
     """
     return "" if value is None else f"{value:.3g}"
+
+
+def ratio(value: float, largest: float, smallest: float) -> str:
+    """Return a condition number, as a bound where rounding hides the smallest value.
+
+    Args:
+        value: What stands for ``largest / smallest``, with a floor under the smallest.
+        largest: Of the spectrum.
+        smallest: Of the spectrum, as computed.
+
+    Source: ours.
+
+    Example:
+        >>> ratio(8.0, 4.0, 0.5), ratio(1e6, 4.0, 0.0)
+        ('8', 'above 1e+06')
+    """
+    bound = value * smallest < largest * (1 - 1e-6)
+    return f"above {number(value)}" if bound else number(value)
 
 
 def over_inputs(values: Spread) -> str:
@@ -90,8 +109,9 @@ def _weights(found: Diagnostics) -> Section:
         # The shape of a kernel tells that it is one.
         kind = "" if w.kind in ("matrix", "kernel") else f" ({w.kind})"
         row: tuple[str, ...] = (w.name + kind, "x".join(map(str, w.shape)))
-        values = (w.largest, w.median, w.smallest, w.condition_number, w.gram_deviation)
-        row += (*map(number, values), number(w.operator_norm))
+        values = map(number, (w.largest, w.median, w.smallest))
+        condition = ratio(w.condition_number, w.largest, w.smallest)
+        row += (*values, condition, number(w.gram_deviation), number(w.operator_norm))
         rows.append(row if kernels else row[:-1])
     return Section(
         "Weights: singular values, kernels as (out, in * k * k)",
@@ -129,13 +149,13 @@ def _jacobians(found: Diagnostics) -> Section:
     rows = tuple(
         (
             j.name,
-            j.by,
+            j.by.removesuffix(".weight"),
             "x".join(map(str, j.shape)),
             *map(over_inputs, (j.largest, j.median, j.smallest)),
         )
         for j in (*found.layer_jacobians, *whole)
     )
-    title = "Jacobians: singular values, median and range over"
+    title = "Jacobians: singular values, median and range over at most"
     return Section(f"{title} {found.jacobian_inputs} inputs", head, rows)
 
 
@@ -145,9 +165,14 @@ def _kernel(found: Diagnostics) -> Section:
     if found.ntk is None:
         return Section(title, (), ())
     k = found.ntk
-    values = k.condition_number, k.robust_condition_number, k.effective_rank, k.trace
+    low, high = float(k.eigenvalues[0]), float(k.eigenvalues[-1])
+    fifth = float(torch.quantile(k.eigenvalues, 0.05))
+    row = ratio(k.condition_number, high, low)
+    robust = ratio(k.robust_condition_number, high, fifth)
     head = ("condition number", "robust condition number", "effective rank", "trace")
-    return Section(title, head, (tuple(map(number, values)),))
+    return Section(
+        title, head, ((row, robust, number(k.effective_rank), number(k.trace)),)
+    )
 
 
 def headline(found: Diagnostics) -> str:
