@@ -1,6 +1,6 @@
 """Solve the dependencies anew and write requirements.lock.
 
-Makes a fresh environment, installs ``.[book,rl,test]`` as pip resolves it today, and
+Makes a fresh environment, installs ``.[book,dask,rl,test]`` as pip resolves it today, and
 writes down what came. Two things are left out on purpose:
 
 * Local labels such as ``+cpu`` and the packages of the CUDA build: which build of torch
@@ -92,7 +92,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         python = Path(folder) / "bin" / "python"
         pip(python, "install", "-q", f"torch=={torch}")
-        pip(python, "install", "-q", f"torch=={torch}", f"{ROOT}[book,rl,test]")
+        pip(python, "install", "-q", f"torch=={torch}", f"{ROOT}[book,dask,rl,test]")
         lock = pins(pip(python, "freeze"))
     for other in os.environ.get("OTHER_PYTHONS", "").split():
         lock += only_for(Path(other), [line for line in lock if ";" not in line])
