@@ -27,7 +27,12 @@ from isometry.supervised.networks import MLP
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Pixels, Task
 from isometry.supervised.trainer import network_of
-from isometry.supervised.training import batches, stacked_tasks, train_task
+from isometry.supervised.training import (
+    batches,
+    denormals_flushed,
+    stacked_tasks,
+    train_task,
+)
 
 CONTENDERS = ("adam", "adamo", "adam_isometry", "redo")
 RELAXATION = 300  # steps; sets the strength of AdamO and of the coupled form
@@ -90,6 +95,7 @@ def revival_settings(profile: str, data: str) -> SupervisedSettings:
     )
 
 
+@denormals_flushed()
 def after_killing(
     method: str,
     network: MLP,
@@ -177,6 +183,7 @@ def foretold(
     return torch.stack(promised), torch.stack(barred)
 
 
+@denormals_flushed()
 def trained_before(
     network: MLP, pixels: Pixels, settings: SupervisedSettings, scale: RevivalScale
 ) -> tuple[Parameters, list[Task]]:
