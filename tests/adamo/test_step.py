@@ -1,6 +1,8 @@
 import pytest
 import torch
-from isometry.adamo import isometry_gradient, isometry_step_
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from isometry.adamo import isometry_gradient, isometry_step_, max_stable_rate
 from isometry.adamo.step import half_gram_, has_matrix, isometry_steps_
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
@@ -21,6 +23,29 @@ def test_step_is_the_rate_times_the_gradient(shape):
     weight = drawn(*shape)
     expected = weight - 1e-3 * isometry_gradient(weight)
     assert_close(isometry_step_(weight, 1e-3), expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    members=st.lists(st.integers(1, 3), max_size=2),
+    rows=st.integers(1, 12),
+    columns=st.integers(1, 12),
+    scale=st.floats(0.05, 3.0),
+    share=st.floats(0.01, 1.0),
+)
+def test_below_the_monotone_limit_every_singular_value_comes_closer(
+    members, rows, columns, scale, share
+):
+    weight = scale * drawn(*members, rows, columns)
+    before = singular_values(weight)
+    rate = share * max_stable_rate(before.max().item(), monotone=True)
+    expected = before - 4 * rate * before * (before.square() - 1)
+    isometry_step_(weight, rate, member_dims=len(members))
+    after = singular_values(weight)
+    norm = torch.linalg.vector_norm(before.square() - 1, dim=-1)
+    if bool((4 * rate * norm <= 2).all()):  # no member is shortened
+        assert_close(after, expected.sort(descending=True).values)
+    assert bool(((after - 1).abs() <= (before - 1).abs() + 1e-12).all())
 
 
 @pytest.mark.parametrize("shape", STACKS)

@@ -151,7 +151,7 @@ def critics(axes: Sequence[Axes], maps: Mapping[str, Tensor]) -> Sequence[Axes]:
     for ax, name in zip(axes, names, strict=True):
         levels = np.linspace(-0.25, 2.25, 11)
         ax.contourf(axis, axis, maps[name], levels, cmap="cividis", extend="both")
-        lines = ax.contour(axis, axis, maps[name], [0, 0.5, 1], colors="white")
+        lines = ax.contour(axis, axis, maps[name], [0.5, 1], colors="white")
         ax.clabel(lines, fontsize=8)
         title = LOOKS[name]["label"] if name in LOOKS else "exact"
         ax.set_title(title)
