@@ -16,6 +16,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 
 import torch
+from tqdm import tqdm
 
 from isometry.experiments.units import Crew, Unit, environment, work
 
@@ -50,6 +51,8 @@ def start_worker(alive: Connection) -> None:
     Source: ours.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Its own lock between processes would be left behind by an end like a kill's.
+    tqdm.set_lock(threading.RLock())
 
     def end_with_parent() -> None:
         alive.poll(None)

@@ -1,0 +1,206 @@
+"""Sweep files: what a grid means, and one line for each that cannot be."""
+
+from pathlib import Path
+
+import pytest
+from isometry.core.settings import as_dict
+from isometry.experiments.sweep_file import grid, read_sweep
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "sweeps").glob("*.toml"))
+BASE = {
+    "report_seeds": "0:2",
+    "settings": {"data": "digits"},
+    "benchmarks": {"permuted_mnist": {}},
+    "methods": {"adam": {"lr": [1e-3, 1e-2]}},
+}
+
+
+def content(**changes):
+    return {k: v for k, v in {**BASE, **changes}.items() if v is not None}
+
+
+# --- what a file means ----------------------------------------------------------------
+
+
+def test_lists_are_all_combined_and_other_values_stay():
+    assert grid({"a": [1, 2], "b": 3, "c": ["x", "y"]}, "") == [
+        {"a": 1, "b": 3, "c": "x"},
+        {"a": 1, "b": 3, "c": "y"},
+        {"a": 2, "b": 3, "c": "x"},
+        {"a": 2, "b": 3, "c": "y"},
+    ]
+    assert grid({}, "") == [{}], "nothing to vary is one point"
+
+
+def test_every_benchmark_case_and_method_is_searched_on_its_own():
+    asked = read_sweep(
+        content(
+            settings={"data": "digits", "width": [8, 16]},
+            benchmarks={
+                "permuted_mnist": {"tasks": [2, 3]},
+                "random_label_mnist": {"epochs": 2},
+            },
+            methods={"adam": {"lr": [0.1, 0.2]}, "fresh": {"lr": [0.1, 0.2]}},
+        )
+    )
+    found = [
+        (s.benchmark, s.method, s.case["width"], s.case.get("tasks"), len(s.plans))
+        for s in asked.searches
+    ]
+    assert len(found) == len(set(found)) == (2 * 2 + 2) * 2
+    assert {size for *_, size in found} == {2}
+    assert ("permuted_mnist", "fresh", 16, 3, 2) in found
+    assert ("random_label_mnist", "adam", 8, None, 2) in found
+
+
+def test_a_more_special_table_overrides_a_more_general_one():
+    asked = read_sweep(
+        content(
+            profile="smoke",
+            settings={"data": "digits", "width": 8, "depth": 1, "lr": 0.5},
+            benchmarks={"permuted_mnist": {"width": 16, "depth": 2}},
+            methods={"adam": {"depth": 3}},
+        )
+    )
+    (search,) = asked.searches
+    settings = as_dict(search.plans[0].settings)
+    assert (settings["lr"], settings["width"], settings["depth"]) == (0.5, 16, 3)
+    assert settings["tasks"] == 4, "the profile's"
+    assert search.changes(0) == {"data": "digits", "lr": 0.5, "width": 16, "depth": 3}
+
+
+def test_a_file_and_its_contents_mean_the_same(tmp_path):
+    file = tmp_path / "sweep.toml"
+    file.write_text(
+        'report_seeds = "0:2"\n[settings]\ndata = "digits"\n'
+        "[benchmarks.permuted_mnist]\n[methods.adam]\nlr = [1e-3, 1e-2]\n"
+    )
+    assert read_sweep(file) == read_sweep(str(file)) == read_sweep(content())
+
+
+def test_what_is_not_said_has_defaults():
+    asked = read_sweep(content())
+    assert asked.profile == "laptop"
+    assert asked.metric == "online_accuracy"
+    assert (asked.tune_seeds, asked.report_seeds) == ((), (0, 1))
+    assert asked.members == 0
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_the_examples_can_be_read_and_search_all_methods_alike(path):
+    asked = read_sweep(path)
+    assert asked.tune_seeds
+    assert len(set(asked.budgets().values())) == 1
+
+
+def test_there_is_an_example():
+    assert EXAMPLES
+
+
+def test_unequal_budgets_are_allowed_where_the_file_says_so_or_nothing_is_chosen():
+    methods = {"adam": {"lr": [0.1, 0.2]}, "fresh": {}}
+    unequal = content(methods=methods, tune_seeds="5:7", equal_budgets=False)
+    assert read_sweep(unequal).budgets() == {"adam": 2, "fresh": 1}
+    assert len(read_sweep(content(methods=methods)).searches) == 2
+
+
+# --- refusals -------------------------------------------------------------------------
+
+REFUSALS = [
+    # keys and kinds
+    ({"tune_seed": "3:5"}, KeyError, "file 'tune_seed'; did you mean 'tune_seeds'?"),
+    ({"profile": 3}, ValueError, "needed a text for profile, found 3; change profile"),
+    ({"members": "2"}, ValueError, "needed a whole number for members, found 2"),
+    ({"members": True}, ValueError, "needed a whole number for members, found True"),
+    ({"members": -1}, ValueError, "needed members >= 0"),
+    ({"equal_budgets": 1}, ValueError, "needed true or false for equal_budgets"),
+    ({"settings": [1]}, ValueError, "needed a table for settings, found [1]"),
+    ({"methods": {"adam": 3}}, ValueError, "needed a table [methods.adam], found 3"),
+    ({"methods": ["adam"]}, ValueError, "needed a table for methods, found ['adam']"),
+    ({"benchmarks": {}}, ValueError, "needed a table [benchmarks.NAME]"),
+    ({"methods": None}, ValueError, "needed a table [methods.NAME], one for each"),
+    ({"metric": "final_loss"}, KeyError, "unknown metric to choose settings by"),
+    ({"profile": "large"}, ValueError, "needed a profile of smoke, laptop, paper"),
+    # names
+    (
+        {"methods": {"adamoo": {}}},
+        KeyError,
+        "unknown method 'adamoo'; did you mean 'adamo'?",
+    ),
+    (
+        {"benchmarks": {"permuted_mnst": {}}},
+        KeyError,
+        "unknown benchmark 'permuted_mnst'; did you mean 'permuted_mnist'?",
+    ),
+    ({"settings": {"widht": 3}}, KeyError, "did you mean 'width'?"),
+    (
+        {"methods": {"adam": {"isometry_strength": [1.0]}}},
+        KeyError,
+        "unknown setting of permuted_mnist with adam 'isometry_strength'",
+    ),
+    # values
+    ({"settings": {"width": "wide"}}, ValueError, "needed a whole number for width"),
+    ({"settings": {"width": 2.5}}, ValueError, "needed a whole number for width"),
+    ({"methods": {"adam": {"lr": [0.1, -1]}}}, ValueError, "needed lr > 0, found -1.0"),
+    ({"methods": {"adam": {"lr": {"low": 1}}}}, ValueError, "a value or a list of val"),
+    ({"methods": {"adam": {"lr": [[0.1]]}}}, ValueError, "a value or a list of values"),
+    # grids
+    (
+        {"methods": {"adam": {"lr": []}}},
+        ValueError,
+        "needed at least one value for lr in [methods.adam], found an empty list",
+    ),
+    ({"settings": {"width": []}}, ValueError, "for width in [settings], found an empt"),
+    (
+        {"methods": {"adam": {"lr": [1, 1.0]}}},
+        ValueError,
+        "needed different values in each list, found permuted_mnist adam",
+    ),
+    (
+        {"settings": {"lr": [0.1, 0.2]}},
+        ValueError,
+        "needed lr as a list for all methods or in [methods.adam], found both",
+    ),
+    # seeds
+    ({"report_seeds": None}, ValueError, "needed report_seeds in the sweep file"),
+    ({"report_seeds": [0, 1]}, ValueError, "needed a text for report_seeds"),
+    ({"report_seeds": "3:3"}, ValueError, "different seeds, a:b or a,b,c"),
+    (
+        {"tune_seeds": "1:4"},
+        ValueError,
+        "needed report_seeds on which nothing was chosen, found 1 in tune_seeds too",
+    ),
+    (
+        {"tune_seeds": "5:7", "methods": {"adam": {"lr": [0.1, 0.2]}, "fresh": {}}},
+        ValueError,
+        "needed the same number of settings for each method, found 2 for adam, 1 for f",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), REFUSALS)
+def test_every_file_that_cannot_be_is_refused_in_a_line(changes, error, message):
+    with pytest.raises(error) as refused:
+        read_sweep(content(**changes))
+    said = str(refused.value.args[0])
+    assert message in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"report_seeds = ", "needed a sweep file in TOML at "),
+        (b"[settings\n", "needed a sweep file in TOML at "),
+        (b"profile = '\xff'", "needed a sweep file in TOML at "),
+        (b"", "needed a table [benchmarks.NAME]"),
+    ],
+)
+def test_a_file_that_is_no_toml_is_refused(tmp_path, text, message):
+    file = tmp_path / "sweep.toml"
+    file.write_bytes(text)
+    with pytest.raises(ValueError) as refused:  # noqa: PT011
+        read_sweep(file)
+    assert message in str(refused.value)
+    with pytest.raises(FileNotFoundError):
+        read_sweep(tmp_path / "nowhere.toml")
