@@ -25,3 +25,23 @@ def site():
             pytest.fail(message)
         pytest.skip(message)
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium; skipped where there is none."""
+    from press.site import QUIET_BROWSER, chromium
+
+    path = chromium()
+    if path is None:
+        message = "needed Chromium for the browser tests; install it or set $CHROMIUM"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    from playwright.sync_api import sync_playwright
+
+    flags = [flag for flag in QUIET_BROWSER if not flag.startswith("--headless")]
+    with sync_playwright() as play:
+        running = play.chromium.launch(executable_path=path, args=flags)
+        yield running
+        running.close()

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import threading
 import zipfile
 from functools import partial
@@ -11,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from press.site import QUIET_BROWSER, chromium, images_without_text, pages
+from press.site import images_without_text, pages
 
 pytestmark = pytest.mark.site
 
@@ -105,23 +104,6 @@ def test_the_zipped_site_is_small_enough_to_send(site):
         for path in site.rglob("*"):
             archive.write(path, path.relative_to(site))
     assert file.tell() < LARGEST_ZIP
-
-
-@pytest.fixture(scope="session")
-def browser():
-    path = chromium()
-    if path is None:
-        message = "needed Chromium for the browser tests; install it or set $CHROMIUM"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    flags = [flag for flag in QUIET_BROWSER if not flag.startswith("--headless")]
-    with sync_playwright() as play:
-        running = play.chromium.launch(executable_path=path, args=flags)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="session")
