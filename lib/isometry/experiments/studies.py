@@ -14,6 +14,7 @@ from isometry.experiments import (
     deep_linear_study,
     kernel_study,
     maxmin_study,
+    partial_study,
     revival_study,
 )
 from isometry.experiments.provenance import provenance
@@ -28,6 +29,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "deep_linear": deep_linear_study.study,
         "maxmin": maxmin_study.study,
         "lipschitz": maxmin_study.lipschitz_study,
+        "partial": partial_study.study,
         "revival": revival_study.study,
     }
 )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -12,7 +13,9 @@ from torch import Tensor
 from isometry.core.matrices import singular_values
 from isometry.experiments.drifted_network import LAYERS
 from isometry.experiments.regulariser_variants import variant
-from isometry.figures.style import BLUE, GREY, VERMILION
+from isometry.figures.style import BLUE, GREY, VERMILION, method_style
+
+FLOOR = 3e-3  # singular values below are drawn here
 
 
 def readable_log(ax: Axes) -> Axes:
@@ -62,4 +65,40 @@ def variant_spectra(
     readable_log(ax)
     ax.set_title(form.label)
     ax.set_xticks(range(len(before)), LAYERS, fontsize=8)
+    return ax
+
+
+def spectrum_under_force(ax: Axes, numbers: pd.DataFrame, name: str) -> Axes:
+    """Draw the singular values of one layer over time, under one force alone.
+
+    Args:
+        ax: Where to draw; time is linear up to ten steps and logarithmic beyond.
+        numbers: Tidy numbers of the partial measures; the first seed is drawn.
+        name: The measure.
+
+    Returns:
+        The axes.
+
+    Source: ours.
+    """
+    rows = numbers[(numbers["method"] == name) & (numbers["seed"] == 0)]
+    rows = rows[rows["metric"].str.startswith("sigma_")]
+    table = rows.pivot(index="task", columns="metric", values="value")
+    style = method_style(name)
+    ax.plot(
+        table.index,
+        table.clip(lower=FLOOR),
+        color=style["color"],
+        linestyle="-",
+        linewidth=0.8,
+        alpha=0.8,
+    )
+    ax.axhline(1, color=GREY, linewidth=0.8, linestyle="--")
+    ax.set_xscale("symlog", linthresh=10)
+    ax.set_xlim(left=0)
+    readable_log(ax)
+    ax.yaxis.set_major_locator(LogLocator())
+    ax.set_ylim(0.6 * FLOOR, 7)
+    ax.set_title(style["label"], fontsize=10)
+    ax.tick_params(labelsize=8)
     return ax
