@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isometry.adamo.arithmetic import applied
 from isometry.core.matrices import as_matrix, smaller_gram
 from isometry.core.settings import require, setting
 from isometry.core.stacking import Parameters
@@ -136,23 +137,27 @@ class ProjectionSettings(AdamSettings):
             require(value >= 1, key, f"{key} >= 1", value)
 
 
-def scaled_into_reach(matrix: Tensor) -> Tensor:
-    """Return the weight, divided where Newton-Schulz may not converge from it.
+def first_iteration(matrix: Tensor) -> Tensor:
+    """Return ``1.5 X - 0.5 X X^T X`` for X = W, or W divided so that it converges.
 
-    No decomposition: ``sigma_max^2 <= 1 + ||Gram - I||_F``. A member beyond sqrt 3 by
-    this bound is divided by its Frobenius norm, which is never too little.
+    No decomposition: ``sigma_max^2 <= 1 + ||Gram - I||_F``. A member that may be beyond
+    sqrt 3 by this bound, and by its Frobenius norm, is divided by the latter.
 
     Args:
-        matrix: ``(members, out, in)``.
+        matrix: W, ``(members, out, in)``.
 
-    Source: ours.
+    Source: Bjorck & Bowie 1971; the bound is ours. Its Gram matrix serves both.
     """
     gram = smaller_gram(matrix)
     square = gram.diagonal(dim1=-2, dim2=-1).sum(-1)  # ||W||_F^2
-    gram.diagonal(dim1=-2, dim2=-1).sub_(1)
-    bound = 1 + torch.linalg.vector_norm(gram, dim=(-2, -1))
+    deviation = gram.clone()
+    deviation.diagonal(dim1=-2, dim2=-1).sub_(1)
+    bound = 1 + torch.linalg.vector_norm(deviation, dim=(-2, -1))
     beyond = torch.minimum(bound, square) >= CONVERGENCE_LIMIT**2
-    return matrix / per_member(square.sqrt().where(beyond, 1.0), matrix)
+    scale = square.sqrt().where(beyond, 1.0)
+    polynomial = gram.mul_(per_member(-0.5 / scale**3, gram))
+    polynomial.diagonal(dim1=-2, dim2=-1).add_((1.5 / scale).unsqueeze(1))
+    return applied(matrix, polynomial)
 
 
 def projection_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
@@ -174,8 +179,8 @@ def projection_step(training: Training, step: int, seen: list[Tensor] | None) ->
         return
     for name in training.structure.named("hidden"):
         weight = training.parameters[name]
-        matrix = scaled_into_reach(as_matrix(weight, 1))
-        projected = newton_schulz(matrix, settings.projection_iterations)
+        first = first_iteration(as_matrix(weight, 1))
+        projected = newton_schulz(first, settings.projection_iterations - 1)
         weight.copy_(projected.view_as(weight))
 
 

@@ -1,0 +1,133 @@
+"""A small network as methods see it, made by hand, and its training in float64."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import pytest
+import torch
+from isometry.core.seeding import generator
+from isometry.core.stacking import stack
+from isometry.methods import METHODS, Layer, Structure, Training
+
+SIZES = (3, 5, 4, 2)  # inputs, two hidden layers, outputs
+
+
+def names_of(normalised):
+    """Return the shape of every parameter."""
+    shapes = {}
+    for i in (0, 1):
+        shapes[f"h{i}.w"] = (SIZES[i + 1], SIZES[i])
+        shapes[f"h{i}.b"] = (SIZES[i + 1],)
+        if normalised:
+            shapes[f"h{i}.g"] = shapes[f"h{i}.o"] = (SIZES[i + 1],)
+    return {**shapes, "out.w": (SIZES[3], SIZES[2]), "out.b": (SIZES[3],)}
+
+
+def structure_of(normalised=False, activation="relu"):
+    shapes = names_of(normalised)
+    role = {"w": "hidden", "b": "vector", "g": "gain", "o": "offset"}
+    roles = {name: role[name[-1]] for name in shapes} | {"out.w": "head"}
+    extra = [{"gain": f"h{i}.g", "offset": f"h{i}.o"} for i in (0, 1)]
+    layers = tuple(
+        Layer(
+            weight=f"h{i}.w",
+            bias=f"h{i}.b",
+            outgoing=("h1.w", "out.w")[i : i + 1],
+            **(extra[i] if normalised else {}),
+        )
+        for i in (0, 1)
+    )
+
+    def fresh(seed, *labels):
+        drawn = {}
+        for name, shape in shapes.items():
+            draw = generator(seed, "fresh", name, *labels)
+            drawn[name] = torch.randn(shape, generator=draw).double()
+        return drawn
+
+    return Structure(
+        roles=roles,
+        layers=layers,
+        heads=(Layer(weight="out.w", bias="out.b"),),
+        activation=activation,
+        spread={"h0.w": 0.5, "h1.w": 0.25, "out.w": 2.0},
+        fresh=fresh,
+    )
+
+
+@dataclass
+class Toy:
+    """A stack of the small network with a method's parts, ready to step."""
+
+    method: object
+    seeds: list = field(default_factory=lambda: [7, 8, 9])
+    normalised: bool = False
+    changes: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        from isometry.core.settings import changed
+
+        self.settings = changed(self.method.settings, self.changes)
+        self.structure = structure_of(self.normalised)
+        start = stack([self.structure.fresh(seed) for seed in self.seeds])
+        self.parameters = {n: p.requires_grad_() for n, p in start.items()}
+        roles = self.structure.roles
+        make = self.method.optimizer
+        self.optimizer = make(self.parameters, roles, 1e-2, self.settings)
+        self.state = {}
+        if self.method.start is not None:
+            own = (self.structure, self.parameters, self.seeds, self.settings)
+            self.state = self.method.start(*own)
+        self.training = Training(
+            structure=self.structure,
+            parameters=self.parameters,
+            optimizer=self.optimizer,
+            seeds=self.seeds,
+            settings=self.settings,
+            state=self.state,
+        )
+
+    def copy(self):
+        """Return the parameters as they are, as numpy arrays."""
+        return {n: p.detach().numpy().copy() for n, p in self.parameters.items()}
+
+    def draw(self, *labels):
+        """Return a random number of each parameter's shape, by name."""
+        return {
+            n: torch.randn(p.shape, generator=generator(1, n, *labels)).double()
+            for n, p in self.parameters.items()
+        }
+
+    def adam_step(self, *labels):
+        """Let the optimiser take a step on random gradients."""
+        for name, gradient in self.draw("gradient", *labels).items():
+            self.parameters[name].grad = gradient
+        self.optimizer.step()
+
+    def after(self, step, seen=None):
+        """Let the method act after a step."""
+        with torch.no_grad():
+            self.method.after_step(self.training, step, seen)
+
+    def penalty(self):
+        arguments = [self.parameters, self.structure.roles, self.settings]
+        if self.method.start is not None:
+            arguments.append(self.state)
+        return self.method.penalty(*arguments)
+
+
+@pytest.fixture
+def toy():
+    """Return a function that makes a toy of a method by name, settings as keywords."""
+
+    def make(name, normalised=False, seeds=(7, 8, 9), **changes):
+        method = METHODS.get(name)
+        return Toy(method, list(seeds), normalised, changes)
+
+    return make
+
+
+@pytest.fixture
+def structures():
+    """Return what makes the small network's structure."""
+    return SimpleNamespace(of=structure_of, sizes=SIZES)
