@@ -11,6 +11,7 @@ import pandas as pd
 from isometry.core.messages import unknown
 from isometry.core.settings import settings_hash
 from isometry.experiments import (
+    adamo_pull,
     deep_linear_study,
     kernel_study,
     maxmin_study,
@@ -29,6 +30,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "deep_linear": deep_linear_study.study,
         "maxmin": maxmin_study.study,
         "lipschitz": maxmin_study.lipschitz_study,
+        "pull": adamo_pull.pull_runs,
         "partial": partial_study.study,
         "revival": revival_study.study,
     }
