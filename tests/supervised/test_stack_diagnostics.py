@@ -1,5 +1,7 @@
 """What a stack looks like inside, held against single networks."""
 
+import math
+
 import torch
 from isometry.experiments import run
 from isometry.methods import Architecture
@@ -45,6 +47,49 @@ def test_orthogonal_weights_have_no_gram_deviation_and_stretched_ones_have():
     assert deviation[0] < 1e-5
     # ||4 I - I||_F = 3 sqrt 6, averaged over two hidden weights.
     torch.testing.assert_close(deviation[1], torch.tensor(1.5 * 6**0.5))
+
+
+def test_kernel_and_jacobians_are_those_of_the_member_alone():
+    parameters = NETWORK.stacked([0, 1])
+    parameters["hidden.1.weight"][1] *= torch.linspace(0.1, 3, 6).unsqueeze(1)
+    found = stack_diagnostics(NETWORK, parameters, INPUTS)
+    for member in range(2):
+        model = as_module(NETWORK, parameters, member).double()
+        probes = INPUTS[member, :16].double()
+        rows = []
+        for output in range(16 * 3):
+            model.zero_grad()
+            model(probes).flatten()[output].backward()
+            rows.append(torch.cat([p.grad.flatten() for p in model.parameters()]))
+        kernel = torch.stack(rows) @ torch.stack(rows).mT
+        torch.testing.assert_close(found["ntk_trace"][member], kernel.trace())
+        eigenvalues = torch.linalg.eigvalsh(kernel)
+        robust = eigenvalues[-1] / torch.quantile(eigenvalues, 0.05)
+        torch.testing.assert_close(found["ntk_robust_condition_number"][member], robust)
+        ratios = []
+        for probe in probes:
+            slope = torch.autograd.functional.jacobian(model, probe)
+            values = torch.linalg.svdvals(slope)
+            # All units may be closed at an input: no direction moves there.
+            ratio = values[0] / torch.quantile(values, 0.05)
+            ratios.append(ratio.nan_to_num(math.inf))
+        torch.testing.assert_close(
+            found["jacobian_condition_number"][member], torch.stack(ratios).median()
+        )
+
+
+def test_orthogonal_weights_have_condition_one_whatever_their_scale():
+    parameters = NETWORK.stacked([0, 1])
+    parameters["hidden.0.weight"][1] *= 7.0
+    found = stack_diagnostics(NETWORK, parameters, INPUTS)["weight_condition_number"]
+    torch.testing.assert_close(found, torch.ones(2))
+
+
+def test_a_member_of_zeros_is_infinitely_badly_conditioned():
+    parameters = {n: torch.zeros_like(p) for n, p in NETWORK.stacked([0]).items()}
+    found = stack_diagnostics(NETWORK, parameters, INPUTS[:1])
+    for name in ("weight_condition_number", "jacobian_condition_number"):
+        assert found[name].isinf().all(), name
 
 
 def test_a_diverged_member_has_no_diagnostics_and_leaves_the_other_alone():
