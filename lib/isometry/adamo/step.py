@@ -15,8 +15,8 @@ from isometry.adamo.arithmetic import LOW_PRECISION, applied, deviation_matrix
 from isometry.core.matrices import as_matrix
 
 LARGE = 192  # smaller side from which a member of a stack is moved by itself
-STRIP = 128  # rows of a symmetric matrix that are computed at a time
-BLOCK_SIZE = 65_536  # entries that are moved at a time; bounds the memory of a step
+STRIP = 128  # rows or columns of a large matrix that are computed at a time
+BLOCK_SIZE = 32_768  # entries of a small one; both bound the memory of a step
 LONGEST = 2.0  # 4 rate (sigma^2 - 1) up to here cannot make a singular value grow
 SHORTENED = 0.5  # and this one at most halves it
 
@@ -142,7 +142,7 @@ def _matrix_step_(matrix: Tensor, rate: float) -> None:
     if d * n <= BLOCK_SIZE:
         matrix.sub_(matrix @ deviation if tall else deviation @ matrix, alpha=alpha)
         return
-    for block in wide.split(max(1, BLOCK_SIZE // d), dim=1):
+    for block in wide.split(max(STRIP, BLOCK_SIZE // d), dim=1):
         if tall:  # transposed, so that the product is written along the rows
             block.mT.sub_(block.mT @ deviation, alpha=alpha)
         else:
