@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from isometry.adamo import isometry_gradient
+from isometry.core.matrices import smaller_gram
 from isometry.core.messages import unknown
 from isometry.core.seeding import generator
 from isometry.experiments.drifted_network import Drifted
@@ -107,10 +108,13 @@ def top_pair(weight: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         ``(..., 1, 1)`` and ``(..., out, in)``.
 
-    Source: definition; in training, power iteration.
+    Source: definition, by the smaller Gram matrix; in training, power iteration.
     """
-    left, sigma, right = torch.linalg.svd(weight, full_matrices=False)
-    return sigma[..., :1, None], left[..., :1] * right[..., :1, :]
+    squares, vectors = torch.linalg.eigh(smaller_gram(weight))  # ascending
+    sigma, vector = squares[..., -1:, None].sqrt(), vectors[..., -1:]
+    if weight.shape[-2] >= weight.shape[-1]:
+        return sigma, weight @ vector @ vector.mT / sigma
+    return sigma, vector @ (vector.mT @ weight) / sigma
 
 
 def spectral_norm_step(weight: Tensor, initial: Tensor) -> Tensor:
