@@ -1,9 +1,13 @@
-"""What AdamO costs: whole training steps and peak memory, as ratios to fused Adam.
+"""What AdamO costs: whole training steps and memory, as ratios to fused Adam.
 
-``python benchmarks/adamo_step.py`` trains each network on one thread, the contestants
+``python benchmarks/adamo_step.py`` first checks that AdamO and the same step written
+out reach the same weights. It then trains each network on one thread, the contestants
 in turn, several rounds; it prints the median ratio of the processor time and the range
-over the rounds, and writes ``benchmarks/reports/adamo_step.json``. Processor time is
-that of the thread, so other work on the machine disturbs it little.
+over the rounds. Processor time is that of the thread, so other work on the machine
+disturbs it little. Beside the ratios stands a floor: fused Adam's step and the bare
+products of Eq. 16, the symmetric one counted half, at the speed that this machine
+multiplies such matrices. Last it compares learning curves of the amortised settings
+with those of the literal one. All goes to ``benchmarks/reports/adamo_step.json``.
 """
 
 import argparse
@@ -17,6 +21,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
+from contestants.online_curves import learning_curves
+from contestants.processes import cpu_model
 from isometry.adamo import AdamO, isometry_gradient, isometry_penalty
 from isometry.core.seeding import generator
 from torch import nn
@@ -34,6 +40,11 @@ LR = 1e-4
 STRENGTH = 1.25  # relaxation time 1,000 steps
 LITERAL = "AdamO"
 BASELINE = "Adam, fused"
+WRITTEN_OUT = "W -= rate * gradient, then Adam"
+COUPLED = "Adam, penalty in the loss"
+MUON = "torch.optim.Muon, Adam for biases"
+CHECKED_STEPS = 20
+TOLERANCE = 1e-4  # of the weights after these, relative, in single precision
 
 Step = Callable[[], None]
 
@@ -44,43 +55,58 @@ def network(sizes: tuple[int, ...]) -> nn.Sequential:
         layers += [nn.Linear(fan_in, out), nn.ReLU()]
         draw = generator(0, "weight", index)
         nn.init.orthogonal_(layers[-2].weight, generator=draw)
+        nn.init.zeros_(layers[-2].bias)
     return nn.Sequential(*layers[:-1])
 
 
-def contestant(name: str, sizes: tuple[int, ...], batch: int) -> Step:
-    """Return a whole training step: gradients to none, forward, backward, step."""
+def optimizers_of(name: str, parameters: list[nn.Parameter]) -> list:
+    """Return what takes the step: one optimiser, or Muon and Adam for what it leaves.
+
+    ``isometry_every`` of an AdamO is the end of its name.
+    """
+    options = {"lr": LR, "fused": True}
+    if name == "AdamO, strength 0":
+        return [AdamO(parameters, **options, isometry_strength=0.0)]
+    if name.startswith(LITERAL):
+        every = {"every 10": 10, "auto": "auto"}.get(name.partition(", ")[2], 1)
+        options |= {"isometry_strength": STRENGTH, "isometry_every": every}
+        return [AdamO(parameters, **options)]
+    if name == MUON:
+        matrices = [p for p in parameters if p.ndim == 2]
+        vectors = [p for p in parameters if p.ndim == 1]
+        muon = torch.optim.Muon(matrices, lr=LR)
+        return [muon, torch.optim.Adam(vectors, **options)]
+    return [torch.optim.Adam(parameters, **options)]
+
+
+def contestant(
+    name: str, sizes: tuple[int, ...], batch: int
+) -> tuple[Step, nn.Module, list]:
+    """Return a whole training step, the network that it trains and its optimisers.
+
+    A step sets gradients to none, goes forward and backward, and moves the weights.
+    """
     model = network(sizes)
     inputs = torch.randn(batch, sizes[0], generator=generator(0, "inputs"))
     labels = torch.randint(sizes[-1], (batch,), generator=generator(0, "labels"))
-    parameters = list(model.parameters())
-    weights = [p for p in parameters if p.ndim == 2]
-    options = {"lr": LR, "fused": True, "isometry_strength": STRENGTH}
-    optimizers = {
-        "AdamO, strength 0": lambda: AdamO(
-            parameters, **(options | {"isometry_strength": 0})
-        ),
-        LITERAL: lambda: AdamO(parameters, **options),
-        "AdamO, every 10": lambda: AdamO(parameters, **options, isometry_every=10),
-        "AdamO, auto": lambda: AdamO(parameters, **options, isometry_every="auto"),
-    }
-    make = optimizers.get(name, lambda: torch.optim.Adam(parameters, lr=LR, fused=True))
-    optimizer = make()
-    coupled = name == "Adam, penalty in the loss"
-    plain = name == "Adam, then W -= rate * gradient"
+    weights = [p for p in model.parameters() if p.ndim == 2]
+    optimizers = optimizers_of(name, list(model.parameters()))
 
     def step() -> None:
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         loss = cross_entropy(model(inputs), labels)
-        if coupled:
+        if name == COUPLED:
             loss = loss + STRENGTH * sum(isometry_penalty(w) for w in weights)
         loss.backward()
-        optimizer.step()
-        if plain:
+        if name == WRITTEN_OUT:
             with torch.no_grad():
                 for weight in weights:
                     weight -= LR * STRENGTH * isometry_gradient(weight)
+        for optimizer in optimizers:
+            optimizer.step()
 
-    return step
+    return step, model, optimizers
 
 
 CONTESTANTS = (
@@ -89,9 +115,42 @@ CONTESTANTS = (
     LITERAL,
     "AdamO, every 10",
     "AdamO, auto",
-    "Adam, then W -= rate * gradient",
-    "Adam, penalty in the loss",
+    WRITTEN_OUT,
+    COUPLED,
+    *([MUON] if hasattr(torch.optim, "Muon") else []),
 )
+
+
+def same_weights(sizes: tuple[int, ...], batch: int) -> float:
+    """Return how far AdamO's weights are from the written-out step's; refuse if far."""
+    ends = []
+    for name in (LITERAL, WRITTEN_OUT):
+        step, model, _ = contestant(name, sizes, batch)
+        for _ in range(CHECKED_STEPS):
+            step()
+        ends.append(nn.utils.parameters_to_vector(model.parameters()).detach())
+    apart = float((ends[0] - ends[1]).norm() / ends[1].norm())
+    if apart > TOLERANCE:
+        raise SystemExit(f"AdamO's weights are off by a relative {apart:.1e}")
+    return apart
+
+
+def bare_products(sizes: tuple[int, ...]) -> tuple[Step, Step]:
+    """Return the Gram matrices of all weights, and their products with the weights."""
+    weights = [p.detach() for p in network(sizes).parameters() if p.ndim == 2]
+    wide = [w if w.shape[0] <= w.shape[1] else w.mT for w in weights]
+    grams = [w @ w.mT for w in wide]
+    moved = [torch.empty_like(w) for w in wide]
+
+    def symmetric() -> None:
+        for weight, gram in zip(wide, grams, strict=True):
+            torch.mm(weight, weight.mT, out=gram)
+
+    def general() -> None:
+        for weight, gram, out in zip(wide, grams, moved, strict=True):
+            torch.mm(gram, weight, out=out)
+
+    return symmetric, general
 
 
 def seconds(step: Step, count: int) -> float:
@@ -102,7 +161,9 @@ def seconds(step: Step, count: int) -> float:
 
 
 def timed(sizes: tuple[int, ...], batch: int, rounds: int) -> dict[str, dict]:
-    steps = {name: contestant(name, sizes, batch) for name in CONTESTANTS}
+    steps = {name: contestant(name, sizes, batch)[0] for name in CONTESTANTS}
+    symmetric, general = bare_products(sizes)
+    steps |= {"gram matrices alone": symmetric, "products alone": general}
     for step in steps.values():
         seconds(step, 3)
     # whole periods of the amortised forms, and at least a fifth of a second
@@ -112,6 +173,10 @@ def timed(sizes: tuple[int, ...], batch: int, rounds: int) -> dict[str, dict]:
         for name, step in steps.items():
             rows[name].append(seconds(step, count))
     base = rows[BASELINE]
+    halves = zip(
+        base, rows.pop("gram matrices alone"), rows.pop("products alone"), strict=True
+    )
+    rows["floor"] = [adam + gram / 2 + product for adam, gram, product in halves]
     result = {}
     for name, values in rows.items():
         ratios = [v / b for v, b in zip(values, base, strict=True)]
@@ -149,12 +214,18 @@ def peak_bytes(step: Step) -> int:
 def memory(sizes: tuple[int, ...], batch: int) -> dict[str, float]:
     """Return the peak of a training step: parameters and moments, and all it needs."""
     parameters = sum(p.numel() * p.element_size() for p in network(sizes).parameters())
-    peaks = {}
+    peaks, kept = {}, {}
     for name in (BASELINE, LITERAL):
-        step = contestant(name, sizes, batch)
+        step, _, optimizers = contestant(name, sizes, batch)
         seconds(step, 2)
         peaks[name] = 3 * parameters + peak_bytes(step)
+        states = [state for o in optimizers for state in o.state.values()]
+        tensors = [t for state in states for t in state.values()]
+        kept[name] = sum(t.numel() * t.element_size() for t in tensors)
     return {
+        "adam_state_bytes": kept[BASELINE],
+        "adamo_state_bytes": kept[LITERAL],
+        "state_ratio": kept[LITERAL] / kept[BASELINE],
         "adam_bytes": peaks[BASELINE],
         "adamo_bytes": peaks[LITERAL],
         "ratio": peaks[LITERAL] / peaks[BASELINE],
@@ -164,13 +235,15 @@ def memory(sizes: tuple[int, ...], batch: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=10, help="of learning curves")
     parser.add_argument("--output", type=Path, default=REPORT)
     args = parser.parse_args()
     torch.set_num_threads(1)
     report: dict[str, object] = {
         "torch": torch.__version__,
         "python": platform.python_version(),
-        "processor": torch.backends.cpu.get_cpu_capability(),
+        "processor": cpu_model(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": 1,
         "rounds": args.rounds,
         "lr": LR,
@@ -178,15 +251,29 @@ def main() -> None:
     }
     tables = {}
     for title, (sizes, batch) in NETWORKS.items():
+        apart = same_weights(sizes, batch)
         rows, peak = timed(sizes, batch, args.rounds), memory(sizes, batch)
-        tables[title] = {"time": rows, "peak_memory": peak}
-        print(f"\n{title}    peak memory AdamO / Adam: {peak['ratio']:.3f}")
+        tables[title] = {"weights_apart": apart, "time": rows, "memory": peak}
+        print(
+            f"\n{title}    AdamO / Adam: state {peak['state_ratio']:.3f}, "
+            f"peak of a step {peak['ratio']:.3f}"
+        )
         for name, row in rows.items():
             print(
-                f"  {name:34s} {row['milliseconds']:8.3f} ms  {row['ratio']:5.2f}x"
+                f"  {name:42s} {row['milliseconds']:8.3f} ms  {row['ratio']:5.2f}x"
                 f"  ({row['lowest']:.2f}-{row['highest']:.2f})"
             )
     report["networks"] = tables
+    curves = learning_curves(args.seeds)
+    report["learning_curves"] = curves
+    print(f"\nonline accuracy on {curves['stream']}, {args.seeds} seeds")
+    for name, row in curves["settings"].items():
+        text = f"  {name:18s} {row['mean']:.4f} (seeds {row['deviation']:.4f})"
+        if "difference" in row:
+            low, high = row["interval"]
+            text += f"  minus literal {row['difference']:+.4f}"
+            text += f" [{low:+.4f}, {high:+.4f}]"
+        print(text)
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(report, indent=1) + "\n")
 
