@@ -12,6 +12,7 @@ from isometry.core.statistics import (
     as_scores,
     interquartile_mean,
     paired_difference,
+    performance_profile,
     probability_of_improvement,
     stratified_bootstrap,
 )
@@ -298,3 +299,32 @@ REFUSALS = [
 def test_scores_out_of_range_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- performance profiles -------------------------------------------------------------
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12), st.integers(0, 99))
+def test_a_profile_is_the_fraction_of_scores_above_and_falls(scores, seed):
+    thresholds = np.linspace(0, 1, 5)
+    found = performance_profile(scores, thresholds, rng(seed), resamples=100)
+    direct = 1 - scipy.stats.ecdf(scores).cdf.evaluate(thresholds)
+    np.testing.assert_allclose([p.estimate for p in found], direct, atol=1e-12)
+    for values in ([p.low for p in found], [p.high for p in found]):
+        assert values == sorted(values, reverse=True), "all thresholds share resamples"
+
+
+def test_a_profiles_interval_is_the_binomial_one():
+    scores = np.arange(40.0)
+    (found,) = performance_profile(scores, [29.5], rng(), resamples=20_000)
+    low, high = scipy.stats.binom(40, 0.25).ppf([0.025, 0.975]) / 40
+    # The bootstrap of a fraction is binomial; one step of 1/40 for the discreteness.
+    assert found.low == pytest.approx(low, abs=0.026)
+    assert found.high == pytest.approx(high, abs=0.026)
+
+
+def test_strata_count_alike_in_a_profile():
+    scores = [[0.0, 1.0], [1.0, 1.0]]
+    (found,) = performance_profile(scores, [0.5], rng())
+    assert found.estimate == 0.75
+    assert found.low == 0.5, "the second stratum stays above"

@@ -40,10 +40,13 @@ def cluster(address: str, device: str) -> Iterator[Crew]:
             raise ValueError(refusal(needed, "none", do))
         resources = {GPU: 1} if device != "cpu" else {}
         executor = client.get_executor(pure=False, retries=0, resources=resources)
-        threads = sum(worker["nthreads"] for worker in workers)
+        places = [
+            one["nthreads"] if device == "cpu" else int(one["resources"].get(GPU, 0))
+            for one in workers
+        ]
         # The scheduler knows best who is free, so it has all units at once.
         yield Crew(
-            workers=max(1, threads),
+            workers=max(1, sum(places)),
             size=sys.maxsize,
             device=device,
             submit=lambda place, unit: executor.submit(work, unit),

@@ -1,23 +1,34 @@
 """Sweep files: a grid of benchmarks, methods, settings and seeds, written in TOML.
 
-A list stands for several values; all combinations are meant. What a list stands in says
-what is done with it::
+A list stands for several values, and all combinations of lists are meant. The table
+that a list stands in says what is done with it::
 
-    profile = "laptop"                # where settings start
-    metric = "online_accuracy"        # by which settings are chosen
-    tune_seeds = "100:103"            # settings are chosen on these
-    report_seeds = "0:8"              # and reported on these
+    profile = "laptop"              # where settings start: smoke, laptop or paper
+    metric = "online_accuracy"      # by which settings are chosen
+    tune_seeds = "100:103"          # settings are chosen on these seeds
+    report_seeds = "0:8"            # and reported on these
 
-    [settings]                        # of every run; a list here is reported as a whole
+    [settings]                      # of every run; lists are reported value by value
     data = "digits"
 
-    [benchmarks.permuted_mnist]       # one table a benchmark, with settings of its own
+    [benchmarks.permuted_mnist]     # one table a benchmark, settings of its own
     tasks = [10, 30]
 
-    [methods.adam]                    # one table a method: its search space
+    [methods.adam]                  # one table a method: its search space
     lr = [1e-3, 3e-3]
 
+    [methods.fresh]
+    lr = [1e-3, 3e-3]
+
+Values of a method override those of the benchmark, and those the common settings.
+
 Without ``tune_seeds`` nothing is chosen: every combination is run on ``report_seeds``.
+With them, each method must have as many combinations as the others, unless the file
+says ``equal_budgets = false``. A method that has one is not searched.
+
+All seeds of a setting train in one stack, unless workers would be idle; ``members = 4``
+makes stacks of four whatever the number of workers. Stacks of another size round their
+numbers another way, by a part in a million.
 """
 
 import tomllib
