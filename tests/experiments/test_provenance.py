@@ -42,6 +42,19 @@ def test_the_commit_is_that_of_the_checkout_and_says_whether_it_was_changed(chec
     assert commit(checkout) == f"{clean}+changes"
 
 
+def test_changes_beside_the_package_are_no_changes_of_what_runs(checkout):
+    package = checkout / "lib"
+    package.mkdir()
+    (package / "module.py").write_text("")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-q", "-m", "two")
+    clean = commit(package)
+    (checkout / "file").write_text("b")
+    assert commit(package) == clean
+    (package / "new.py").write_text("")
+    assert commit(package) == f"{clean}+changes"
+
+
 def test_a_tag_does_not_hide_the_commit(checkout):
     before = commit(checkout)
     git(checkout, "tag", "-a", "v1", "-m", "one")

@@ -387,3 +387,15 @@ def test_where_another_run_was_faster_its_results_stand(tmp_path, monkeypatch):
     assert [entry["seeds"] for entry in entries] == [[1], [0, 2]]
     assert set(entries[1]["status"]) == {"0", "2"}
     assert [p.name for p in tmp_path.glob("**/*.pt")] == []
+
+
+def test_the_record_names_the_commit_at_the_beginning_of_the_run(tmp_path, monkeypatch):
+    """Code that changes while a run goes on is not the code that runs."""
+    commits = iter(["at the start", "later", "later"])
+    found = {"versions": {}, "device": "cpu"}
+    monkeypatch.setattr(
+        module, "provenance", lambda device: {"commit": next(commits), **found}
+    )
+    small(out=tmp_path)
+    (record,) = load_records(tmp_path)
+    assert [run["commit"] for run in record["runs"]] == ["at the start"]

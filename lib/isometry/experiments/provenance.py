@@ -12,18 +12,25 @@ PACKAGES = ("torch", "numpy", "plasticity-by-isometry")
 
 
 def commit(folder: Path | None = None) -> str:
-    """Return the short commit of a checkout, ``+changes`` if dirty, else ``unknown``.
+    """Return the short commit of a checkout, or ``unknown``.
+
+    Where files under the folder differ from that commit, ``+changes`` follows; the rest
+    of the checkout does not matter, since nothing of it is run.
 
     Args:
         folder: In the checkout, with files of it; this package's folder if not given.
 
     Source: ours.
     """
-    folder = folder or Path(__file__).parent
-    describe = ["describe", "--always", "--dirty=+changes", "--exclude=*"]
+    folder = folder or Path(__file__).parents[1]
+    commands = (
+        ["ls-files", "."],
+        ["describe", "--always", "--exclude=*"],
+        ["status", "--porcelain", "."],
+    )
     try:
         # An installed package may stand in somebody else's checkout, not part of it.
-        tracked, found = (
+        tracked, found, changes = (
             subprocess.run(
                 ["git", *command],
                 cwd=folder,
@@ -32,11 +39,13 @@ def commit(folder: Path | None = None) -> str:
                 timeout=10,
                 check=True,
             ).stdout.strip()
-            for command in (["ls-files", "."], describe)
+            for command in commands
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return found if tracked and found else "unknown"
+    if not tracked or not found:
+        return "unknown"
+    return f"{found}+changes" if changes else found
 
 
 def versions() -> dict[str, str]:

@@ -150,14 +150,14 @@ def tidy(planned: Plan, run: Run) -> pd.DataFrame:
 
 
 def run_record(
-    planned: Plan, run: Run, device: torch.device, seconds: float
+    planned: Plan, run: Run, origin: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
     """Return the record of a run: settings, seeds, status and provenance.
 
     Args:
         planned: What was run.
         run: The finished run.
-        device: Where.
+        origin: The provenance, taken when the run began.
         seconds: Wall time of the last, uninterrupted part.
 
     Source: ours.
@@ -172,7 +172,7 @@ def run_record(
         "seeds": run.seeds,
         "status": status,
         "seconds": round(seconds, 3),
-        **provenance(device),
+        **origin,
     }
     return {
         "experiment_version": planned.benchmark.experiment_version,
@@ -196,7 +196,7 @@ def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) 
 
     Source: ours.
     """
-    started = time.perf_counter()
+    started, origin = time.perf_counter(), provenance(device)
     pixels = scaled(load(planned.settings.data), planned.settings.input_scaling)
     work = work_folder(planned, seeds, store)
     work.mkdir(parents=True, exist_ok=True)
@@ -220,7 +220,7 @@ def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) 
     run.seeds = missing_seeds(planned, run.seeds, store)
     run.records = [r for r in run.records if r["seed"] in run.seeds]
     if run.seeds:
-        record = run_record(planned, run, device, seconds)
+        record = run_record(planned, run, origin, seconds)
         add_results(planned.path(store), tidy(planned, run), record)
     shutil.rmtree(work)
 

@@ -12,6 +12,7 @@ from isometry.core.messages import unknown
 from isometry.core.settings import settings_hash
 from isometry.experiments import (
     adamo_pull,
+    adamo_runs,
     deep_linear_study,
     kernel_study,
     maxmin_study,
@@ -30,6 +31,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "deep_linear": deep_linear_study.study,
         "maxmin": maxmin_study.study,
         "lipschitz": maxmin_study.lipschitz_study,
+        "adamo": adamo_runs.study,
         "pull": adamo_pull.pull_runs,
         "partial": partial_study.study,
         "revival": revival_study.study,
@@ -63,11 +65,11 @@ def run_study(
     """
     if name not in STUDIES:
         raise KeyError(unknown("study", name, STUDIES))
-    started = time.perf_counter()
+    started, origin = time.perf_counter(), provenance()
     frame = STUDIES[name](profile, data)
     seconds = round(time.perf_counter() - started, 3)
     settings: dict[str, Any] = {"study": name, "profile": profile, "data": data}
-    entry = {"study_seconds": seconds, **provenance()}
+    entry = {"study_seconds": seconds, **origin}
     files = []
     for (benchmark, method), part in frame.groupby(["benchmark", "method"]):
         key = settings_hash(benchmark, method, settings)
