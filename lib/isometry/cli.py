@@ -175,7 +175,8 @@ def study(
     Parameters
     ----------
     name
-        kernel, deep_linear or maxmin.
+        One of the book's studies, e.g. kernel; an unknown name is answered with the
+        nearest known one.
     out
         Folder of the results store.
     profile
