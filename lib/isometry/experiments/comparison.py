@@ -1,0 +1,271 @@
+"""Methods beside each other: the settings that a sweep chose, on seeds it did not see.
+
+A record of :func:`with_choices` carries the choice that stands beside its results. Only
+such runs are compared: other settings of a method in the store are grids of their own.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from isometry.core.seeding import numpy_generator
+from isometry.core.statistics import Interval, stratified_bootstrap
+from isometry.experiments.choices import load_choices
+from isometry.experiments.labels import SCALE
+from isometry.experiments.report import BOOTSTRAP_SEED, seed_scores
+from isometry.experiments.store import Record
+
+METRIC = "online_accuracy"
+CEILING = "fresh"  # no method: it starts anew for every task
+# Diagnostic -> its claimed direction: does more of it go with more plasticity?
+DIAGNOSTICS = {
+    "gram_deviation": -1,
+    "weight_condition_number": -1,
+    "jacobian_condition_number": -1,
+    "ntk_robust_condition_number": -1,
+    "ntk_effective_rank": 1,
+    "ntk_trace": 1,
+    "dormant_fraction": -1,
+    "dead_fraction": -1,
+    "feature_effective_rank": 1,
+}
+
+
+def with_choices(records: list[Record], store: Path) -> list[Record]:
+    """Return the records, each with the choice that stands beside its file.
+
+    Args:
+        records: Of a store.
+        store: The store.
+
+    Returns:
+        Copies with a key ``choice``: what a sweep wrote, or None.
+
+    Raises:
+        StoreError: If a choice cannot be read.
+
+    Source: ours.
+    """
+    # The same settings are the same run in every benchmark's folder, by their hash.
+    choices = {(c["benchmark"], c["hash"]): c for c in load_choices(store)}
+    return [
+        {**record, "choice": choices.get((record["benchmark"], record["hash"]))}
+        for record in records
+    ]
+
+
+def compared(
+    records: list[Record], benchmark: str, network: str = "mlp"
+) -> dict[str, Record]:
+    """Return the chosen run of each method on a benchmark, at its largest comparison.
+
+    Args:
+        records: From :func:`with_choices`.
+        benchmark: Name of the benchmark.
+        network: Kind of network.
+
+    Returns:
+        Method -> record, of the scale (data and sizes) with the most methods; of two
+        runs of one method the better one on the tuning seeds. Empty without a sweep.
+
+    Source: ours.
+    """
+    scales: dict[str, dict[str, Record]] = {}
+    for record in records:
+        settings = record["settings"]
+        if (
+            record["benchmark"] != benchmark
+            or record.get("choice") is None
+            or settings.get("network", "mlp") != network
+        ):
+            continue
+        scale = json.dumps([settings.get(key) for key in SCALE])
+        found = scales.setdefault(scale, {})
+        other = found.get(record["method"])
+        if other is None or tuning_score(record) > tuning_score(other):
+            found[record["method"]] = record
+    return max(scales.values(), key=len, default={})
+
+
+def tuning_score(record: Record) -> float:
+    """Return what a chosen run reached on the tuning seeds.
+
+    Args:
+        record: With its choice.
+
+    Source: ours.
+    """
+    scores = [c["score"] for c in record["choice"]["candidates"]]
+    known = [score for score in scores if score is not None]
+    return max(known, default=float("-inf"))
+
+
+def scores_of(
+    results: pd.DataFrame, runs: dict[str, Record], metric: str = METRIC
+) -> pd.DataFrame:
+    """Return the mean over tasks of a metric: one row a seed, one column a method.
+
+    Args:
+        results: Tidy numbers of a store.
+        runs: From :func:`compared`.
+        metric: Which metric.
+
+    Returns:
+        Seeds that all methods have.
+
+    Source: ours.
+    """
+    columns = {}
+    for method, record in runs.items():
+        own = results["settings"] == record["hash"]
+        own &= results["benchmark"] == record["benchmark"]
+        columns[method] = seed_scores(results[own], metric)
+    return pd.DataFrame(columns).dropna()
+
+
+def standings(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return each method's interquartile mean with its 95 % interval, best first.
+
+    Args:
+        scores: From :func:`scores_of`.
+
+    Returns:
+        Indexed by method: ``mean``, ``low``, ``high``.
+
+    Source: Agarwal et al. 2021.
+    """
+    rows = {}
+    for method in scores:
+        draw = numpy_generator(BOOTSTRAP_SEED, "standings", str(method))
+        found = stratified_bootstrap(scores[method], draw)
+        rows[method] = {"mean": found.estimate, "low": found.low, "high": found.high}
+    return pd.DataFrame(rows).T.sort_values("mean", ascending=False)
+
+
+def rank_differences(
+    tables: Iterable[pd.DataFrame], method: str, resamples: int = 2000
+) -> dict[str, Interval]:
+    """Return a method's mean rank minus every other's, over several benchmarks.
+
+    Rank 1 is the largest interquartile mean. Seeds are drawn anew within each
+    benchmark, the same for all methods, and the methods ranked again.
+
+    Args:
+        tables: From :func:`scores_of`, one a benchmark, without the ceiling.
+        method: Whose rank.
+        resamples: How many.
+
+    Returns:
+        Other method -> difference; a negative one: ``method`` ranks better.
+
+    Source: ours.
+    """
+    tables = list(tables)
+    methods = sorted(set.intersection(*(set(t.columns) for t in tables)))
+    draw = numpy_generator(BOOTSTRAP_SEED, "ranks", method)
+
+    def ranks(drawn: list[np.ndarray]) -> pd.Series:
+        found = []
+        for table, rows in zip(tables, drawn, strict=True):
+            values = np.sort(table[methods].to_numpy()[rows], axis=0)
+            cut = len(values) // 4
+            means = values[cut : len(values) - cut].mean(0)
+            found.append(pd.Series(-means, index=methods).rank())
+        return pd.concat(found, axis=1).mean(axis=1)
+
+    point = ranks([np.arange(len(t)) for t in tables])
+    replicas = pd.DataFrame(
+        [
+            ranks([draw.integers(len(t), size=len(t)) for t in tables])
+            for _ in range(resamples)
+        ]
+    )
+    differences = {}
+    for other in methods:
+        if other != method:
+            gaps = replicas[method] - replicas[other]
+            low, high = np.quantile(gaps, [0.025, 0.975])
+            estimate = float(point[method] - point[other])
+            seeds = min(map(len, tables))
+            differences[other] = Interval(estimate, low, high, 0.95, seeds)
+    return differences
+
+
+def predictions(
+    results: pd.DataFrame, runs: dict[str, Record], diagnostic: str
+) -> Interval | None:
+    """Return how well a diagnostic after a task ranks the next task's plasticity.
+
+    Each seed gives one rank correlation over all its networks: every method, after
+    every task that was diagnosed and has a next one. The ceiling is left out, since its
+    next network is another. The interval is over seeds.
+
+    Args:
+        results: Tidy numbers of a store.
+        runs: From :func:`compared`.
+        diagnostic: Which metric; infinite values rank last.
+
+    Returns:
+        None where nothing was diagnosed.
+
+    Source: ours; the claim is of arXiv 2606.09762, appendix.
+    """
+    hashes = {r["hash"]: method for method, r in runs.items() if method != CEILING}
+    benchmarks = {record["benchmark"] for record in runs.values()}
+    own = results[
+        results["settings"].isin(hashes) & results["benchmark"].isin(benchmarks)
+    ]
+    keys = ["settings", "seed", "task"]
+    before = own[own["metric"] == diagnostic].set_index(keys)["value"]
+    after = own[own["metric"] == "plasticity"].assign(task=lambda f: f["task"] - 1)
+    pairs = pd.DataFrame(
+        {"before": before, "after": after.set_index(keys)["value"]}
+    ).dropna()
+    if pairs.empty:
+        return None
+    correlations = [
+        spearmanr(one["before"], one["after"]).statistic
+        for _, one in pairs.groupby("seed")
+    ]
+    draw = numpy_generator(BOOTSTRAP_SEED, "prediction", diagnostic)
+    return stratified_bootstrap(np.nan_to_num(correlations), draw)
+
+
+def strength_grid(
+    results: pd.DataFrame, records: list[Record], benchmark: str
+) -> pd.Series | None:
+    """Return AdamO's online accuracy by strength, all other settings being equal.
+
+    Args:
+        results: Tidy numbers of a store.
+        records: Of its files.
+        benchmark: Name of the benchmark.
+
+    Returns:
+        Interquartile mean over seeds, indexed by strength, of the settings with the
+        most strengths; None with fewer than three.
+
+    Source: the question is that of arXiv 2606.09762, Fig. 3.
+    """
+    grids: dict[str, dict[float, str]] = {}
+    for record in records:
+        if record["benchmark"] == benchmark and record["method"] == "adamo":
+            own: dict[str, Any] = dict(record["method_settings"])
+            strength = float(own.pop("isometry_strength"))
+            rest = json.dumps([record["settings"], own], sort_keys=True)
+            grids.setdefault(rest, {})[strength] = record["hash"]
+    grid = max(grids.values(), key=len, default={})
+    if len(grid) < 3:
+        return None
+    values = {}
+    for strength, name in grid.items():
+        own_rows = (results["settings"] == name) & (results["benchmark"] == benchmark)
+        scores = seed_scores(results[own_rows], METRIC)
+        draw = numpy_generator(BOOTSTRAP_SEED, "grid", str(strength))
+        values[strength] = stratified_bootstrap(scores, draw).estimate
+    return pd.Series(values).sort_index()
