@@ -138,10 +138,11 @@ def test_a_grid_holds_all_else_equal_and_takes_the_longest():
     strengths = (0.01, 0.1, 1.0)
     records = [record("adamo", f"s{s}", strength=s) for s in strengths]
     records += [record("adamo", f"t{s}", strength=s, lr=9) for s in strengths[:2]]
+    records.append(record("adamo", "study"))
     results = pd.concat([numbers(f"s{s}", [s] * 4) for s in strengths])
     grid = strength_grid(results, records, "permuted_mnist")
     assert grid.to_dict() == pytest.approx({s: s for s in strengths})
-    assert strength_grid(results, records[3:], "permuted_mnist") is None
+    assert strength_grid(results, records[3:5], "permuted_mnist") is None
 
 
 # --- the judges -----------------------------------------------------------------------

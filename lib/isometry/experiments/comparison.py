@@ -254,11 +254,11 @@ def strength_grid(
     """
     grids: dict[str, dict[float, str]] = {}
     for record in records:
-        if record["benchmark"] == benchmark and record["method"] == "adamo":
-            own: dict[str, Any] = dict(record["method_settings"])
-            strength = float(own.pop("isometry_strength"))
+        own: dict[str, Any] = dict(record["method_settings"])
+        strength = own.pop("isometry_strength", None)  # a study's file has none
+        if (record["benchmark"], record["method"]) == (benchmark, "adamo") and strength:
             rest = json.dumps([record["settings"], own], sort_keys=True)
-            grids.setdefault(rest, {})[strength] = record["hash"]
+            grids.setdefault(rest, {})[float(strength)] = record["hash"]
     grid = max(grids.values(), key=len, default={})
     if len(grid) < 3:
         return None
