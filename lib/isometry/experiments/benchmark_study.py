@@ -1,5 +1,6 @@
-"""The live experiment of chapter 6: Permuted MNIST at three strengths of isometry."""
+"""Chapter 6: a live run of Permuted MNIST, and the stored comparison of all methods."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -7,9 +8,19 @@ import pandas as pd
 from isometry.adamo import relaxation_steps
 from isometry.core.messages import unknown
 from isometry.core.settings import as_dict
-from isometry.experiments.report import SCALE, summary
+from isometry.core.statistics import Interval
+from isometry.experiments.comparison import (
+    DIAGNOSTICS,
+    compared,
+    predictions,
+    scores_of,
+    standings,
+    with_choices,
+)
+from isometry.experiments.labels import SCALE
+from isometry.experiments.report import summary
 from isometry.experiments.run import plan, run
-from isometry.experiments.store import load_records
+from isometry.experiments.store import Record, load_records, load_results
 
 BENCHMARK = "permuted_mnist"
 SEEDS = {"smoke": 3, "laptop": 3, "paper": 8}
@@ -111,3 +122,51 @@ def stored_table(
     }
     table = summary(folder)
     return table[table["settings"].isin(same)].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All methods on one benchmark, at the settings a sweep chose.
+
+    Attributes:
+        runs: Method -> record.
+        scores: Mean online accuracy: one row a seed, one column a method.
+        table: Interquartile means with 95 % intervals, best first.
+        predictions: Diagnostic -> its rank correlation with the next task's plasticity.
+
+    Source: ours.
+    """
+
+    runs: dict[str, Record]
+    scores: pd.DataFrame
+    table: pd.DataFrame
+    predictions: dict[str, Interval]
+
+
+def comparisons(store: Path, network: str = "mlp") -> dict[str, Comparison]:
+    """Return the stored comparisons, by benchmark.
+
+    Args:
+        store: The results store.
+        network: Kind of network.
+
+    Raises:
+        StoreError: If there is nothing in the store.
+
+    Source: ours.
+    """
+    results, records = load_results(store), with_choices(load_records(store), store)
+    found = {}
+    for benchmark in dict.fromkeys(record["benchmark"] for record in records):
+        runs = compared(records, benchmark, network)
+        if len(runs) < 2:
+            continue
+        scores = scores_of(results, runs)
+        known = {name: predictions(results, runs, name) for name in DIAGNOSTICS}
+        found[benchmark] = Comparison(
+            runs,
+            scores,
+            standings(scores),
+            {name: value for name, value in known.items() if value is not None},
+        )
+    return found

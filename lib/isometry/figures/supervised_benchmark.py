@@ -1,13 +1,13 @@
 """Drawings of chapter 6: streams of tasks and methods over them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from isometry.core.seeding import numpy_generator
-from isometry.core.statistics import stratified_bootstrap
+from isometry.core.statistics import Interval, stratified_bootstrap
 from isometry.figures.style import method_style
 from isometry.supervised.data import ImageData
 from isometry.supervised.settings import SupervisedSettings
@@ -112,4 +112,94 @@ def strength_sensitivity(ax: Axes, table: pd.DataFrame, part: str = "mean") -> A
         )
     ax.set(xscale="log", xlabel="strength", ylabel="online accuracy")
     ax.legend()
+    return ax
+
+
+def standings_dots(ax: Axes, table: pd.DataFrame, title: str) -> Axes:
+    """Draw each method's score with its interval, one row a method, best on top.
+
+    Args:
+        ax: Where to draw.
+        table: From :func:`isometry.experiments.comparison.standings`. A fresh network
+            becomes a dotted line, Adam's row a thin one.
+        title: Of the panel.
+
+    Source: ours.
+    """
+    rows = table.drop(index="fresh", errors="ignore")[::-1]
+    for place, (method, row) in enumerate(rows.iterrows()):
+        style = method_style(str(method), linestyle="none")
+        if style["marker"] == "":
+            style["marker"] = "o"
+        errors = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+        ax.errorbar(row["mean"], place, xerr=errors, capsize=2, **style)
+    labels = [method_style(str(method))["label"] for method in rows.index]
+    ax.set_yticks(range(len(rows)), labels, fontsize=8)
+    for method in ("adam", "fresh"):
+        if method in table.index:
+            line = method_style(method, marker="", linewidth=1, label=None)
+            ax.axvline(table.loc[method, "mean"], **line)
+    ax.set(xlabel="online accuracy", title=title)
+    ax.grid(axis="y", visible=False)
+    return ax
+
+
+def profile_lines(ax: Axes, table: pd.DataFrame, methods: Sequence[str]) -> Axes:
+    """Draw performance profiles: the share of seeds above each score.
+
+    Args:
+        ax: Where to draw.
+        table: From :func:`isometry.experiments.profiles.profiles`, one benchmark.
+        methods: Labels of the methods that are drawn.
+
+    Source: Agarwal et al. 2021.
+    """
+    for label in methods:
+        rows = table[table["method"] == label]
+        style = method_style(label.partition("(")[0], markevery=2)
+        ax.plot(rows["threshold"], rows["fraction"], **style)
+        low, high = rows["fraction_low"], rows["fraction_high"]
+        color = style["color"]
+        ax.fill_between(rows["threshold"], low, high, color=color, alpha=0.12, lw=0)
+    ax.set(xlabel="online accuracy", ylabel="share of seeds above", ylim=(-0.02, 1.02))
+    ax.legend(fontsize=8)
+    return ax
+
+
+def prediction_dots(
+    ax: Axes, found: Mapping[str, Mapping[str, Interval]], names: Mapping[str, str]
+) -> Axes:
+    """Draw how each diagnostic's rank goes with that of the next task's plasticity.
+
+    Args:
+        ax: Where to draw.
+        found: benchmark -> diagnostic -> correlation with its interval.
+        names: Diagnostic -> how it is written; also the order of rows, from the top.
+
+    Source: ours.
+    """
+    markers, height = "osD^v", 0.7
+    for place, (benchmark, values) in enumerate(found.items()):
+        shift = height * ((place + 0.5) / len(found) - 0.5)
+        rows = [i for i, name in enumerate(names) if name in values]
+        points = [values[name] for name in names if name in values]
+        errors = [
+            [p.estimate - p.low for p in points],
+            [p.high - p.estimate for p in points],
+        ]
+        ax.errorbar(
+            [p.estimate for p in points],
+            [row + shift for row in rows],
+            xerr=errors,
+            linestyle="none",
+            marker=markers[place],
+            capsize=2,
+            label=benchmark,
+        )
+    ax.set_yticks(range(len(names)), list(names.values()), fontsize=9)
+    ax.invert_yaxis()
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set(xlabel="rank correlation with the next task's plasticity", xlim=(-1, 1))
+    ax.grid(axis="y", visible=False)
+    ax.legend(fontsize=8, loc="best")
     return ax

@@ -1,0 +1,67 @@
+"""The drawings of chapter 6 show the numbers they are given."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from isometry.core.statistics import Interval
+from isometry.figures import supervised_benchmark as draw
+
+
+@pytest.fixture
+def ax():
+    _, ax = plt.subplots()
+    yield ax
+    plt.close("all")
+
+
+def texts(labels):
+    return [label.get_text() for label in labels]
+
+
+def test_standings_have_the_best_method_on_top_and_the_ceiling_as_a_line(ax):
+    rows = {"fresh": 0.9, "adamo": 0.8, "redo+l2": 0.7, "adam": 0.5}
+    table = pd.DataFrame(
+        {
+            "mean": rows,
+            "low": {k: v - 0.1 for k, v in rows.items()},
+            "high": {k: v + 0.2 for k, v in rows.items()},
+        }
+    )
+    assert draw.standings_dots(ax, table, "stream") is ax
+    assert texts(ax.get_yticklabels()) == ["Adam", "redo+l2", "AdamO"]
+    points = [container.lines[0].get_xdata()[0] for container in ax.containers]
+    assert points == [0.5, 0.7, 0.8]
+    (bar,) = ax.containers[2].lines[2]
+    assert [float(x) for x in bar.get_segments()[0][:, 0]] == pytest.approx([0.7, 1.0])
+    vertical = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 2]
+    assert vertical == [0.5, 0.9]
+
+
+def test_profiles_are_drawn_for_the_methods_asked_for(ax):
+    rows = [
+        (method, x, 1 - x, 0.9 - x, 1.0)
+        for method in ("adam", "adamo(isometry_strength=1.0)", "l2")
+        for x in (0.0, 0.5)
+    ]
+    columns = ["method", "threshold", "fraction", "fraction_low", "fraction_high"]
+    table = pd.DataFrame(rows, columns=columns)
+    draw.profile_lines(ax, table, ["adam", "adamo(isometry_strength=1.0)"])
+    assert texts(ax.get_legend().get_texts()) == ["Adam", "AdamO"]
+    assert list(ax.lines[1].get_ydata()) == [1.0, 0.5]
+
+
+def test_predictions_stand_in_the_order_of_their_names_from_the_top(ax):
+    def interval(estimate):
+        return Interval(estimate, estimate - 0.1, estimate + 0.1, 0.95, 8)
+
+    found = {
+        "one": {"a": interval(-0.5), "b": interval(0.2)},
+        "two": {"b": interval(0.4)},
+    }
+    draw.prediction_dots(ax, found, {"a": "first", "b": "second"})
+    assert texts(ax.get_yticklabels()) == ["first", "second"]
+    assert ax.yaxis_inverted()
+    assert list(ax.containers[0].lines[0].get_xdata()) == [-0.5, 0.2]
+    (place,) = ax.containers[1].lines[0].get_ydata()
+    assert round(place) == 1
+    assert texts(ax.get_legend().get_texts()) == ["one", "two"]
