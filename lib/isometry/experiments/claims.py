@@ -147,11 +147,18 @@ def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
     Source: ours.
     """
     # Importing them attaches the judges to the claims.
-    from isometry.experiments import isometry_judges, judges, kernel_judges  # noqa: F401
+    from isometry.experiments import (  # noqa: F401
+        adamo_judges,
+        benchmark_judges,
+        isometry_judges,
+        judges,
+        kernel_judges,
+    )
+    from isometry.experiments.comparison import with_choices
 
     path = Path(results)
     frame, records = pd.DataFrame(), []
     if any(path.glob("**/*.parquet")):
-        frame, records = load_results(path), load_records(path)
+        frame, records = load_results(path), with_choices(load_records(path), path)
     claims = {claim.key: claim for claim in CLAIMS}
     return {row[0]: verdict_on(claims[row[0]], frame, records) for row in CLAIM_TEXTS}

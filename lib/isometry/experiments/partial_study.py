@@ -27,7 +27,7 @@ SEEDS = {"smoke": 1, "laptop": 3, "paper": 4}
 TIMES = {
     "smoke": (0, 1, 5, 20, 60, 200),
     "laptop": (0, 1, 3, 10, 20, 30, 50, 80, 130, 200, 300, 500, 800),
-    "paper": (0, 1, 3, 10, 20, 30, 50, 80, 130, 200, 300, 500, 800, 1300, 2000, 3000),
+    "paper": (0, 1, 3, 10, 20, 30, 50, 80, 130, 200, 300, 500, 800, 1300, 2500, 5000),
 }
 SHOWN = 2  # the layer whose whole spectrum is stored: the square one
 EVERY = 3  # of its singular values, one in so many is stored

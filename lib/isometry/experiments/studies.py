@@ -13,6 +13,7 @@ from isometry.core.settings import settings_hash
 from isometry.experiments import (
     adamo_pull,
     adamo_runs,
+    cost_study,
     deep_linear_study,
     kernel_study,
     maxmin_study,
@@ -32,6 +33,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "maxmin": maxmin_study.study,
         "lipschitz": maxmin_study.lipschitz_study,
         "adamo": adamo_runs.study,
+        "cost": cost_study.study,
         "pull": adamo_pull.pull_runs,
         "partial": partial_study.study,
         "revival": revival_study.study,
