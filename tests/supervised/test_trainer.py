@@ -213,6 +213,32 @@ def test_the_observer_sees_the_stack_after_every_task(digits):
     assert not torch.equal(seen[0][1], seen[1][1])
 
 
+@pytest.mark.parametrize("watches", [False, True])
+def test_a_method_acts_after_each_step_with_a_count_over_all_tasks_and_kills(
+    digits, tmp_path, watches
+):
+    plan_, seen, graphs = planned(), [], []
+
+    def after_step(training, step, activations):
+        graphs.append(torch.is_grad_enabled())
+        assert training.seeds == [4, 1]
+        assert training.parameters.keys() == training.structure.roles.keys()
+        shapes = activations and [tuple(a.shape) for a in activations]
+        seen.append((step, shapes))
+
+    acting = replace(plan_.method, after_step=after_step, watches=watches)
+    plan_ = replace(plan_, method=acting)
+    checkpoint = tmp_path / "checkpoint.pt"
+    with pytest.raises(Stopped):
+        trained(plan_, digits, [4, 1], checkpoint=checkpoint, progress=stopped_after(1))
+    trained(plan_, digits, [4, 1], checkpoint=checkpoint)
+    assert [step for step, _ in seen] == list(range(18))
+    assert not any(graphs)
+    for step, shapes in seen:
+        size = 10 if step % 3 == 2 else 16  # the last batch of an epoch is smaller
+        assert shapes == ([(2, size, 8)] * 2 if watches else None)
+
+
 def test_progress_counts_tasks(digits):
     seen = []
     trained(planned(), digits, [0], progress=lambda *counts: seen.append(counts))
