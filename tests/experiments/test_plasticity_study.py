@@ -12,9 +12,10 @@ CHANGES = {
 }
 
 
-def stored(store, activation, values):
+def stored(store, activation, values, **changes):
     """Write a run at the published size: seed -> online accuracy of each task."""
-    planned = plan("random_label_mnist", "adam", CHANGES[activation], "paper")
+    changes = {**CHANGES[activation], **changes}
+    planned = plan("random_label_mnist", "adam", changes, "paper")
     rows = [
         ("random_label_mnist", "adam", planned.hash(), seed, task, metric, value)
         for seed, tasks in values.items()
@@ -48,3 +49,11 @@ def test_a_store_without_the_control_is_refused(tmp_path):
     stored(tmp_path, "relu", {0: [0.3]})
     with pytest.raises(StoreError, match="adam-"):
         study.control_runs(tmp_path)
+
+
+def test_two_scalings_are_compared_over_the_tasks_that_both_have(tmp_path):
+    stored(tmp_path, "relu", {0: [0.3]})
+    stored(tmp_path, "leaky_relu", {0: [0.5] * 10 + [0.9] * 40})
+    stored(tmp_path, "leaky_relu", {0: [0.4] * 10}, input_scaling="unit", tasks=10)
+    found = study.other_scaling(tmp_path)
+    assert found == pytest.approx({"standard": 50, "unit": 40, "tasks": 10})

@@ -49,6 +49,7 @@ PUBLISHED: dict[str, dict[str, float]] = {
     "relu": {"lr": 1e-4, "published": 20.03, "published_spread": 2.46},
     "leaky_relu": {"lr": 1e-3, "published": 91.53, "published_spread": 0.18},
 }
+SCALING_TASKS = 10  # of the control, with the inputs scaled in another way
 
 
 def size(profile: str, key: str) -> Any:
@@ -319,3 +320,30 @@ def positive_control(runs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         ours = {"ours": scores.mean(), "spread": scores.std(), "seeds": len(scores)}
         rows.append({"activation": activation, **PUBLISHED[activation], **ours})
     return pd.DataFrame(rows)
+
+
+def other_scaling(store: Path) -> dict[str, float]:
+    """Return leaky ReLU's online accuracy in the control's first tasks, by scaling.
+
+    Args:
+        store: The book's results.
+
+    Returns:
+        Scaling of the inputs -> percent over the tasks that both runs have, mean over
+        seeds; and ``tasks``, how many these are.
+
+    Raises:
+        StoreError: If the store does not have the runs.
+
+    Source: ours.
+    """
+    standard = control_runs(store)["leaky_relu"]
+    changes = {"activation": "leaky_relu", "negative_slope": 0.8, "lr": 1e-3}
+    changes |= {"input_scaling": "unit", "tasks": SCALING_TASKS}
+    unit = load_results(plan(BENCHMARK, "adam", changes, "paper").path(store))
+    frames = {"standard": standard[standard["task"] < SCALING_TASKS], "unit": unit}
+    found = {
+        name: float(100 * seed_scores(frame, "online_accuracy").mean())
+        for name, frame in frames.items()
+    }
+    return {**found, "tasks": SCALING_TASKS}
