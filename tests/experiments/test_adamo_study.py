@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 from isometry.core.seeding import generator
-from isometry.experiments import adamo_study
+from isometry.experiments import adamo_pull, adamo_study
 from isometry.experiments.adamo_strength import (
     KNOWN_SETTINGS,
     departure,
@@ -64,15 +64,15 @@ def test_the_coupled_penalty_reaches_the_weights(settings, pixels):
     assert deviation[1] < deviation[0]
 
 
-def test_pull_study_is_relative_to_the_run_without_a_pull(monkeypatch):
-    monkeypatch.setitem(adamo_study.PULL_SIZES, "smoke", SMALL)
-    frame = adamo_study.pull_study("smoke", "digits")
-    assert len(frame) == 3 * 3 * 2
-    assert_close(
-        torch.tensor(frame["pull"]),
-        torch.tensor(8 * frame["lr"] * frame["isometry_strength"] * frame["steps"]),
-    )
-    strong = frame[frame["isometry_strength"] == 1.0]
+def test_the_pull_is_relative_to_the_run_without_one(monkeypatch):
+    monkeypatch.setitem(adamo_pull.SIZES, "smoke", SMALL)
+    numbers = adamo_pull.pull_runs("smoke", "digits")
+    assert not numbers.duplicated(["seed", "task", "metric"]).any()
+    table = adamo_pull.pull_table(numbers)
+    assert len(table) == 2 * 3 * 4 * 2
+    product = 8 * table["lr"] * table["isometry_strength"] * table["steps"]
+    assert_close(torch.tensor(table["pull"]), torch.tensor(product))
+    strong = table[table["isometry_strength"] == 10.0]
     assert (strong["relative_deviation"] < 1).all()
 
 

@@ -58,11 +58,21 @@ def test_relaxation_times_are_the_tables(ax):
     assert sorted(drawn) == sorted(table["relaxation_steps"])
 
 
-def test_pull_collapse_has_one_mark_a_row(ax):
-    rows = {"lr": [1e-3, 1e-3, 1e-2], "pull": [0.1, 1, 10]}
-    frame = pd.DataFrame(rows | {"relative_deviation": [0.9, 0.5, 0.1]})
-    draw.pull_collapse(ax, frame)
-    assert sum(len(marks.get_offsets()) for marks in ax.collections) == 3
+@pytest.mark.parametrize("column", ["relative_deviation", "accuracy_gain"])
+def test_pull_collapse_has_one_mark_a_run_at_the_mean_of_its_seeds(ax, column):
+    frame = pd.DataFrame(
+        {
+            "seed": [0, 1, 0],
+            "lr": [1e-3, 1e-3, 1e-2],
+            "isometry_strength": [1.0, 1.0, 1.0],
+            "steps": [10, 10, 10],
+            "pull": [0.1, 0.1, 1.0],
+            column: [0.9, 0.5, 0.1],
+        }
+    )
+    draw.pull_collapse(ax, frame, column)
+    marks = [tuple(m) for c in ax.collections for m in c.get_offsets().tolist()]
+    assert marks == [(0.1, pytest.approx(0.7)), (1.0, 0.1)]
 
 
 def test_deviations_label_each_strength_and_the_flow_once(ax):

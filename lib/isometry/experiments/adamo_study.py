@@ -1,10 +1,9 @@
 """Chapter 5, trained: spectra in a continual run, and what decides their width."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -35,13 +34,6 @@ SIZES: dict[str, dict[str, Any]] = {
     "paper": {"tasks": 50, "epochs": 100, "width": 512, "depth": 4, "lr": 1e-4},
 }
 SEEDS = {"smoke": 2, "laptop": 3, "paper": 8}
-PULL_RATES = (3e-4, 1e-3, 3e-3)
-PULL_STRENGTHS = (1e-2, 1e-1, 1.0)
-PULL_SIZES: dict[str, dict[str, Any]] = {
-    "smoke": {"tasks": 4, "epochs": 4},
-    "laptop": {"tasks": 6, "epochs": 12},
-    "paper": {"tasks": 20, "epochs": 50},
-}
 
 
 def study_settings(profile: str, data: str) -> SupervisedSettings:
@@ -158,50 +150,3 @@ def hidden_spectra(parameters: Parameters, roles: Roles) -> Tensor:
     """
     weights = [parameters[name] for name, role in roles.items() if role == "hidden"]
     return torch.stack([singular_values(w.detach()).cpu() for w in weights], dim=1)
-
-
-def pull_study(profile: str, data: str) -> pd.DataFrame:
-    """Train AdamO under a grid of rates and strengths, one seed each.
-
-    Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
-        data: A data set's name.
-
-    Returns:
-        One row a run and time: lr, isometry_strength, steps, pull = 8 lr strength
-        steps, deviation (mean of ``||Gram - I||_F`` over the hidden layers), and
-        relative_deviation, over that of strength 0 at the same lr and time.
-
-    Raises:
-        KeyError: If the profile is not known.
-
-    Source: ours.
-    """
-    settings = replace(study_settings(profile, data), **PULL_SIZES[profile])
-    pixels = study_pixels(settings)
-    rows = []
-    for lr in PULL_RATES:
-        for strength in (0.0, *PULL_STRENGTHS):
-            run = replace(settings, lr=lr)
-            record = record_spectra(
-                "adamo", run, pixels, [0], isometry_strength=strength
-            )
-            squares = (record.singular_values.square() - 1).square().sum(-1)
-            deviations = squares.sqrt().mean((1, 2))
-            for index in range(1, settings.tasks + 1):
-                rows.append(
-                    {
-                        "lr": lr,
-                        "isometry_strength": strength,
-                        "steps": int(record.steps[index]),
-                        "deviation": float(deviations[index]),
-                    }
-                )
-    frame = pd.DataFrame(rows)
-    frame["pull"] = 8 * frame["lr"] * frame["isometry_strength"] * frame["steps"]
-    free = frame[frame["isometry_strength"] == 0].set_index(["lr", "steps"])
-    keys = pd.MultiIndex.from_frame(frame[["lr", "steps"]])
-    frame["relative_deviation"] = (
-        frame["deviation"].to_numpy() / free.loc[keys, "deviation"].to_numpy()
-    )
-    return frame[frame["isometry_strength"] > 0].reset_index(drop=True)

@@ -122,22 +122,26 @@ def relaxation_times(ax: Axes, table: pd.DataFrame) -> Axes:
     return ax
 
 
-def pull_collapse(ax: Axes, runs: pd.DataFrame) -> Axes:
-    """Draw the relative deviation of many runs over their pull.
+def pull_collapse(
+    ax: Axes, runs: pd.DataFrame, column: str = "relative_deviation"
+) -> Axes:
+    """Draw what became of many runs over their pull, the mean over the seeds.
 
     Args:
         ax: Where to draw.
-        runs: From :func:`isometry.experiments.adamo_study.pull_study`.
+        runs: From :func:`isometry.experiments.adamo_pull.pull_table`.
+        column: ``relative_deviation`` or ``accuracy_gain``.
 
     Returns:
         The axes.
 
     Source: ours.
     """
-    for index, (lr, part) in enumerate(runs.groupby("lr")):
+    means = runs.groupby(["lr", "isometry_strength", "steps"]).mean().reset_index()
+    for index, (lr, part) in enumerate(means.groupby("lr")):
         ax.scatter(
             part["pull"],
-            part["relative_deviation"],
+            part[column],
             color=PALETTE[index],
             marker="os^vD"[index % 5],
             label=f"lr = {lr:g}",
@@ -145,9 +149,13 @@ def pull_collapse(ax: Axes, runs: pd.DataFrame) -> Axes:
         )
     ax.set_xscale("log")
     ax.set_xlabel(r"pull $8\,\eta_{\mathrm{iso}}\,\lambda\,T$")
-    ax.set_ylabel("deviation / deviation without pull")
-    ax.set_ylim(bottom=0)
-    ax.legend()
+    if column == "relative_deviation":
+        ax.set_ylabel("deviation / deviation without pull")
+        ax.set_ylim(bottom=0)
+    else:
+        ax.axhline(0, color=GREY, linewidth=0.8)
+        ax.set_ylabel("online accuracy, gain by the pull")
+    ax.legend(fontsize=9)
     return ax
 
 

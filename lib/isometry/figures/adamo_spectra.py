@@ -13,7 +13,7 @@ from torch import Tensor
 from isometry.core.matrices import singular_values
 from isometry.experiments.drifted_network import LAYERS
 from isometry.experiments.regulariser_variants import variant
-from isometry.figures.style import BLUE, GREY, VERMILION, method_style
+from isometry.figures.style import BLUE, GREY, METHOD_STYLES, VERMILION, method_style
 
 FLOOR = 3e-3  # singular values below are drawn here
 
@@ -102,3 +102,14 @@ def spectrum_under_force(ax: Axes, numbers: pd.DataFrame, name: str) -> Axes:
     ax.set_title(style["label"], fontsize=10)
     ax.tick_params(labelsize=8)
     return ax
+
+
+def method_label(name: str) -> str:
+    """Return a method's name as the figures print it; others stay as they are.
+
+    Args:
+        name: As on the command line.
+
+    Source: ours.
+    """
+    return METHOD_STYLES[name].label if name in METHOD_STYLES else name
