@@ -8,9 +8,9 @@ from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-from isometry.experiments import load_records, load_results
+from isometry.experiments import load_results
+from isometry.experiments.benchmark_study import stored_grid
 from isometry.experiments.claims import get, judge_all
-from isometry.experiments.report import labels_of
 from isometry.figures import style
 from isometry.figures.supervised_benchmark import methods_over_tasks
 
@@ -65,11 +65,11 @@ def draw(path: Path = FIGURE, results: Path = RESULTS) -> None:
         results: The results store.
     """
     style.use()
-    store = results / "permuted_mnist"
-    frame, labels = load_results(store), labels_of(load_records(store))
+    frame = load_results(results / "permuted_mnist")
+    table = stored_grid(results, "permuted_mnist")
     chosen = {
         settings: label.replace("(isometry_strength=", ", ").rstrip(")")
-        for settings, label in labels.items()
+        for settings, label in zip(table["settings"], table["method"], strict=True)
         if label in SHOWN
     }
     frame = frame[frame["settings"].isin(chosen)]

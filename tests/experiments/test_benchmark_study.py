@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 from isometry.core.settings import as_dict
-from isometry.experiments.benchmark_study import stored_table
+from isometry.experiments.benchmark_study import stored_grid
 from isometry.experiments.run import plan
 from isometry.experiments.store import COLUMNS, StoreError, write_file
 
@@ -33,15 +33,15 @@ def test_only_runs_of_the_profile_and_data_are_shown(tmp_path):
     stored(tmp_path, "laptop", 0.5)
     stored(tmp_path, "laptop", 0.7, lr=0.01)
     stored(tmp_path, "laptop", 0.9, data="digits")
-    table = stored_table(tmp_path, BENCHMARK)
-    assert table["mean"].tolist() == pytest.approx([0.7, 0.5])
-    assert table["method"].tolist() == ["adam(lr=0.01)", "adam(lr=0.001)"]
-    assert stored_table(tmp_path, BENCHMARK, "paper")["mean"].tolist() == [
+    table = stored_grid(tmp_path, BENCHMARK)
+    assert table["mean"].tolist() == pytest.approx([0.5])
+    assert table["method"].tolist() == ["adam"]
+    assert stored_grid(tmp_path, BENCHMARK, "paper")["mean"].tolist() == [
         pytest.approx(0.1)
     ]
-    assert stored_table(tmp_path, BENCHMARK, "smoke").empty
+    assert stored_grid(tmp_path, BENCHMARK, "smoke").empty
 
 
 def test_a_benchmark_that_was_never_run_is_refused(tmp_path):
     with pytest.raises(StoreError, match="needed results under"):
-        stored_table(tmp_path, BENCHMARK)
+        stored_grid(tmp_path, BENCHMARK)

@@ -238,6 +238,12 @@ def test_a_report_shows_scales_only_where_there_are_several(tmp_path):
     ]
 
 
+def test_what_is_only_recorded_more_of_is_no_other_setting():
+    records = [record("a"), record("b", diagnose_every=5), record("c", "adamo")]
+    assert labels_of(records)["b"] == labels_of(records)["a"] == "adam"
+    assert baselines_of([records[1], records[2]]) == {"c": "b"}
+
+
 def test_a_setting_that_older_files_do_not_have_is_named_where_it_is():
     records = [record("a"), record("b", new="x")]
     assert labels_of(records) == {"a": "adam", "b": "adam(new=x)"}

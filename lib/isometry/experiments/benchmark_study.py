@@ -17,7 +17,7 @@ from isometry.experiments.comparison import (
     standings,
     with_choices,
 )
-from isometry.experiments.labels import SCALE
+from isometry.experiments.labels import labels_of, trained
 from isometry.experiments.report import summary
 from isometry.experiments.run import plan, run
 from isometry.experiments.store import Record, load_records, load_results
@@ -93,20 +93,20 @@ def relaxation_in_tasks(data: str, profile: str) -> dict[float, float]:
     }
 
 
-def stored_table(
+def stored_grid(
     store: Path, benchmark: str, profile: str = "laptop", data: str = "mnist"
 ) -> pd.DataFrame:
-    """Return the summary of a benchmark's stored runs at a profile's size.
+    """Return the summary of AdamO's strengths under a profile's own settings.
 
     Args:
         store: The results store.
         benchmark: Name of the benchmark.
-        profile: Whose sizes the runs must have.
+        profile: Whose settings the runs must have, learning rate and all.
         data: Name of the data set.
 
     Returns:
-        Rows of :func:`isometry.experiments.summary`, in its order; none where the
-        store has no such run.
+        Rows of :func:`isometry.experiments.summary`, in its order, of AdamO, Adam and
+        fresh networks, labelled among themselves; none where the store has no such run.
 
     Raises:
         StoreError: If there is nothing under the benchmark's folder.
@@ -114,14 +114,16 @@ def stored_table(
     Source: ours.
     """
     folder = store / benchmark
-    wanted = as_dict(plan(benchmark, "adam", {"data": data}, profile).settings)
-    same = {
-        record["hash"]
+    settings = as_dict(plan(benchmark, "adam", {"data": data}, profile).settings)
+    same = [
+        record
         for record in load_records(folder)
-        if all(record["settings"].get(key) == wanted[key] for key in SCALE)
-    }
-    table = summary(folder)
-    return table[table["settings"].isin(same)].reset_index(drop=True)
+        if trained(record["settings"]) == trained(settings)
+        and record["method"] in ("adam", "adamo", "fresh")
+    ]
+    labels, table = labels_of(same), summary(folder)
+    table = table[table["settings"].isin(labels)].reset_index(drop=True)
+    return table.assign(method=table["settings"].map(labels), scale="")
 
 
 @dataclass(frozen=True)

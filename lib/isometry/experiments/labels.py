@@ -15,6 +15,19 @@ SCALE = (
     "width",
     "depth",
 )
+# Settings that change what is recorded and not what is trained.
+NEUTRAL = ("diagnose_every",)
+
+
+def trained(settings: Record) -> Record:
+    """Return the settings of a run without those that do not change its training.
+
+    Args:
+        settings: By name.
+
+    Source: ours.
+    """
+    return {key: value for key, value in settings.items() if key not in NEUTRAL}
 
 
 def scales_of(records: list[Record]) -> dict[str, str]:
@@ -57,7 +70,9 @@ def labels_of(records: list[Record]) -> dict[str, str]:
 
     Source: ours.
     """
-    flat = {r["hash"]: {**r["settings"], **r["method_settings"]} for r in records}
+    flat = {
+        r["hash"]: trained({**r["settings"], **r["method_settings"]}) for r in records
+    }
     scales = scales_of(records)
     families = {
         r["hash"]: (r["benchmark"], r["method"], scales[r["hash"]]) for r in records
@@ -85,15 +100,16 @@ def baselines_of(records: list[Record]) -> dict[str, str]:
 
     Source: ours.
     """
+    settings = {record["hash"]: trained(record["settings"]) for record in records}
     found = {}
     for record in records:
-        own = record["settings"]
+        own = settings[record["hash"]]
         candidates = {
-            other["hash"]: other["settings"].get("lr") == own.get("lr")
+            other["hash"]: settings[other["hash"]].get("lr") == own.get("lr")
             for other in records
             if other["method"] == BASELINE
             and other["benchmark"] == record["benchmark"]
-            and {**other["settings"], "lr": None} == {**own, "lr": None}
+            and {**settings[other["hash"]], "lr": None} == {**own, "lr": None}
         }
         same = [key for key, same_lr in candidates.items() if same_lr]
         for choice in (same, list(candidates)):
