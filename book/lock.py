@@ -1,7 +1,7 @@
 """Solve the dependencies anew and write requirements.lock.
 
-Makes a fresh environment, installs ``.[book,dask,rl,test]`` as pip resolves it today, and
-writes down what came. Two things are left out on purpose:
+Makes a fresh environment, installs ``.[book,dask,rl,test]`` as pip resolves it today,
+and writes down what came. Two things are left out on purpose:
 
 * Local labels such as ``+cpu`` and the packages of the CUDA build: which build of torch
   a machine takes is its pip's own configuration.
