@@ -35,7 +35,7 @@ class Outcome:
     Attributes:
         sweep: What was asked for.
         choices: One a search, without those that could not be made; see
-            :func:`isometry.experiments.choices.choice`. Empty without tuning.
+            ``isometry.experiments.choices.choice``. Empty without tuning.
         failures: Jobs that failed twice.
         files: Results on the report seeds.
 
