@@ -6,7 +6,8 @@ from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.maxmin import MaxMin
 from isometry.methods import ACTIVATIONS, Architecture
-from isometry.supervised.networks import MLP, CReLU, activate, as_module
+from isometry.supervised.activations import CReLU, activate
+from isometry.supervised.networks import MLP, as_module
 from torch import nn
 from torch.testing import assert_close
 

@@ -17,6 +17,7 @@ from isometry.supervised import benchmarks as benchmarks_module
         ({"batch_size": 0}, "needed batch_size >= 1"),
         ({"width": 0}, "needed width >= 1"),
         ({"depth": 0}, "needed depth >= 1"),
+        ({"network": "cnn", "depth": 1}, "needed depth >= 2 for a cnn"),
         ({"lr": 0.0}, "needed lr > 0, found 0.0; change lr"),
         ({"lr": -1e-3}, "needed lr > 0"),
         ({"lr": "inf"}, "needed a finite number for lr"),

@@ -122,7 +122,7 @@ def test_a_members_loss_is_torchs_mean_cross_entropy():
 
 @pytest.mark.parametrize("chunk", [1, 3, 11, 100])
 def test_evaluation_in_chunks_is_evaluation_at_once(monkeypatch, chunk):
-    monkeypatch.setattr(training, "EVALUATION_CHUNK", chunk)
+    monkeypatch.setitem(training.EVALUATION_CHUNK, "mlp", chunk)
     task, parameters = task_of(), parameters_of()
     loss, accuracy = evaluate(NETWORK, parameters, task.inputs, task.labels)
     assert loss.dtype == accuracy.dtype == torch.float64

@@ -238,6 +238,7 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
     pixels = study_pixels(settings)
     adam = METHODS.get("adam")
     network = network_of(adam, adam.settings, settings, pixels)
+    assert isinstance(network, MLP)
     trained, tasks = trained_before(network, pixels, settings, scale)
     rows = []
     for kill in KILLS:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from isometry.adamo import AdamO, isometry_penalty
+from isometry.core.matrices import as_matrix
 from isometry.core.settings import require, setting
 from isometry.core.stacking import Parameters
 from isometry.methods.method import (
@@ -115,7 +116,8 @@ def gram_penalty(
     Source: arXiv 2606.09762, Eq. 16, coupled form.
     """
     names = regularised(parameters, roles, settings)
-    total = torch.stack([isometry_penalty(parameters[name]) for name in names]).sum(0)
+    matrices = [as_matrix(parameters[name], 1) for name in names]
+    total = torch.stack([isometry_penalty(matrix) for matrix in matrices]).sum(0)
     return settings.isometry_strength * total
 
 

@@ -132,7 +132,8 @@ def silence_step(training: Training, step: int, seen: list[Tensor]) -> None:
     fired = torch.cat([(h > 0).any(1) for h in seen], 1)
     place = bin_of(silence, gaps.shape[-1]).unsqueeze(-1)
     gaps.scatter_add_(-1, place, fired.unsqueeze(-1).to(gaps.dtype))
-    silence.add_(seen[0].shape[1]).masked_fill_(fired, 0)
+    images = seen[0].shape[1] // training.structure.layers[0].places
+    silence.add_(images).masked_fill_(fired, 0)
     if (step + 1) % settings.snr_every == 0:
         state["threshold"].copy_(thresholds(gaps, settings))
         gaps.mul_(0.5)

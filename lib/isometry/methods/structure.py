@@ -63,6 +63,8 @@ class Layer:
         outgoing: The weights that read this layer's units. Their inputs are in the
             order of the units: a weight ``(members, out, in, ...)`` has, for each unit,
             equally many neighbouring entries of ``in, ...``.
+        places: At how many places of an image its units act; the activations have so
+            many samples an image. A channel is a unit, and its map has the places.
 
     Source: ours.
     """
@@ -72,6 +74,7 @@ class Layer:
     gain: str | None = None
     offset: str | None = None
     outgoing: tuple[str, ...] = ()
+    places: int = 1
 
     def vectors(self) -> list[str]:
         """Return the names of the layer's parameters with one entry a unit."""

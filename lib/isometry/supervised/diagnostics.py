@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from isometry.adamo import gram_deviation
-from isometry.core.matrices import singular_values
+from isometry.core.matrices import as_matrix, singular_values
 from isometry.core.stacking import Parameters
 from isometry.diagnostics.jacobians import jacobian
 from isometry.ntk import conditioning, empirical_ntk, ntk_matrix
@@ -15,7 +15,8 @@ from isometry.plasticity import (
     dormant_fraction,
     feature_effective_rank,
 )
-from isometry.supervised.networks import MLP, as_module
+from isometry.supervised.kinds import Network
+from isometry.supervised.networks import as_module
 
 PROBES = 512  # inputs that the activations are taken on, at most
 DORMANT = 0.1  # threshold of Sokar et al. 2023
@@ -72,7 +73,7 @@ def slopes_of(module: nn.Module, inputs: Tensor) -> dict[str, float]:
 
 @torch.no_grad()
 def stack_diagnostics(
-    network: MLP, parameters: Parameters, inputs: Tensor
+    network: Network, parameters: Parameters, inputs: Tensor
 ) -> dict[str, Tensor]:
     """Return each member's diagnostics on the first inputs of its task.
 
@@ -96,7 +97,7 @@ def stack_diagnostics(
     kept = finite[:, None, None]
     layers = [torch.where(kept, h, 0.0) for h in layers]
     hidden = [n for n, role in network.roles().items() if role == "hidden"]
-    weights = [torch.where(kept, parameters[name], 0.0) for name in hidden]
+    weights = [torch.where(kept, as_matrix(parameters[n], 1), 0.0) for n in hidden]
     floor = torch.finfo(weights[0].dtype).eps * max(weights[0].shape[1:])
     found = {
         "dead_fraction": torch.stack([dead_fraction(h) for h in layers]).mean(0),

@@ -5,7 +5,7 @@ from typing import Literal
 
 from isometry.core.settings import require, setting
 
-Network = Literal["mlp"]
+Network = Literal["mlp", "cnn"]
 Activation = Literal["relu", "leaky_relu", "tanh", "gelu", "maxmin", "identity"]
 
 
@@ -22,9 +22,15 @@ class SupervisedSettings:
     epochs: int = setting(1, "Passes over a task's images, >= 1.")
     batch_size: int = setting(64, "Images in a minibatch, >= 1.")
     reshuffle: bool = setting(True, "Whether each epoch draws a new order.")
-    network: Network = setting("mlp", "Kind of network.")
-    width: int = setting(128, "Units of a hidden layer, >= 1.")
-    depth: int = setting(4, "Hidden layers, >= 1; the head is not counted.")
+    network: Network = setting("mlp", "Kind of network: mlp, cnn.")
+    width: int = setting(
+        128, "Units of a hidden layer, >= 1; a cnn has a quarter as channels."
+    )
+    depth: int = setting(
+        4,
+        "Hidden layers, >= 1; the head is not counted. Of a cnn (>= 2) the last one is "
+        "dense, the others are convolutions.",
+    )
     activation: Activation = setting("relu", "Nonlinearity of the hidden layers.")
     negative_slope: float = setting(0.01, "Slope of leaky_relu below 0.")
     init: Literal["orthogonal", "default"] = setting(
@@ -48,6 +54,9 @@ class SupervisedSettings:
             "depth",
         ):
             require(getattr(self, key) >= 1, key, f"{key} >= 1", getattr(self, key))
+        if self.network == "cnn":
+            needed = "depth >= 2 for a cnn: convolutions and a dense layer"
+            require(self.depth >= 2, "depth", needed, self.depth)
         for key in ("lr", "init_gain"):
             require(getattr(self, key) > 0, key, f"{key} > 0", getattr(self, key))
         every = self.diagnose_every

@@ -27,6 +27,8 @@ class Pixels:
         test_inputs: ``(n_test, features)``.
         test_labels: ``(n_test,)``, int64.
         num_classes: How many classes the labels name.
+        image_shape: Channels, height and width, in which order the features are flat;
+            None for inputs that are no images.
 
     Source: ours.
     """
@@ -36,6 +38,7 @@ class Pixels:
     test_inputs: Tensor
     test_labels: Tensor
     num_classes: int
+    image_shape: tuple[int, int, int] | None = None
 
 
 def scaled(data: ImageData, input_scaling: str) -> Pixels:
@@ -53,6 +56,7 @@ def scaled(data: ImageData, input_scaling: str) -> Pixels:
         return images.flatten(1).float() / data.max_value
 
     train, test = flat(data.train_images), flat(data.test_images)
+    channels, height, width = data.train_images.shape[1:]
     if input_scaling == "standard":
         # float64 sums: the mean of 10^8 pixels in float32 depends on the order.
         values = data.train_images.numpy()
@@ -65,6 +69,7 @@ def scaled(data: ImageData, input_scaling: str) -> Pixels:
         test_inputs=test,
         test_labels=data.test_labels,
         num_classes=data.num_classes,
+        image_shape=(channels, height, width),
     )
 
 

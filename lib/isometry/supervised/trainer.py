@@ -11,12 +11,12 @@ from torch import Tensor
 
 from isometry.core.messages import refusal
 from isometry.core.stacking import Parameters
-from isometry.methods import Architecture, Method, Training
+from isometry.methods import Method, Training
 from isometry.plasticity import removed_fraction
 from isometry.supervised.benchmarks import Benchmark
 from isometry.supervised.checkpoint import Record, Run, on_device, restored, save
 from isometry.supervised.diagnostics import stack_diagnostics
-from isometry.supervised.networks import MLP
+from isometry.supervised.kinds import Network, network_of
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Pixels, Task
 from isometry.supervised.training import (
@@ -29,35 +29,6 @@ from isometry.supervised.training import (
 
 Progress = Callable[[int, int], None]  # (tasks done, tasks)
 Observer = Callable[[int, Parameters], None]  # (tasks done, parameters)
-
-
-def network_of(
-    method: Method, method_settings: Any, settings: SupervisedSettings, pixels: Pixels
-) -> MLP:
-    """Return the network that a method trains on a benchmark.
-
-    Args:
-        method: May change the architecture.
-        method_settings: The method's own settings.
-        settings: The run's settings.
-        pixels: Give the numbers of inputs and classes.
-
-    Source: ours.
-    """
-    architecture = Architecture(
-        network=settings.network,
-        width=settings.width,
-        depth=settings.depth,
-        activation=settings.activation,
-        negative_slope=settings.negative_slope,
-        init=settings.init,
-        init_gain=settings.init_gain,
-    )
-    return MLP(
-        architecture=method.architecture(architecture, method_settings),
-        in_features=pixels.train_inputs.shape[1],
-        num_classes=pixels.num_classes,
-    )
 
 
 def task_records(run: Run, metrics: dict[str, Tensor]) -> list[Record]:
@@ -112,7 +83,7 @@ def task_plasticity(initial_loss: Tensor, final_loss: Tensor) -> Tensor:
 
 @torch.no_grad()
 def new_optimizer(
-    run: Run, network: MLP, method: Method, method_settings: Any, lr: float
+    run: Run, network: Network, method: Method, method_settings: Any, lr: float
 ) -> torch.optim.Optimizer:
     """Return the method's optimiser over the run's parameters, with the run's state.
 
@@ -141,7 +112,7 @@ def new_optimizer(
 
 @torch.no_grad()
 def started(
-    run: Run, network: MLP, method: Method, method_settings: Any
+    run: Run, network: Network, method: Method, method_settings: Any
 ) -> dict[str, Any]:
     """Return what a method carries along, as it is before a network's first step.
 
@@ -161,7 +132,7 @@ def started(
 
 def hooks(
     run: Run,
-    network: MLP,
+    network: Network,
     method: Method,
     method_settings: Any,
     optimizer: torch.optim.Optimizer,
@@ -207,7 +178,7 @@ def hooks(
 @denormals_flushed()
 def one_task(
     run: Run,
-    network: MLP,
+    network: Network,
     task: Task,
     settings: SupervisedSettings,
     optimizer: torch.optim.Optimizer,

@@ -11,11 +11,12 @@ from torch.nn import functional
 
 from isometry.core.seeding import generator
 from isometry.core.stacking import Parameters
-from isometry.supervised.networks import MLP
+from isometry.supervised.kinds import Network
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Task
 
-EVALUATION_CHUNK = 4096  # images at a time; bounds memory, does not change results
+# Images at a time; bounds memory, does not change results. Maps have many places.
+EVALUATION_CHUNK = {"mlp": 4096, "cnn": 256}
 
 
 @contextmanager
@@ -73,7 +74,7 @@ def member_losses(
 
 @torch.no_grad()
 def evaluate(
-    network: MLP, parameters: Parameters, inputs: Tensor, labels: Tensor
+    network: Network, parameters: Parameters, inputs: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return loss and accuracy of each member on its own images.
 
@@ -92,8 +93,9 @@ def evaluate(
     members, n = labels.shape
     loss = torch.zeros(members, dtype=torch.float64, device=labels.device)
     correct = torch.zeros_like(loss)
-    for start in range(0, n, EVALUATION_CHUNK):
-        part = slice(start, start + EVALUATION_CHUNK)
+    chunk = EVALUATION_CHUNK[network.architecture.network]
+    for start in range(0, n, chunk):
+        part = slice(start, start + chunk)
         logits = network.forward(parameters, inputs[:, part])
         size = logits.shape[1]
         loss += member_losses(logits, labels[:, part]).double() * size
@@ -148,7 +150,7 @@ def batches(
 
 
 def train_task(
-    network: MLP,
+    network: Network,
     parameters: Parameters,
     optimizer: torch.optim.Optimizer,
     penalty: Callable[[], Tensor] | None,
@@ -172,7 +174,7 @@ def train_task(
         after_step: Called after it, without autograd, with the number of steps of this
             task taken before and the activations, or None.
         watch: Whether ``after_step`` gets each hidden layer's activations on the step's
-            minibatch, ``(members, batch, units)``, from before the step.
+            minibatch, ``(members, samples, units)``, from before the step.
 
     Returns:
         Loss in nats and accuracy in [0, 1], each ``(steps, members)``.
@@ -185,8 +187,7 @@ def train_task(
     activations = None
     for step, (inputs, labels) in enumerate(stream):
         if watch:
-            activations = network.hidden_activations(parameters, inputs)
-            logits = network.head(parameters, activations[-1])
+            logits, activations = network.watched(parameters, inputs)
         else:
             logits = network.forward(parameters, inputs)
         loss = member_losses(logits, labels)

@@ -1,0 +1,100 @@
+"""The nonlinearities of stacked networks, as functions and as modules."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from isometry.core.messages import unknown
+from isometry.maxmin import MaxMin, group_sort
+from isometry.methods import ACTIVATIONS, Architecture
+
+NORMALISATION_EPS = 1e-5  # added to the variance, torch's own
+
+
+class CReLU(nn.Module):
+    """``[relu(x), relu(-x)]`` along the dimension of the units, as a module.
+
+    Args:
+        dim: The dimension of the units; 1 for ``(batch, channels, height, width)``.
+
+    Source: Shang et al. 2016.
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return twice as many units, ``(..., 2 * units)`` for ``(..., units)``."""
+        return torch.cat([inputs.relu(), (-inputs).relu()], self.dim)
+
+
+# (negative slope, dimension of the units) -> module
+ACTIVATION_MODULES: dict[str, Callable[[float, int], nn.Module]] = {
+    "relu": lambda slope, dim: nn.ReLU(),
+    "leaky_relu": lambda slope, dim: nn.LeakyReLU(slope),
+    "tanh": lambda slope, dim: nn.Tanh(),
+    "gelu": lambda slope, dim: nn.GELU(),
+    "maxmin": lambda slope, dim: MaxMin(dim),
+    "crelu": lambda slope, dim: CReLU(dim),
+    "identity": lambda slope, dim: nn.Identity(),
+}
+
+
+def activate(inputs: Tensor, architecture: Architecture, dim: int = -1) -> Tensor:
+    """Return the activation of a hidden layer.
+
+    Args:
+        inputs: Pre-activations, ``(..., units)``, or with the units along ``dim``.
+        architecture: Names the activation.
+        dim: The dimension of the units.
+
+    Returns:
+        The same shape; for CReLU twice as many units.
+
+    Raises:
+        KeyError: If the activation is not known.
+
+    Source: definitions; MaxMin: Anil et al. 2019; CReLU: Shang et al. 2016.
+    """
+    match architecture.activation:
+        case "relu":
+            return functional.relu(inputs)
+        case "leaky_relu":
+            return functional.leaky_relu(inputs, architecture.negative_slope)
+        case "tanh":
+            return torch.tanh(inputs)
+        case "gelu":
+            return functional.gelu(inputs)
+        case "maxmin":
+            return group_sort(inputs, 2, dim)
+        case "crelu":
+            return torch.cat([functional.relu(inputs), functional.relu(-inputs)], dim)
+        case "identity":
+            return inputs
+        case name:
+            raise KeyError(unknown("activation", name, ACTIVATIONS))
+
+
+def normalise(
+    inputs: Tensor,  # (members, batch, units)
+    gain: Tensor,  # (members, units)
+    offset: Tensor,  # (members, units)
+) -> Tensor:
+    """Return LayerNorm of every sample by itself, with each member's gain and offset.
+
+    Args:
+        inputs: Pre-activations.
+        gain: Factor of each unit.
+        offset: Added to each unit.
+
+    Returns:
+        ``(members, batch, units)``.
+
+    Source: Ba, Kiros & Hinton 2016.
+    """
+    units = inputs.shape[-1]
+    standard = functional.layer_norm(inputs, (units,), eps=NORMALISATION_EPS)
+    return torch.addcmul(offset.unsqueeze(1), standard, gain.unsqueeze(1))

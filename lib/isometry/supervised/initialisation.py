@@ -1,0 +1,196 @@
+"""What parameters are by their names, and how a new network draws them."""
+
+from collections.abc import Callable, Sequence
+from math import prod, sqrt
+
+import torch
+
+from isometry.core.messages import refusal
+from isometry.core.seeding import Label, generator
+from isometry.core.stacking import Parameters
+from isometry.methods import Architecture, Layer, Role, Structure
+
+Shapes = dict[str, tuple[int, ...]]  # parameter name -> shape of one member's
+
+
+def role_of(name: str) -> Role:
+    """Return what the parameter of that name is.
+
+    Args:
+        name: As in a network's ``shapes()``.
+
+    Source: ours.
+    """
+    kind = name.rpartition(".")[2]
+    if kind in ("gain", "offset"):
+        return kind  # type: ignore[return-value]
+    if kind == "bias":
+        return "vector"
+    return "head" if name.startswith("head") else "hidden"
+
+
+def entries(shapes: Shapes) -> int:
+    """Return the number of entries of all parameters together.
+
+    Args:
+        shapes: Of one member.
+
+    Source: ours.
+    """
+    return sum(map(prod, shapes.values()))
+
+
+def check_pairs(architecture: Architecture) -> None:
+    """Refuse MaxMin on an odd number of units, which do not make pairs.
+
+    Args:
+        architecture: Names activation and width.
+
+    Raises:
+        ValueError: If they do not fit.
+
+    Source: ours.
+    """
+    if architecture.activation == "maxmin" and architecture.width % 2:
+        raise ValueError(
+            refusal(
+                "an even width for maxmin",
+                architecture.width,
+                "change width or activation",
+            )
+        )
+
+
+def units_of(architecture: Architecture, shapes: Callable[[int, int], Shapes]) -> int:
+    """Return the number of units that stands for the width, see :class:`Architecture`.
+
+    Args:
+        architecture: Says what is held: the width, half of it, or all parameters.
+        shapes: ``(units, outputs of a unit) -> Shapes`` of the whole network.
+
+    Source: ours.
+    """
+    width = architecture.width
+    if architecture.units == "width":
+        return width
+    if architecture.units == "half":
+        return max(1, width // 2)
+    outputs, most = outputs_of(architecture), entries(shapes(width, 1))
+    fits = (n for n in range(width, 1, -1) if entries(shapes(n, outputs)) <= most)
+    return next(fits, 1)
+
+
+def outputs_of(architecture: Architecture) -> int:
+    """Return how many outputs a unit has: two for CReLU.
+
+    Args:
+        architecture: Names the activation.
+
+    Source: ours.
+    """
+    return 2 if architecture.activation == "crelu" else 1
+
+
+def spread_of(name: str, shape: tuple[int, ...], architecture: Architecture) -> float:
+    """Return the standard deviation of a freshly drawn entry of a weight.
+
+    Args:
+        name: Says whether it is a hidden weight.
+        shape: ``(out, in, ...)``; a kernel is the matrix ``(out, in * k * k)``.
+        architecture: Initialisation and gain.
+
+    Source: ours.
+    """
+    out, fan_in = shape[0], prod(shape[1:])
+    if architecture.init == "default":
+        return 1 / sqrt(3 * fan_in)
+    gain = architecture.init_gain if role_of(name) == "hidden" else 1.0
+    return gain / sqrt(max(out, fan_in))
+
+
+def fresh_member(
+    shapes: Shapes, architecture: Architecture, seed: int, *labels: Label
+) -> Parameters:
+    """Return one member's parameters, each drawn from its own generator.
+
+    Orthogonal weights have the gain on hidden layers and gain 1 elsewhere, and zero
+    biases; a kernel is orthogonal as the matrix ``(out, in * k * k)``. ``default`` is
+    what ``torch.nn.Linear`` and ``torch.nn.Conv2d`` draw. A normalisation starts with
+    gains one and offsets zero.
+
+    Args:
+        shapes: Of one member.
+        architecture: Initialisation and gain.
+        seed: The member's seed.
+        *labels: Which network of that seed, e.g. the task for a fresh one.
+
+    Returns:
+        name -> a tensor of its shape, float32.
+
+    Source: Saxe et al. 2014 for orthogonal weights.
+    """
+    parameters = {}
+    for name, shape in shapes.items():
+        tensor = torch.zeros(shape)
+        if name.endswith(("gain", "offset")):
+            parameters[name] = tensor.fill_(name.endswith("gain"))
+            continue
+        draw = generator(seed, "init", name, *labels)
+        if architecture.init == "default":
+            fan_in = prod(shapes[name.replace("bias", "weight")][1:])
+            bound = fan_in**-0.5
+            tensor.uniform_(-bound, bound, generator=draw)
+        elif len(shape) >= 2:
+            gain = architecture.init_gain if role_of(name) == "hidden" else 1.0
+            torch.nn.init.orthogonal_(tensor, gain, generator=draw)
+        parameters[name] = tensor
+    return parameters
+
+
+def layer_of(
+    name: str, shapes: Shapes, outgoing: Sequence[str] = (), places: int = 1
+) -> Layer:
+    """Return a layer as methods see it.
+
+    Args:
+        name: ``<name>.weight`` and what there is of bias, gain and offset belong to it.
+        shapes: Of one member.
+        outgoing: The weights that read its units.
+        places: At how many places of an image its units act.
+
+    Source: ours.
+    """
+    own = {key: f"{name}.{key}" for key in ("weight", "bias", "gain", "offset")}
+    own = {key: full for key, full in own.items() if full in shapes}
+    return Layer(**own, outgoing=tuple(outgoing), places=places)
+
+
+def chain_structure(
+    architecture: Architecture,
+    shapes: Shapes,
+    fresh: Callable[..., Parameters],
+    places: Sequence[int],
+) -> Structure:
+    """Return hidden layers that read one another, and a head, as methods see them.
+
+    Args:
+        architecture: Of the network.
+        shapes: ``hidden.0.weight``, ..., ``head.weight``, ``head.bias``.
+        fresh: ``(seed, *labels) -> Parameters``.
+        places: Of each hidden layer, at how many places of an image its units act.
+
+    Source: ours.
+    """
+    names = [*(f"hidden.{i}" for i in range(architecture.depth)), "head"]
+    weights = [f"{name}.weight" for name in names]
+    return Structure(
+        roles={name: role_of(name) for name in shapes},
+        layers=tuple(
+            layer_of(names[i], shapes, [weights[i + 1]], places[i])
+            for i in range(architecture.depth)
+        ),
+        heads=(layer_of("head", shapes),),
+        activation=architecture.activation,
+        spread={n: spread_of(n, shapes[n], architecture) for n in weights},
+        fresh=fresh,
+    )

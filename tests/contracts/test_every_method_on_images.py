@@ -1,0 +1,185 @@
+"""What every method must do on networks that are no multilayer perceptrons."""
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from isometry.core.seeding import generator
+from isometry.core.settings import keys
+from isometry.experiments.run import plan
+from isometry.methods import METHODS, Training, get
+from isometry.supervised.checkpoint import on_device
+from isometry.supervised.trainer import network_of, train
+from torch.testing import assert_close
+
+SMALL = {
+    "data": "digits",
+    "tasks": 2,
+    "images_per_task": 12,
+    "epochs": 1,
+    "batch_size": 5,
+    "width": 16,
+    "depth": 2,
+    "lr": 1e-2,
+}
+# What makes a rule act within the few steps of these tests. Every setting that ends in
+# `_every` becomes 2 by itself.
+BRISK = {
+    "redo": {"redo_threshold": 0.7, "redo_window": 1},
+    "cbp": {"replacement_rate": 0.3, "maturity": 0},
+    "snr": {"snr_least": 1, "snr_most": 4},
+    "l2_init": {"l2_init_strength": 0.5},
+    "weight_clipping": {"clip": 0.5},
+}
+NETWORKS = ("cnn",)
+EVERY = (*METHODS.names(), "nap+redo", "layernorm+cbp")
+
+every_network = pytest.mark.parametrize("network", NETWORKS)
+every_method = pytest.mark.parametrize("name", EVERY)
+every_written_gradient = pytest.mark.parametrize(
+    "name", [name for name in EVERY if get(name).penalty_gradient_ is not None]
+)
+
+
+def planned(network, name, **changes):
+    method = get(name)
+    found = {key: 2 for key in keys(method.settings) if key.endswith("_every")}
+    for part in method.parts or (name,):
+        found |= BRISK.get(part, {})
+    settings = {**SMALL, **found, "network": network, **changes}
+    return plan("permuted_mnist", name, settings, "smoke")
+
+
+def trained(plan_, pixels, seeds, **keywords):
+    parts = (plan_.benchmark, plan_.method, plan_.method_settings, plan_.settings)
+    return train(*parts, pixels, list(seeds), **keywords)
+
+
+def stack_of(plan_, pixels, seeds):
+    network = network_of(plan_.method, plan_.method_settings, plan_.settings, pixels)
+    return network, on_device(network.stacked(list(seeds)), torch.device("cpu"))
+
+
+@every_network
+@every_method
+@pytest.mark.usefixtures("double")
+def test_a_member_of_a_stack_is_the_same_seed_trained_alone(digits, network, name):
+    pixels = dataclasses.replace(
+        digits,
+        train_inputs=digits.train_inputs.double(),
+        test_inputs=digits.test_inputs[:8].double(),
+        test_labels=digits.test_labels[:8],
+    )
+    plan_ = planned(network, name)
+    stacked = trained(plan_, pixels, [3, 1])
+    alone = trained(plan_, pixels, [1])
+    for key, tensor in alone.parameters.items():
+        assert_close(tensor[0], stacked.parameters[key][1])
+    assert not any(torch.equal(p[0], p[1]) for p in stacked.parameters.values())
+
+
+class Stopped(Exception):  # noqa: N818 - it is no error
+    """Stands for a kill between two tasks."""
+
+
+@every_network
+@every_method
+def test_a_stopped_run_goes_on_bit_for_bit(digits, tmp_path, network, name):
+    plan_, checkpoint = planned(network, name), tmp_path / "checkpoint.pt"
+
+    def stop(done, total):
+        raise Stopped
+
+    whole = trained(plan_, digits, [0])
+    with pytest.raises(Stopped):
+        trained(plan_, digits, [0], checkpoint=checkpoint, progress=stop)
+    resumed = trained(plan_, digits, [0], checkpoint=checkpoint)
+    assert resumed.records == whole.records
+    for key, tensor in whole.parameters.items():
+        assert torch.equal(resumed.parameters[key], tensor)
+
+
+@every_network
+@every_method
+def test_its_optimiser_moves_every_parameter_of_every_member(digits, network, name):
+    plan_ = planned(network, name)
+    built, parameters = stack_of(plan_, digits, (0, 1))
+    roles = built.roles()
+    assert set(roles) == set(parameters)
+    optimizer = plan_.method.optimizer(parameters, roles, 1e-2, plan_.method_settings)
+    before = {key: p.detach().clone() for key, p in parameters.items()}
+    for key, parameter in parameters.items():
+        draw = generator(0, "gradient", key)
+        parameter.grad = torch.randn(parameter.shape, generator=draw)
+    optimizer.step()
+    for key, parameter in parameters.items():
+        moved = (parameter.detach() != before[key]).flatten(1).any(1)
+        assert moved.all(), f"{key} of every member must move"
+        assert parameter.isfinite().all()
+
+
+@every_network
+@every_written_gradient
+@pytest.mark.usefixtures("double")
+def test_its_written_gradient_is_that_of_its_penalty(digits, network, name):
+    plan_ = planned(network, name)
+    built, parameters = stack_of(plan_, digits, (0, 1))
+    arguments = [parameters, built.roles(), plan_.method_settings]
+    if plan_.method.start is not None:
+        start = (built.structure(), parameters, [0, 1], plan_.method_settings)
+        arguments.append(plan_.method.start(*start))
+    for key, parameter in parameters.items():
+        draw = generator(0, "away", key)
+        parameter.data += torch.randn(parameter.shape, generator=draw)
+        parameter.grad = torch.ones_like(parameter)
+    own = copy.deepcopy(arguments[3:])
+    penalty = plan_.method.penalty(*arguments[:3], *own)
+    gradients = torch.autograd.grad(
+        penalty.sum(), list(parameters.values()), materialize_grads=True
+    )
+    with torch.no_grad():
+        plan_.method.penalty_gradient_(*arguments)
+    for parameter, gradient in zip(parameters.values(), gradients, strict=True):
+        assert_close(parameter.grad, gradient + 1)
+
+
+@every_network
+@pytest.mark.parametrize("name", [n for n in EVERY if get(n).after_step is not None])
+def test_these_tests_see_it_act(digits, network, name):
+    """A rule that never acts in a test would pass it whatever it did."""
+    plan_ = planned(network, name, tasks=1)
+    still = dataclasses.replace(plan_.method, after_step=None)
+    acting = trained(plan_, digits, [0]).parameters
+    resting = trained(dataclasses.replace(plan_, method=still), digits, [0]).parameters
+    assert any(not torch.equal(acting[key], resting[key]) for key in acting)
+
+
+@every_network
+def test_self_normalised_resets_count_images_and_not_places(digits, network):
+    """A unit that never fires is silent for as many samples as there were images."""
+    plan_ = planned(network, "snr", tasks=1, snr_least=100, snr_most=100)
+
+    def silence(bias):
+        built, parameters = stack_of(plan_, digits, [0])
+        parameters["hidden.0.bias"].data[:] = bias
+        state = plan_.method.start(
+            built.structure(), parameters, [0], plan_.method_settings
+        )
+        inputs = digits.train_inputs[None, :5]
+        seen = built.hidden_activations(parameters, inputs)
+        training = Training(
+            structure=built.structure(),
+            parameters=parameters,
+            optimizer=None,
+            seeds=[0],
+            settings=plan_.method_settings,
+            state=state,
+        )
+        with torch.no_grad():
+            plan_.method.after_step(training, 0, seen)
+        units = parameters["hidden.0.weight"].shape[1]
+        return state["silence"][0, :units]
+
+    assert (silence(-1e3) == 5).all()
+    assert (silence(1e3) == 0).all()
