@@ -32,7 +32,7 @@ BRISK = {
     "l2_init": {"l2_init_strength": 0.5},
     "weight_clipping": {"clip": 0.5},
 }
-NETWORKS = ("cnn",)
+NETWORKS = ("cnn", "transformer")
 EVERY = (*METHODS.names(), "nap+redo", "layernorm+cbp")
 
 every_network = pytest.mark.parametrize("network", NETWORKS)
@@ -150,6 +150,9 @@ def test_these_tests_see_it_act(digits, network, name):
     """A rule that never acts in a test would pass it whatever it did."""
     plan_ = planned(network, name, tasks=1)
     still = dataclasses.replace(plan_.method, after_step=None)
+    if name == "snr" and network == "transformer":
+        # Tokens are many: only after large steps is a unit silent on all of them.
+        plan_ = planned(network, name, tasks=1, activation="leaky_relu", lr=1.0)
     acting = trained(plan_, digits, [0]).parameters
     resting = trained(dataclasses.replace(plan_, method=still), digits, [0]).parameters
     assert any(not torch.equal(acting[key], resting[key]) for key in acting)

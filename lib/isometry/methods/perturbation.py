@@ -70,7 +70,7 @@ def perturbation_step(training: Training, step: int, seen: list[Tensor] | None) 
     fresh = stack(
         [structure.fresh(seed, "method", "perturb", step) for seed in training.seeds]
     )
-    for name in structure.named("hidden", "head", "vector"):
+    for name in structure.named("hidden", "head", "embedding", "vector"):
         parameter = training.parameters[name]
         parameter.mul_(kept).add_(fresh[name].to(parameter), alpha=share)
 

@@ -88,7 +88,8 @@ def nap_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
     """Rescale hidden weights to their initial norms, and each pair of gain and offset.
 
     ``W <- ||W_0||_F W / ||W||_F``, and ``(g, b) <- sqrt(d) (g, b) / ||(g, b)||`` for d
-    units, jointly. The head is left alone. There is no official code; a public copy
+    units, jointly. The head is left alone, and so are the normalisations that a
+    transformer has in any case. There is no official code; a public copy
     projects without any normalisation and takes the head along, which is another
     method.
 
@@ -219,7 +220,8 @@ def clipping_step(training: Training, step: int, seen: list[Tensor] | None) -> N
     Source: Elsayed et al. 2024.
     """
     structure, settings = training.structure, training.settings
-    layers = structure.layers + (structure.heads if settings.clip_head else ())
+    heads = structure.heads if settings.clip_head else ()
+    layers = structure.layers + structure.inner + heads
     for layer in layers:
         bound = settings.clip * sqrt(3) * structure.spread[layer.weight]
         for name in (layer.weight, layer.bias):

@@ -248,7 +248,7 @@ def spectral_gradient_(
             add_outer_(parameter, factor, state[name], right)
         elif role == "gain":
             parameter.grad.add_(parameter - 1, alpha=2 * strength)  # type: ignore[union-attr]
-        else:
+        elif role in ("vector", "offset"):
             factor = 2 * k * strength * squared_norm(parameter) ** (k - 1)
             parameter.grad.add_(per_member(factor, parameter) * parameter)  # type: ignore[union-attr]
 

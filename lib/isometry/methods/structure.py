@@ -10,7 +10,7 @@ from torch import Tensor
 from isometry.core.messages import refusal
 from isometry.core.stacking import Parameters
 
-Role = Literal["hidden", "head", "vector", "gain", "offset"]
+Role = Literal["hidden", "head", "embedding", "vector", "gain", "offset"]
 Roles = dict[str, Role]  # parameter name -> what it is in the network
 State = dict[str, Any]  # name -> (members, ...), or another such dictionary
 
@@ -89,6 +89,7 @@ class Structure:
         roles: What each parameter is.
         layers: The hidden layers, in the order of their activations.
         heads: The output layers.
+        inner: Layers without units of their own, such as attention's projections.
         activation: The nonlinearity of the hidden layers.
         spread: Standard deviation of a freshly drawn entry of each weight.
         fresh: ``(seed, *labels) -> Parameters``: a newly initialised member.
@@ -102,6 +103,7 @@ class Structure:
     activation: str
     spread: dict[str, float]
     fresh: Callable[..., Parameters]
+    inner: tuple[Layer, ...] = ()
 
     def named(self, *roles: Role) -> list[str]:
         """Return the names of the parameters that have one of these roles."""
@@ -109,7 +111,7 @@ class Structure:
 
     def bias_of(self, weight: str) -> str | None:
         """Return the name of the bias that is added to a weight's outputs."""
-        for layer in (*self.layers, *self.heads):
+        for layer in (*self.layers, *self.inner, *self.heads):
             if layer.weight == weight:
                 return layer.bias
         return None

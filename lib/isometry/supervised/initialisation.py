@@ -12,6 +12,8 @@ from isometry.methods import Architecture, Layer, Role, Structure
 
 Shapes = dict[str, tuple[int, ...]]  # parameter name -> shape of one member's
 
+POSITIONS = 0.02  # standard deviation of a new position's entries
+
 
 def role_of(name: str) -> Role:
     """Return what the parameter of that name is.
@@ -26,6 +28,8 @@ def role_of(name: str) -> Role:
         return kind  # type: ignore[return-value]
     if kind == "bias":
         return "vector"
+    if name.startswith("embed"):
+        return "embedding"
     return "head" if name.startswith("head") else "hidden"
 
 
@@ -116,7 +120,7 @@ def fresh_member(
     Orthogonal weights have the gain on hidden layers and gain 1 elsewhere, and zero
     biases; a kernel is orthogonal as the matrix ``(out, in * k * k)``. ``default`` is
     what ``torch.nn.Linear`` and ``torch.nn.Conv2d`` draw. A normalisation starts with
-    gains one and offsets zero.
+    gains one and offsets zero; positions are normal, with :data:`POSITIONS`.
 
     Args:
         shapes: Of one member.
@@ -127,7 +131,8 @@ def fresh_member(
     Returns:
         name -> a tensor of its shape, float32.
 
-    Source: Saxe et al. 2014 for orthogonal weights.
+    Source: Saxe et al. 2014 for orthogonal weights; Dosovitskiy et al. 2021 for
+        positions.
     """
     parameters = {}
     for name, shape in shapes.items():
@@ -136,6 +141,9 @@ def fresh_member(
             parameters[name] = tensor.fill_(name.endswith("gain"))
             continue
         draw = generator(seed, "init", name, *labels)
+        if name.endswith("positions"):
+            parameters[name] = tensor.normal_(0, POSITIONS, generator=draw)
+            continue
         if architecture.init == "default":
             fan_in = prod(shapes[name.replace("bias", "weight")][1:])
             bound = fan_in**-0.5

@@ -9,9 +9,12 @@ from isometry.supervised.convolutional_module import cnn_as_module
 from isometry.supervised.networks import MLP, as_module
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Pixels
+from isometry.supervised.transformer import Transformer
+from isometry.supervised.transformer_module import transformer_as_module
 
-Network = MLP | CNN
+Network = MLP | CNN | Transformer
 as_module.register(CNN, cnn_as_module)
+as_module.register(Transformer, transformer_as_module)
 
 
 def network_of(
@@ -54,7 +57,9 @@ def network_of(
                 "pass Pixels with an image_shape, or use network=mlp",
             )
         )
-    return CNN(
+    kind: type[CNN] | type[Transformer]
+    kind = CNN if settings.network == "cnn" else Transformer
+    return kind(
         architecture=architecture,
         image_shape=pixels.image_shape,
         num_classes=pixels.num_classes,

@@ -5,7 +5,7 @@ from typing import Literal
 
 from isometry.core.settings import require, setting
 
-Network = Literal["mlp", "cnn"]
+Network = Literal["mlp", "cnn", "transformer"]
 Activation = Literal["relu", "leaky_relu", "tanh", "gelu", "maxmin", "identity"]
 
 
@@ -22,14 +22,16 @@ class SupervisedSettings:
     epochs: int = setting(1, "Passes over a task's images, >= 1.")
     batch_size: int = setting(64, "Images in a minibatch, >= 1.")
     reshuffle: bool = setting(True, "Whether each epoch draws a new order.")
-    network: Network = setting("mlp", "Kind of network: mlp, cnn.")
+    network: Network = setting("mlp", "Kind of network: mlp, cnn, transformer.")
     width: int = setting(
-        128, "Units of a hidden layer, >= 1; a cnn has a quarter as channels."
+        128,
+        "Units of a hidden layer, >= 1. A quarter of it are the channels of a cnn and "
+        "the length of a transformer's tokens.",
     )
     depth: int = setting(
         4,
         "Hidden layers, >= 1; the head is not counted. Of a cnn (>= 2) the last one is "
-        "dense, the others are convolutions.",
+        "dense, the others are convolutions; of a transformer it counts the blocks.",
     )
     activation: Activation = setting("relu", "Nonlinearity of the hidden layers.")
     negative_slope: float = setting(0.01, "Slope of leaky_relu below 0.")

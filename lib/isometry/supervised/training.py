@@ -16,7 +16,7 @@ from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Task
 
 # Images at a time; bounds memory, does not change results. Maps have many places.
-EVALUATION_CHUNK = {"mlp": 4096, "cnn": 256}
+EVALUATION_CHUNK = {"mlp": 4096, "cnn": 256, "transformer": 256}
 
 
 @contextmanager
