@@ -1,5 +1,8 @@
 """The sum over layers is the kernel, for every kind of layer and every shape."""
 
+import os
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -214,3 +217,26 @@ def test_kernel_on_cuda_equals_the_kernel_on_cpu(dtype):
     expected = empirical_ntk(model, inputs.to(dtype))
     found = empirical_ntk(model.cuda(), inputs.to(dtype).cuda())
     torch.testing.assert_close(found.cpu(), expected)
+
+
+def test_the_order_of_strings_in_a_set_does_not_reach_the_bits_of_a_kernel():
+    """Python orders sets of names anew in each process; sums must not follow it."""
+    script = (
+        "import torch; from isometry.ntk import empirical_ntk; from torch import nn;"
+        "torch.manual_seed(0); sizes = [7, 9, 9, 9, 9, 9, 9, 3];"
+        "layers = [nn.Linear(a, b) for a, b in zip(sizes, sizes[1:])];"
+        "model = nn.Sequential(*layers).double();"
+        "inputs = torch.randn(5, 7, dtype=torch.float64);"
+        "print([x.hex() for x in empirical_ntk(model, inputs).flatten().tolist()])"
+    )
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(found) == 1

@@ -125,7 +125,7 @@ def _fill(
     m, c, _, c2 = block.shape
     group = -(-m // GROUPS) if symmetric else m
     backward = block.new_zeros(m * c, m * c2)
-    for name in rows.keys() & columns.keys():
+    for name in (name for name in rows if name in columns):  # in order: bits stay
         for first, second in zip(rows[name], columns[name], strict=True):
             if first.positions > 1:
                 _add_tiles(block, first, second)
