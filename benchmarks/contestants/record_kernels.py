@@ -2,7 +2,7 @@
 
 Run with the peer's environment, which ``python benchmarks/empirical_ntk.py`` makes:
 
-    .peers/empirical_ntk/bin/python tests/ntk/golden/record_neural_tangents.py
+    .peers/empirical_ntk/bin/python benchmarks/contestants/record_kernels.py
 
 Weights and inputs are drawn here and stored beside the kernels, in double precision.
 The networks are written in jax alone, so that nothing of ours enters.
@@ -18,6 +18,7 @@ jax.config.update("jax_enable_x64", True)
 import neural_tangents as nt  # noqa: E402
 from jax import numpy as jnp  # noqa: E402
 
+GOLDEN = Path(__file__).resolve().parents[2] / "tests" / "ntk" / "golden"
 INPUTS, FEATURES, CHANNELS, SIDE, OUTPUTS = 4, 5, 2, 5, 3
 
 
@@ -137,7 +138,7 @@ def main() -> None:
         found = kernel(jnp.asarray(x), None, jax.tree.map(jnp.asarray, parameters))
         arrays[f"{name}/inputs"], arrays[f"{name}/kernel"] = x, np.asarray(found)
         arrays |= {f"{name}/{key}": value for key, value in parameters.items()}
-    path = Path(__file__).with_name("neural_tangents.npz")
+    path = GOLDEN / "neural_tangents.npz"
     np.savez_compressed(path, **arrays)
     print(f"{path.name}: {', '.join(NETWORKS)}")
 
