@@ -5,6 +5,7 @@ import pytest
 import torch
 from isometry.experiments.maxmin_training import TIDY
 from isometry.figures import adamo_spectra, revival
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 
@@ -47,7 +48,7 @@ def test_a_spectrum_is_drawn_over_time_with_zeros_at_the_floor(ax):
     adamo_spectra.spectrum_under_force(ax, frame, "redo")
     drawn = [line.get_ydata().tolist() for line in ax.lines[:-1]]
     assert drawn == [[2.0, 2.0], [adamo_spectra.FLOOR] * 2]
-    place = plt.rcParams["axes.titlelocation"]  # another test may have set the style
+    place = rcParams["axes.titlelocation"]  # another test may have set the style
     assert adamo_spectra.method_label("redo") == ax.get_title(place) == "ReDo"
 
 
