@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr
 
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import Interval, stratified_bootstrap
 from isometry.experiments.choices import load_choices
-from isometry.experiments.labels import SCALE
+from isometry.experiments.labels import SCALE, trained
 from isometry.experiments.report import BOOTSTRAP_SEED, seed_scores
 from isometry.experiments.store import Record
 
@@ -51,7 +51,6 @@ def with_choices(records: list[Record], store: Path) -> list[Record]:
 
     Source: ours.
     """
-    # The same settings are the same run in every benchmark's folder, by their hash.
     choices = {(c["benchmark"], c["hash"]): c for c in load_choices(store)}
     return [
         {**record, "choice": choices.get((record["benchmark"], record["hash"]))}
@@ -169,28 +168,24 @@ def rank_differences(
     methods = sorted(set.intersection(*(set(t.columns) for t in tables)))
     draw = numpy_generator(BOOTSTRAP_SEED, "ranks", method)
 
-    def ranks(drawn: list[np.ndarray]) -> pd.Series:
+    def ranks(drawn: list[np.ndarray]) -> np.ndarray:  # (resamples, methods)
         found = []
         for table, rows in zip(tables, drawn, strict=True):
-            values = np.sort(table[methods].to_numpy()[rows], axis=0)
-            cut = len(values) // 4
-            means = values[cut : len(values) - cut].mean(0)
-            found.append(pd.Series(-means, index=methods).rank())
-        return pd.concat(found, axis=1).mean(axis=1)
+            values = np.sort(table[methods].to_numpy()[rows], axis=1)
+            cut = values.shape[1] // 4
+            means = values[:, cut : values.shape[1] - cut].mean(1)
+            found.append(rankdata(-means, axis=1))
+        return np.mean(found, axis=0)
 
-    point = ranks([np.arange(len(t)) for t in tables])
-    replicas = pd.DataFrame(
-        [
-            ranks([draw.integers(len(t), size=len(t)) for t in tables])
-            for _ in range(resamples)
-        ]
-    )
+    (point,) = ranks([np.arange(len(t))[None] for t in tables])
+    replicas = ranks([draw.integers(len(t), size=(resamples, len(t))) for t in tables])
+    own = methods.index(method)
     differences = {}
-    for other in methods:
+    for place, other in enumerate(methods):
         if other != method:
-            gaps = replicas[method] - replicas[other]
-            low, high = np.quantile(gaps, [0.025, 0.975])
-            estimate = float(point[method] - point[other])
+            gaps = replicas[:, own] - replicas[:, place]
+            low, high = map(float, np.quantile(gaps, [0.025, 0.975]))
+            estimate = float(point[own] - point[place])
             seeds = min(map(len, tables))
             differences[other] = Interval(estimate, low, high, 0.95, seeds)
     return differences
@@ -257,7 +252,7 @@ def strength_grid(
         own: dict[str, Any] = dict(record["method_settings"])
         strength = own.pop("isometry_strength", None)  # a study's file has none
         if (record["benchmark"], record["method"]) == (benchmark, "adamo") and strength:
-            rest = json.dumps([record["settings"], own], sort_keys=True)
+            rest = json.dumps([trained(record["settings"]), own], sort_keys=True)
             grids.setdefault(rest, {})[float(strength)] = record["hash"]
     grid = max(grids.values(), key=len, default={})
     if len(grid) < 3:
