@@ -5,11 +5,11 @@ import dataclasses
 
 import pytest
 import torch
+from isometry.core.checkpoint import on_device
 from isometry.core.seeding import generator
 from isometry.core.settings import keys
 from isometry.experiments.run import plan
 from isometry.methods import METHODS, Training, get
-from isometry.supervised.checkpoint import on_device
 from isometry.supervised.trainer import network_of, train
 from torch.testing import assert_close
 

@@ -5,9 +5,11 @@ from math import sqrt
 import numpy as np
 import pytest
 import torch
+from isometry.core.checkpoint import Run
 from isometry.experiments.run import plan
+from isometry.methods.binding import started
 from isometry.methods.perturbation import PerturbationSettings, factors
-from isometry.supervised.trainer import Run, network_of, started, train
+from isometry.supervised.trainer import network_of, train
 from torch.testing import assert_close
 
 
@@ -75,4 +77,4 @@ def test_a_method_that_carries_nothing_starts_with_nothing(digits):
     plan_ = plan("permuted_mnist", "shrink_perturb", {"data": "digits"}, "smoke")
     run = Run(seeds=[0])
     network = network_of(plan_.method, plan_.method_settings, plan_.settings, digits)
-    assert started(run, network, plan_.method, plan_.method_settings) == {}
+    assert started(run, network.structure(), plan_.method, plan_.method_settings) == {}

@@ -9,8 +9,8 @@ from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.experiments.run import plan
 from isometry.methods import ACTIVATIONS, METHODS, Architecture
+from isometry.methods.activations import ACTIVATION_MODULES
 from isometry.supervised import SupervisedSettings
-from isometry.supervised.activations import ACTIVATION_MODULES
 from isometry.supervised.convolutional import CNN, as_samples, stacked_convolution
 from isometry.supervised.diagnostics import stack_diagnostics
 from isometry.supervised.kinds import network_of

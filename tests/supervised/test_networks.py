@@ -6,7 +6,7 @@ from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.maxmin import MaxMin
 from isometry.methods import ACTIVATIONS, Architecture
-from isometry.supervised.activations import CReLU, activate
+from isometry.methods.activations import CReLU, activate
 from isometry.supervised.networks import MLP, as_module
 from torch import nn
 from torch.testing import assert_close

@@ -7,6 +7,7 @@ from itertools import chain
 
 import pytest
 import torch
+from isometry.core.denormals import denormals_flushed
 from isometry.experiments.run import plan
 from isometry.methods import METHODS
 from isometry.supervised.networks import as_module
@@ -18,7 +19,7 @@ from isometry.supervised.trainer import (
     task_plasticity,
     train,
 )
-from isometry.supervised.training import denormals_flushed, epoch_order
+from isometry.supervised.training import epoch_order
 from torch import nn
 from torch.testing import assert_close
 

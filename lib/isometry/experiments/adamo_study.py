@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isometry.core.checkpoint import on_device
 from isometry.core.matrices import singular_values
 from isometry.core.messages import unknown
 from isometry.core.settings import changed
@@ -16,7 +17,7 @@ from isometry.supervised.benchmarks import BENCHMARKS
 from isometry.supervised.data import load
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Pixels, scaled
-from isometry.supervised.trainer import network_of, on_device
+from isometry.supervised.trainer import network_of
 from isometry.supervised.training import batches, stacked_tasks, train_task
 
 # One stream of random labels, small enough to be trained inside the chapter.

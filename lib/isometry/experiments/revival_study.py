@@ -15,6 +15,7 @@ from torch import Tensor
 
 from isometry.adamo import strength_for_relaxation
 from isometry.adamo.revival import never_fires, revival_steps
+from isometry.core.denormals import denormals_flushed
 from isometry.core.messages import unknown
 from isometry.core.settings import changed
 from isometry.core.stacking import Parameters
@@ -29,7 +30,6 @@ from isometry.supervised.streams import Pixels, Task
 from isometry.supervised.trainer import network_of
 from isometry.supervised.training import (
     batches,
-    denormals_flushed,
     stacked_tasks,
     train_task,
 )

@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock
 from tqdm.auto import tqdm
 
+from isometry.core.checkpoint import Run
 from isometry.core.messages import refusal, unknown
 from isometry.core.settings import as_dict, changed, keys, settings_hash
 from isometry.experiments.provenance import provenance
@@ -31,7 +32,7 @@ from isometry.supervised.benchmarks import BENCHMARKS, Benchmark
 from isometry.supervised.data import load
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import scaled
-from isometry.supervised.trainer import Run, train
+from isometry.supervised.trainer import train
 
 
 @dataclass(frozen=True, kw_only=True)

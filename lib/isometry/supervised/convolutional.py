@@ -10,12 +10,12 @@ from torch.nn import functional
 from isometry.core.seeding import Label
 from isometry.core.stacking import Parameters, stack, stacked_linear
 from isometry.methods import Architecture, Roles, Structure
-from isometry.supervised.activations import (
+from isometry.methods.activations import (
     NORMALISATION_EPS,
     activate,
     normalise,
 )
-from isometry.supervised.initialisation import (
+from isometry.methods.initialisation import (
     Shapes,
     chain_structure,
     check_pairs,

@@ -3,7 +3,7 @@
 from torch import nn
 
 from isometry.core.stacking import Parameters
-from isometry.supervised.activations import ACTIVATION_MODULES, NORMALISATION_EPS
+from isometry.methods.activations import ACTIVATION_MODULES, NORMALISATION_EPS
 from isometry.supervised.convolutional import CNN, KERNEL
 from isometry.supervised.networks import linear_module, norm_module
 

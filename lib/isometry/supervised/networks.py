@@ -10,13 +10,13 @@ from isometry.core.messages import refusal
 from isometry.core.seeding import Label
 from isometry.core.stacking import Parameters, stack, stacked_linear
 from isometry.methods import Architecture, Roles, Structure
-from isometry.supervised.activations import (
+from isometry.methods.activations import (
     ACTIVATION_MODULES,
     NORMALISATION_EPS,
     activate,
     normalise,
 )
-from isometry.supervised.initialisation import (
+from isometry.methods.initialisation import (
     Shapes,
     chain_structure,
     check_pairs,

@@ -9,19 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isometry.core.checkpoint import Run, on_device, restored, save
+from isometry.core.denormals import denormals_flushed
 from isometry.core.messages import refusal
 from isometry.core.stacking import Parameters
-from isometry.methods import Method, Training
+from isometry.methods import Method
+from isometry.methods.binding import (
+    hooks,
+    new_optimizer,
+    note_divergence,
+    started,
+    task_records,
+)
 from isometry.plasticity import removed_fraction
 from isometry.supervised.benchmarks import Benchmark
-from isometry.supervised.checkpoint import Record, Run, on_device, restored, save
 from isometry.supervised.diagnostics import stack_diagnostics
 from isometry.supervised.kinds import Network, network_of
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Pixels, Task
 from isometry.supervised.training import (
     batches,
-    denormals_flushed,
     evaluate,
     stacked_tasks,
     train_task,
@@ -29,38 +36,6 @@ from isometry.supervised.training import (
 
 Progress = Callable[[int, int], None]  # (tasks done, tasks)
 Observer = Callable[[int, Parameters], None]  # (tasks done, parameters)
-
-
-def task_records(run: Run, metrics: dict[str, Tensor]) -> list[Record]:
-    """Return one record a seed and metric for the task that was just finished.
-
-    Args:
-        run: Names seeds and task.
-        metrics: name -> ``(members,)``; NaN where it is not defined: no record.
-
-    Source: ours.
-    """
-    return [
-        {"seed": seed, "task": run.task, "metric": name, "value": float(values[i])}
-        for name, values in metrics.items()
-        for i, seed in enumerate(run.seeds)
-        if not values[i].isnan()
-    ]
-
-
-def note_divergence(run: Run, losses: Tensor) -> None:
-    """Note the first step of each member whose loss was not finite.
-
-    Args:
-        run: Is changed.
-        losses: ``(steps + 1, members)``: before each step of this task, and at its end.
-
-    Source: ours.
-    """
-    bad = ~torch.isfinite(losses)
-    for i, seed in enumerate(run.seeds):
-        if bool(bad[:, i].any()) and seed not in run.diverged_at:
-            run.diverged_at[seed] = run.steps + int(bad[:, i].int().argmax())
 
 
 def task_plasticity(initial_loss: Tensor, final_loss: Tensor) -> Tensor:
@@ -79,100 +54,6 @@ def task_plasticity(initial_loss: Tensor, final_loss: Tensor) -> Tensor:
     start = torch.where(removable, initial_loss, 1.0)
     removed = removed_fraction(start, final_loss, 0.0)
     return torch.where(removable, removed, math.nan)
-
-
-@torch.no_grad()
-def new_optimizer(
-    run: Run, network: Network, method: Method, method_settings: Any, lr: float
-) -> torch.optim.Optimizer:
-    """Return the method's optimiser over the run's parameters, with the run's state.
-
-    An optimiser may refuse weights that are not finite. Those of a member that has
-    diverged are put aside meanwhile, so that the other members can go on.
-
-    Args:
-        run: Its parameters and, if there is one, the optimiser's state.
-        network: Knows what each parameter is.
-        method: Makes the optimiser.
-        method_settings: The method's own settings.
-        lr: Learning rate.
-
-    Source: ours.
-    """
-    aside = {n: p.clone() for n, p in run.parameters.items() if not p.isfinite().all()}
-    for name in aside:
-        run.parameters[name].zero_()
-    optimizer = method.optimizer(run.parameters, network.roles(), lr, method_settings)
-    for name, values in aside.items():
-        run.parameters[name].copy_(values)
-    if run.optimizer_state is not None:
-        optimizer.load_state_dict(run.optimizer_state)
-    return optimizer
-
-
-@torch.no_grad()
-def started(
-    run: Run, network: Network, method: Method, method_settings: Any
-) -> dict[str, Any]:
-    """Return what a method carries along, as it is before a network's first step.
-
-    Args:
-        run: Its parameters are new.
-        network: The network.
-        method: How the network is kept plastic.
-        method_settings: The method's own settings.
-
-    Source: ours.
-    """
-    if method.start is None:
-        return {}
-    arguments = (network.structure(), run.parameters, run.seeds, method_settings)
-    return method.start(*arguments)
-
-
-def hooks(
-    run: Run,
-    network: Network,
-    method: Method,
-    method_settings: Any,
-    optimizer: torch.optim.Optimizer,
-) -> dict[str, Any]:
-    """Return where a method intervenes in a step, bound to this run.
-
-    Args:
-        run: Its parameters and what the method carries along.
-        network: The network.
-        method: How the network is kept plastic.
-        method_settings: The method's own settings.
-        optimizer: Holds the run's parameters.
-
-    Returns:
-        The arguments of :func:`train_task` that the method decides.
-
-    Source: ours.
-    """
-    structure = network.structure()
-    arguments: list[Any] = [run.parameters, structure.roles, method_settings]
-    if method.start is not None:
-        arguments.append(run.carried)
-    bound: dict[str, Any] = {"penalty": None, "watch": method.watches}
-    if method.penalty_gradient_ is not None:
-        gradient = partial(method.penalty_gradient_, *arguments)
-        bound["add_gradient"] = torch.no_grad()(gradient)
-    elif method.penalty is not None:
-        bound["penalty"] = partial(method.penalty, *arguments)
-    if method.after_step is not None:
-        training = Training(
-            structure=structure,
-            parameters=run.parameters,
-            optimizer=optimizer,
-            seeds=run.seeds,
-            settings=method_settings,
-            state=run.carried,
-        )
-        done, act = run.steps, method.after_step
-        bound["after_step"] = lambda step, seen: act(training, done + step, seen)
-    return bound
 
 
 @denormals_flushed()
@@ -276,6 +157,7 @@ def train(
         raise ValueError(refusal("distinct seeds, at least one", seeds, "change seeds"))
     device = torch.device(device)
     network = network_of(method, method_settings, settings, pixels)
+    structure = network.structure()
     run = Run(seeds=list(seeds))
     if checkpoint is not None and checkpoint.exists():
         run = restored(checkpoint, device)
@@ -284,15 +166,15 @@ def train(
         if run.task == 0 or method.restarts:
             run.parameters = on_device(network.stacked(run.seeds, run.task), device)
             optimizer = run.optimizer_state = None
-            run.carried = started(run, network, method, method_settings)
+            run.carried = started(run, structure, method, method_settings)
         if settings.reset_optimizer:
             optimizer = run.optimizer_state = None
         if optimizer is None:
             optimizer = new_optimizer(
-                run, network, method, method_settings, settings.lr
+                run, structure.roles, method, method_settings, settings.lr
             )
         tasks = [benchmark.task(pixels, settings, seed, run.task) for seed in run.seeds]
-        intervene = hooks(run, network, method, method_settings, optimizer)
+        intervene = hooks(run, structure, method, method_settings, optimizer)
         one_task(
             run, network, stacked_tasks(tasks, device), settings, optimizer, intervene
         )

@@ -1,9 +1,7 @@
 """Training and evaluating a stack on one task."""
 
 import math
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -17,23 +15,6 @@ from isometry.supervised.streams import Task
 
 # Images at a time; bounds memory, does not change results. Maps have many places.
 EVALUATION_CHUNK = {"mlp": 4096, "cnn": 256, "transformer": 256}
-
-
-@contextmanager
-def denormals_flushed() -> Iterator[None]:
-    """Treat denormal numbers as zero meanwhile, on the calling thread.
-
-    Units that die leave Adam moments that decay through the denormal numbers for
-    thousands of steps, which a CPU handles two to three times slower than zeros.
-
-    Source: ours.
-    """
-    before = sys.float_info.min / 2 == 0.0
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(before)
 
 
 def stacked_tasks(tasks: list[Task], device: torch.device) -> Task:

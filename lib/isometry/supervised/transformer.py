@@ -7,8 +7,8 @@ from torch import Tensor
 from isometry.core.seeding import Label
 from isometry.core.stacking import Parameters, stack, stacked_linear
 from isometry.methods import Architecture, Roles, Structure
-from isometry.supervised.activations import activate, normalise
-from isometry.supervised.initialisation import (
+from isometry.methods.activations import activate, normalise
+from isometry.methods.initialisation import (
     Shapes,
     check_pairs,
     fresh_member,

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from isometry.core.stacking import Parameters
-from isometry.supervised.activations import ACTIVATION_MODULES
+from isometry.methods.activations import ACTIVATION_MODULES
 from isometry.supervised.networks import linear_module, norm_module
 from isometry.supervised.transformer import (
     PROJECTIONS,

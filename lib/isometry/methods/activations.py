@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from isometry.core.messages import unknown
 from isometry.maxmin import MaxMin, group_sort
-from isometry.methods import ACTIVATIONS, Architecture
+from isometry.methods.structure import ACTIVATIONS, Architecture
 
 NORMALISATION_EPS = 1e-5  # added to the variance, torch's own
 

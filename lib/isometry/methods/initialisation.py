@@ -8,7 +8,7 @@ import torch
 from isometry.core.messages import refusal
 from isometry.core.seeding import Label, generator
 from isometry.core.stacking import Parameters
-from isometry.methods import Architecture, Layer, Role, Structure
+from isometry.methods.structure import Architecture, Layer, Role, Structure
 
 Shapes = dict[str, tuple[int, ...]]  # parameter name -> shape of one member's
 
