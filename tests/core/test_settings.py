@@ -155,6 +155,20 @@ def test_keys_and_help_follow_the_fields():
     assert tuple(help_of(Example())) == expected
 
 
+@dataclass(frozen=True, kw_only=True)
+class Grown:
+    """Settings of which one came when there were results already."""
+
+    size: int = setting(3, "How many.")
+    newer: int = setting(0, "What came later.", later=True)
+
+
+def test_a_setting_that_came_later_renames_nothing_until_it_is_used():
+    assert as_dict(Grown()) == {"size": 3}
+    assert as_dict(Grown(newer=2)) == {"size": 3, "newer": 2}
+    assert as_dict(Grown(size=0, newer=0)) == {"size": 0}
+
+
 def test_the_hash_does_not_see_the_order_of_keys_but_that_of_parts():
     assert settings_hash({"a": 1, "b": 2}) == settings_hash({"b": 2, "a": 1})
     assert settings_hash("a", "b") != settings_hash("b", "a")

@@ -133,6 +133,17 @@ def test_shuffled_labels_rename_classes_and_keep_who_belongs_together(pixels):
         assert torch.equal(task.test_inputs, pixels.test_inputs)
 
 
+@pytest.mark.parametrize("maker", (permuted, label_shuffled))
+def test_a_test_on_fewer_images_is_on_the_first_and_trains_on_the_same(pixels, maker):
+    whole = maker(pixels, SETTINGS, 3, 1)
+    part = maker(pixels, replace(SETTINGS, test_images=4), 3, 1)
+    assert torch.equal(part.test_inputs, whole.test_inputs[:4])
+    assert torch.equal(part.test_labels, whole.test_labels[:4])
+    assert torch.equal(part.inputs, whole.inputs)
+    with pytest.raises(ValueError, match="needed test_images <= 15"):
+        maker(pixels, replace(SETTINGS, test_images=16), 3, 1)
+
+
 def test_as_many_images_as_there_are_can_be_chosen_but_no_more(pixels):
     chosen = chosen_images(pixels, 60, 0)
     assert sorted(chosen.tolist()) == list(range(60))

@@ -23,6 +23,7 @@ from isometry.supervised import benchmarks as benchmarks_module
         ({"lr": "inf"}, "needed a finite number for lr"),
         ({"init_gain": 0.0}, "needed init_gain > 0"),
         ({"diagnose_every": -1}, "needed diagnose_every >= 0"),
+        ({"test_images": -1}, "needed test_images >= 0"),
         (
             {"batch_size": 65, "images_per_task": 64},
             r"needed batch_size <= images_per_task \(64\), found 65",

@@ -21,16 +21,18 @@ TRUE_WORDS = ("true", "yes", "on", "1")
 FALSE_WORDS = ("false", "no", "off", "0")
 
 
-def setting(default: Any, help: str) -> Any:
+def setting(default: Any, help: str, *, later: bool = False) -> Any:
     """Return a dataclass field with its default and the sentence that explains it.
 
     Args:
         default: The value if nothing is given.
         help: One sentence with unit and range.
+        later: The setting came when there were results already, which did what its
+            default does; see :func:`as_dict`.
 
     Source: ours.
     """
-    return dataclasses.field(default=default, metadata={"help": help})
+    return dataclasses.field(default=default, metadata={"help": help, "later": later})
 
 
 def keys(settings: Any) -> tuple[str, ...]:
@@ -170,12 +172,19 @@ def require(condition: bool, key: str, needed: str, found: object) -> None:
 def as_dict(settings: Any) -> dict[str, Any]:
     """Return the settings as plain, JSON-ready values.
 
+    A setting that came later is left out where it has its default, so that results from
+    before keep their names.
+
     Args:
         settings: An instance of a dataclass.
 
     Source: ours.
     """
-    return dataclasses.asdict(settings)
+    values = dataclasses.asdict(settings)
+    for field in dataclasses.fields(settings):
+        if field.metadata.get("later") and values[field.name] == field.default:
+            del values[field.name]
+    return values
 
 
 def settings_hash(*parts: Any) -> str:

@@ -16,7 +16,7 @@ SCALE = (
     "depth",
 )
 # Settings that change what is recorded and not what is trained.
-NEUTRAL = ("diagnose_every",)
+NEUTRAL = ("diagnose_every", "test_images")
 
 
 def trained(settings: Record) -> Record:

@@ -45,6 +45,9 @@ class SupervisedSettings:
     lr: float = setting(1e-3, "Learning rate, > 0.")
     reset_optimizer: bool = setting(False, "Whether each task resets the optimiser.")
     diagnose_every: int = setting(0, "Diagnose after every n-th task; 0: never.")
+    test_images: int = setting(
+        0, "Test on the first n of the test images, >= 0; 0: on all.", later=True
+    )
 
     def __post_init__(self) -> None:
         for key in (
@@ -61,8 +64,8 @@ class SupervisedSettings:
             require(self.depth >= 2, "depth", needed, self.depth)
         for key in ("lr", "init_gain"):
             require(getattr(self, key) > 0, key, f"{key} > 0", getattr(self, key))
-        every = self.diagnose_every
-        require(every >= 0, "diagnose_every", "diagnose_every >= 0", every)
+        for key in ("diagnose_every", "test_images"):
+            require(getattr(self, key) >= 0, key, f"{key} >= 0", getattr(self, key))
         size, images = self.batch_size, self.images_per_task
         needed = f"batch_size <= images_per_task ({images})"
         require(size <= images, "batch_size", needed, size)

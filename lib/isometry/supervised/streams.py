@@ -123,6 +123,26 @@ def chosen_images(pixels: Pixels, count: int, seed: int, *labels: str | int) -> 
     return torch.randperm(available, generator=draw)[:count]
 
 
+def test_part(pixels: Pixels, settings: SupervisedSettings) -> tuple[Tensor, Tensor]:
+    """Return the test images that are evaluated on, and their labels.
+
+    Args:
+        pixels: The data.
+        settings: How many; 0: all.
+
+    Raises:
+        ValueError: If the data have fewer.
+
+    Source: ours.
+    """
+    available = len(pixels.test_labels)
+    count = settings.test_images or available
+    if count > available:
+        needed = f"test_images <= {available} for this data set"
+        raise ValueError(refusal(needed, count, "change test_images or data"))
+    return pixels.test_inputs[:count], pixels.test_labels[:count]
+
+
 def random_label(
     pixels: Pixels, settings: SupervisedSettings, seed: int, task: int
 ) -> Task:
@@ -158,11 +178,12 @@ def permuted(
     chosen = chosen_images(pixels, settings.images_per_task, seed, task)
     features = pixels.train_inputs.shape[1]
     order = torch.randperm(features, generator=generator(seed, "pixels", task))
+    test_inputs, test_labels = test_part(pixels, settings)
     return Task(
         inputs=pixels.train_inputs[chosen].index_select(1, order),
         labels=pixels.train_labels[chosen],
-        test_inputs=pixels.test_inputs.index_select(1, order),
-        test_labels=pixels.test_labels,
+        test_inputs=test_inputs.index_select(1, order),
+        test_labels=test_labels,
     )
 
 
@@ -182,9 +203,10 @@ def label_shuffled(
     chosen = chosen_images(pixels, settings.images_per_task, seed)
     draw = generator(seed, "classes", task)
     renamed = torch.randperm(pixels.num_classes, generator=draw)
+    test_inputs, test_labels = test_part(pixels, settings)
     return Task(
         inputs=pixels.train_inputs[chosen],
         labels=renamed[pixels.train_labels[chosen]],
-        test_inputs=pixels.test_inputs,
-        test_labels=renamed[pixels.test_labels],
+        test_inputs=test_inputs,
+        test_labels=renamed[test_labels],
     )

@@ -27,8 +27,8 @@ PROJECTIONS = ("query", "key", "value", "output")
 def patch_side(height: int, width: int) -> int:
     """Return the side of a square patch, in pixels.
 
-    The largest of 4, 2 and 1 that divides both sides of the image and leaves at least
-    :data:`TOKENS` patches; 1 where none does.
+    The largest of 8, 4, 2 and 1 that divides both sides of the image and leaves at
+    least :data:`TOKENS` patches; 1 where none does.
 
     Args:
         height: Of the image, in pixels.
@@ -38,9 +38,9 @@ def patch_side(height: int, width: int) -> int:
 
     Example:
         >>> [patch_side(side, side) for side in (8, 28, 32)]
-        [2, 4, 4]
+        [2, 4, 8]
     """
-    for side in (4, 2):
+    for side in (8, 4, 2):
         divides = height % side == 0 and width % side == 0
         if divides and height * width >= TOKENS * side**2:
             return side
