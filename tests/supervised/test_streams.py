@@ -133,7 +133,7 @@ def test_shuffled_labels_rename_classes_and_keep_who_belongs_together(pixels):
         assert torch.equal(task.test_inputs, pixels.test_inputs)
 
 
-@pytest.mark.parametrize("maker", (permuted, label_shuffled))
+@pytest.mark.parametrize("maker", [permuted, label_shuffled])
 def test_a_test_on_fewer_images_is_on_the_first_and_trains_on_the_same(pixels, maker):
     whole = maker(pixels, SETTINGS, 3, 1)
     part = maker(pixels, replace(SETTINGS, test_images=4), 3, 1)
