@@ -14,7 +14,6 @@ import argparse
 import json
 import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -22,12 +21,12 @@ from pathlib import Path
 
 import torch
 from contestants.online_curves import learning_curves
+from contestants.peak_memory import peak_bytes
 from contestants.processes import cpu_model
 from isometry.adamo import AdamO, isometry_gradient, isometry_penalty
 from isometry.core.seeding import generator
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.profiler import ProfilerActivity, profile
 
 REPORT = Path(__file__).parent / "reports" / "adamo_step.json"
 NETWORKS = {  # name -> (sizes, batch)
@@ -187,28 +186,6 @@ def timed(sizes: tuple[int, ...], batch: int, rounds: int) -> dict[str, dict]:
             "highest": max(ratios),
         }
     return result
-
-
-def peak_bytes(step: Step) -> int:
-    """Return the most that two steps hold at once of what they allocate themselves."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
-        step()
-        step()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace.json"
-        profiled.export_chrome_trace(str(path))
-        events = json.loads(path.read_text())["traceEvents"]
-    held: dict[int, int] = {}
-    peak = 0
-    changes = [e for e in events if e.get("name") == "[memory]"]
-    for event in sorted(changes, key=lambda e: e["ts"]):
-        change, address = event["args"]["Bytes"], event["args"]["Addr"]
-        if change > 0:
-            held[address] = change
-            peak = max(peak, sum(held.values()))
-        else:
-            held.pop(address, None)  # older ones are not counted either way
-    return peak
 
 
 def memory(sizes: tuple[int, ...], batch: int) -> dict[str, float]:

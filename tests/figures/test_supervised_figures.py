@@ -37,17 +37,36 @@ def test_standings_have_the_best_method_on_top_and_the_ceiling_as_a_line(ax):
     assert vertical == [0.5, 0.9]
 
 
-def test_profiles_are_drawn_for_the_methods_asked_for(ax):
+def test_profiles_are_drawn_against_the_gain(ax):
     rows = [
         (method, x, 1 - x, 0.9 - x, 1.0)
-        for method in ("adam", "adamo(isometry_strength=1.0)", "l2")
+        for method in ("adamo", "l2")
         for x in (0.0, 0.5)
     ]
     columns = ["method", "threshold", "fraction", "fraction_low", "fraction_high"]
-    table = pd.DataFrame(rows, columns=columns)
-    draw.profile_lines(ax, table, ["adam", "adamo(isometry_strength=1.0)"])
-    assert texts(ax.get_legend().get_texts()) == ["Adam", "AdamO"]
-    assert list(ax.lines[1].get_ydata()) == [1.0, 0.5]
+    draw.profile_lines(ax, pd.DataFrame(rows, columns=columns))
+    assert texts(ax.get_legend().get_texts()) == ["AdamO", "L2"]
+    assert list(ax.lines[0].get_ydata()) == [1.0, 0.5]
+
+
+def test_strengths_are_placed_by_their_pull_and_measured_from_the_best(ax):
+    table = pd.DataFrame(
+        {
+            "method": ["adam", *(f"adamo(isometry_strength={s})" for s in (1.0, 0.1))],
+            "mean": [0.9, 0.7, 0.75],
+        }
+    )
+    draw.pull_sensitivity(ax, {"stream": (table, 20.0)}, close=0.02)
+    assert list(ax.lines[0].get_xdata()) == pytest.approx([2.0, 20.0])
+    assert list(ax.lines[0].get_ydata()) == pytest.approx([0.0, -0.05])
+
+
+def test_names_are_given_to_methods_that_none_beats_in_time_and_score(ax):
+    scores = pd.Series({"adam": 0.5, "adamo": 0.6, "l2": 0.7, "redo": 0.4, "nap": 0.8})
+    ratios = pd.Series({"adam": 1.0, "l2": 1.1, "redo": 1.2, "nap": 1.5, "adamo": 2.0})
+    draw.cost_dots(ax, scores, ratios, "stream")
+    assert texts(ax.texts) == ["Adam", "L2", "Normalize-and-Project", "AdamO"]
+    assert list(ax.lines[0].get_xdata()) == [1.0, 1.1, 1.5]
 
 
 def test_predictions_stand_in_the_order_of_their_names_from_the_top(ax):

@@ -1,7 +1,8 @@
-"""What AdamO costs, taken from the report of ``benchmarks/adamo_step.py``.
+"""What AdamO costs, and every other method, taken from the benchmarks' reports.
 
-Times belong to the machine that the benchmark ran on, so they are measured there, once
-and on purpose. This study only brings the stored report into the results store.
+Times belong to the machine that a benchmark ran on, so they are measured there, once
+and on purpose. These studies only bring the stored reports of
+``benchmarks/adamo_step.py`` and ``benchmarks/methods_cost.py`` into the results store.
 """
 
 import json
@@ -15,7 +16,10 @@ from isometry.core.messages import refusal
 from isometry.experiments.maxmin_training import TIDY
 
 BENCHMARK = "adamo_cost"
-REPORT = Path("benchmarks") / "reports" / "adamo_step.json"
+METHODS_BENCHMARK = "method_cost"
+REPORTS = Path("benchmarks") / "reports"
+REPORT, METHODS_REPORT = REPORTS / "adamo_step.json", REPORTS / "methods_cost.json"
+COSTS = ("milliseconds", "time_ratio", "kept_ratio", "peak_ratio")
 # Names in the report: of the timed contestant, and of its learning curve.
 SETTINGS = {
     "every step": ("AdamO", "literal"),
@@ -24,8 +28,11 @@ SETTINGS = {
 }
 
 
-def report_path() -> Path:
-    """Return where the report stands, in this folder or one above it.
+def report_path(report: Path = REPORT) -> Path:
+    """Return where a report stands, in this folder or one above it.
+
+    Args:
+        report: Its place in the project.
 
     Raises:
         FileNotFoundError: If it is in none of them.
@@ -34,10 +41,12 @@ def report_path() -> Path:
     """
     here = Path.cwd()
     for folder in (here, *here.parents):
-        if (folder / REPORT).is_file():
-            return folder / REPORT
+        if (folder / report).is_file():
+            return folder / report
     raise FileNotFoundError(
-        refusal(f"{REPORT} here or above", str(here), "run benchmarks/adamo_step.py")
+        refusal(
+            f"{report} here or above", str(here), f"run benchmarks/{report.stem}.py"
+        )
     )
 
 
@@ -90,3 +99,29 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
     Source: ours.
     """
     return cost_rows(json.loads(report_path().read_text()))
+
+
+def methods_study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
+    """Return what each method costs; the task is the network's place in the report.
+
+    Args:
+        profile: Not used: the report has one size.
+        data: Not used.
+
+    Returns:
+        Metrics ``milliseconds`` of a training step, and over Adam's ``time_ratio``,
+        ``kept_ratio`` and ``peak_ratio`` of memory.
+
+    Raises:
+        FileNotFoundError: If the benchmark has not been run.
+
+    Source: ours.
+    """
+    report = json.loads(report_path(METHODS_REPORT).read_text())
+    rows = [
+        (METHODS_BENCHMARK, method, 0, task, metric, found[metric])
+        for task, network in enumerate(report["networks"].values())
+        for method, found in network.items()
+        for metric in COSTS
+    ]
+    return pd.DataFrame(rows, columns=TIDY)

@@ -34,6 +34,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "lipschitz": maxmin_study.lipschitz_study,
         "adamo": adamo_runs.study,
         "cost": cost_study.study,
+        "method_cost": cost_study.methods_study,
         "pull": adamo_pull.pull_runs,
         "partial": partial_study.study,
         "revival": revival_study.study,

@@ -144,25 +144,99 @@ def standings_dots(ax: Axes, table: pd.DataFrame, title: str) -> Axes:
     return ax
 
 
-def profile_lines(ax: Axes, table: pd.DataFrame, methods: Sequence[str]) -> Axes:
-    """Draw performance profiles: the share of seeds above each score.
+def profile_lines(ax: Axes, table: pd.DataFrame) -> Axes:
+    """Draw performance profiles: the share of runs that gain more than so much.
 
     Args:
         ax: Where to draw.
-        table: From :func:`isometry.experiments.profiles.profiles`, one benchmark.
-        methods: Labels of the methods that are drawn.
+        table: From :func:`isometry.experiments.benchmark_tables.gain_profiles`.
 
     Source: Agarwal et al. 2021.
     """
-    for label in methods:
-        rows = table[table["method"] == label]
-        style = method_style(label.partition("(")[0], markevery=2)
+    for method, rows in table.groupby("method", sort=False):
+        style = method_style(str(method), markevery=5, markersize=4)
         ax.plot(rows["threshold"], rows["fraction"], **style)
         low, high = rows["fraction_low"], rows["fraction_high"]
         color = style["color"]
         ax.fill_between(rows["threshold"], low, high, color=color, alpha=0.12, lw=0)
-    ax.set(xlabel="online accuracy", ylabel="share of seeds above", ylim=(-0.02, 1.02))
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set(xlabel="gain in online accuracy over Adam", ylabel="share of runs above")
+    ax.set_ylim(-0.02, 1.02)
     ax.legend(fontsize=8)
+    return ax
+
+
+def pull_sensitivity(
+    ax: Axes, tables: Mapping[str, tuple[pd.DataFrame, float]], close: float
+) -> Axes:
+    """Draw what AdamO loses against its best strength, over the pull of a task.
+
+    Args:
+        ax: Where to draw.
+        tables: Benchmark -> rows as for :func:`strength_sensitivity`, and the pull of
+            strength one.
+        close: A loss that still counts as robust, drawn as a band.
+
+    Source: ours; the question is that of arXiv 2606.09762, Fig. 3.
+    """
+    start = "adamo(isometry_strength="
+    for (benchmark, (table, pull)), marker in zip(
+        tables.items(), "osD^v", strict=False
+    ):
+        rows = table[table["method"].str.startswith(start)]
+        strength = rows["method"].str[len(start) : -1].astype(float)
+        rows = rows.assign(pull=strength * pull).sort_values("pull")
+        loss = rows["mean"] - rows["mean"].max()
+        ax.plot(rows["pull"], loss, marker=marker, label=benchmark)
+    ax.axhspan(-close, 0, color="grey", alpha=0.15, linewidth=0)
+    ax.set(xscale="log", xlabel="pull of a task, $8\\eta\\lambda T$")
+    ax.set_ylabel("online accuracy minus the best")
+    ax.legend(fontsize=8)
+    return ax
+
+
+def cost_dots(ax: Axes, scores: pd.Series, ratios: pd.Series, title: str) -> Axes:
+    """Draw what each method reaches against the time of its training step.
+
+    Args:
+        ax: Where to draw.
+        scores: Online accuracy by method.
+        ratios: Time of a step over Adam's, by method.
+        title: Of the panel.
+
+    Returns:
+        The axes; methods that none beats both in time and score are on a line and have
+        names, and so have Adam and those with AdamO.
+
+    Source: ours.
+    """
+    methods = [method for method in ratios.sort_values().index if method in scores]
+    front, best = [], -np.inf
+    for method in methods:
+        if scores[method] > best:
+            front.append(method)
+            best = scores[method]
+    line = [ratios[front], scores[front]]
+    ax.step(*line, where="post", color="grey", linewidth=0.8, zorder=0)
+    named = {*front, "adam", "adamo", "adamo_maxmin"}
+    for method in methods:
+        style = method_style(method, linestyle="none")
+        if style["marker"] == "":
+            style["marker"] = "o"
+        ax.plot(ratios[method], scores[method], **style)
+        if method in named:
+            ax.annotate(
+                style["label"],
+                (ratios[method], scores[method]),
+                xytext=(5, 4),
+                textcoords="offset points",
+                fontsize=8,
+            )
+    ax.set(xscale="log", xlabel="time of a step, over Adam's", title=title)
+    ticks = [1, 1.5, 2, 3, 6]
+    ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.minorticks_off()
+    ax.set_ylabel("online accuracy")
     return ax
 
 

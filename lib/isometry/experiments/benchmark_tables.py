@@ -1,0 +1,157 @@
+"""Chapter 6: tables of the stored comparison, beside its scores."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from isometry.core.seeding import numpy_generator
+from isometry.core.statistics import performance_profile
+from isometry.experiments.benchmark_study import Comparison
+from isometry.experiments.cost_study import METHODS_BENCHMARK
+from isometry.experiments.labels import BASELINE
+from isometry.experiments.report import BOOTSTRAP_SEED
+from isometry.experiments.store import Record, load_results
+
+THRESHOLDS = 41  # of a profile
+
+
+def diagnosed_tasks(
+    store: Path, comparison: Comparison, methods: Sequence[str]
+) -> pd.DataFrame:
+    """Return the stored numbers of some methods of a comparison, for figures.
+
+    Args:
+        store: The results store.
+        comparison: Says which runs.
+        methods: Whose.
+
+    Returns:
+        Tidy numbers with a column ``label``; infinite ones are left out.
+
+    Raises:
+        StoreError: If there is nothing in the store.
+
+    Source: ours.
+    """
+    frame = load_results(store)
+    parts = []
+    for method in methods:
+        record = comparison.runs[method]
+        own = frame["settings"] == record["hash"]
+        own &= frame["benchmark"] == record["benchmark"]
+        parts.append(frame[own].assign(label=method))
+    found = pd.concat(parts, ignore_index=True)
+    return found[found["value"].abs() < float("inf")]
+
+
+def choices_table(found: Mapping[str, Comparison]) -> pd.DataFrame:
+    """Return what was chosen for each method on each benchmark.
+
+    Args:
+        found: Benchmark -> comparison.
+
+    Returns:
+        One row a method, one column a benchmark: the learning rate, then the method's
+        own searched setting. A star marks a number at the end of those tried.
+
+    Source: ours.
+    """
+    columns: dict[str, dict[str, str]] = {}
+    for benchmark, comparison in found.items():
+        cells = columns.setdefault(benchmark, {})
+        for method, record in comparison.runs.items():
+            cells[method] = chosen_text(record["choice"])
+    return pd.DataFrame(columns).sort_index().fillna("")
+
+
+def chosen_text(choice: Record) -> str:
+    """Return a choice in a line, e.g. ``lr=0.003*, shrink=0.001``.
+
+    Args:
+        choice: What a sweep wrote.
+
+    Source: ours.
+
+    Example:
+        >>> tried = [{"values": {"lr": lr}} for lr in (1e-4, 1e-3, 1e-2)]
+        >>> chosen_text({"chosen": {"lr": 1e-2}, "candidates": tried})
+        'lr=0.01*'
+    """
+    words = []
+    for key, value in choice["chosen"].items():
+        tried = {json.dumps(c["values"][key]) for c in choice["candidates"]}
+        numbers = sorted(map(json.loads, tried), key=str)
+        edge = False
+        if len(numbers) > 1 and all(isinstance(n, int | float) for n in numbers):
+            edge = value in (min(numbers), max(numbers))
+        shown = f"{value:g}" if isinstance(value, float) else str(value)
+        words.append(f"{key}={shown}" + "*" * edge)
+    return ", ".join(words)
+
+
+def costs(store: Path, network: int = 0) -> pd.DataFrame:
+    """Return what each method costs, cheapest first.
+
+    Args:
+        store: The results store.
+        network: Place of the network in the report of ``benchmarks/methods_cost.py``.
+
+    Returns:
+        Indexed by method: ``milliseconds`` of a training step, and ``time_ratio``,
+        ``kept_ratio`` and ``peak_ratio`` over Adam's.
+
+    Raises:
+        StoreError: If the store has no such study.
+
+    Source: ours.
+    """
+    frame = load_results(store / METHODS_BENCHMARK)
+    frame = frame[frame["task"] == network]
+    wide = frame.pivot(index="method", columns="metric", values="value")
+    return wide.rename_axis(columns=None).sort_values("time_ratio")
+
+
+def gain_profiles(
+    found: Mapping[str, Comparison], methods: Sequence[str]
+) -> pd.DataFrame:
+    """Return which share of a method's runs gains more than so much over Adam's.
+
+    Each run counts with its mean online accuracy over all tasks minus that of Adam on
+    the same benchmark and seed.
+
+    Args:
+        found: Benchmark -> comparison; each is a stratum of the bootstrap.
+        methods: Whose profiles.
+
+    Returns:
+        Columns ``method, threshold, fraction, fraction_low, fraction_high``; the
+        thresholds are the same for all, and with the intervals those of 95 % each.
+
+    Source: Agarwal et al., NeurIPS 2021, Sec. 4.3; the gain over Adam is ours.
+    """
+    seeds = min(len(one.scores) for one in found.values())
+    gains = {
+        method: np.array(
+            [
+                (one.scores[method] - one.scores[BASELINE]).to_numpy()[:seeds]
+                for one in found.values()
+            ]
+        )
+        for method in methods
+    }
+    ends = [edge(values) for edge in (np.min, np.max) for values in gains.values()]
+    thresholds = np.linspace(min(ends), max(ends), THRESHOLDS)
+    rows = []
+    for method, values in gains.items():
+        draw = numpy_generator(BOOTSTRAP_SEED, "gain profile", method)
+        profile = performance_profile(values, thresholds, draw)
+        for threshold, share in zip(thresholds, profile, strict=True):
+            numbers = (threshold, share.estimate, share.low, share.high)
+            rows.append((method, *numbers))
+    return pd.DataFrame(
+        rows,
+        columns=["method", "threshold", "fraction", "fraction_low", "fraction_high"],
+    )

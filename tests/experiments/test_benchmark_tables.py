@@ -1,0 +1,107 @@
+"""Tables beside the comparison's scores: choices, costs and gains over Adam."""
+
+import json
+
+import pandas as pd
+import pytest
+from isometry.experiments import benchmark_tables as tables
+from isometry.experiments import cost_study
+from isometry.experiments.benchmark_study import Comparison
+from isometry.experiments.store import COLUMNS, write_file
+
+
+def choice(chosen, *tried):
+    return {"chosen": chosen, "candidates": [{"values": values} for values in tried]}
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        (choice({"lr": 1e-3}, {"lr": 1e-4}, {"lr": 1e-3}, {"lr": 1e-2}), "lr=0.001"),
+        (choice({"lr": 1e-4}, {"lr": 1e-4}, {"lr": 1e-3}), "lr=0.0001*"),
+        (choice({"lr": 1e-3}, {"lr": 1e-3}), "lr=0.001"),
+        (choice({"crelu_size": "half"}, {"crelu_size": "half"}), "crelu_size=half"),
+        (
+            choice(
+                {"every": 10, "lr": 0.1},
+                {"every": 1, "lr": 0.1},
+                {"every": 10, "lr": 0.1},
+            ),
+            "every=10*, lr=0.1",
+        ),
+    ],
+)
+def test_a_choice_at_the_end_of_what_was_tried_has_a_star(record, text):
+    assert tables.chosen_text(record) == text
+
+
+def comparison(adam, other):
+    scores = pd.DataFrame({"adam": adam, "adamo": other})
+    runs = {
+        name: {
+            "benchmark": "stream",
+            "hash": name,
+            "choice": choice({"lr": 1.0}, {"lr": 1.0}, {"lr": 2.0}),
+        }
+        for name in scores
+    }
+    return Comparison(runs, scores, pd.DataFrame(), {})
+
+
+def test_choices_have_a_row_a_method_and_a_column_a_benchmark():
+    found = {"one": comparison([0.1], [0.2]), "two": comparison([0.1], [0.2])}
+    del found["two"].runs["adam"]
+    table = tables.choices_table(found)
+    assert table.loc["adamo"].tolist() == ["lr=1*", "lr=1*"]
+    assert table.loc["adam"].tolist() == ["lr=1*", ""]
+
+
+def test_gains_are_paired_with_adam_and_pooled_over_benchmarks():
+    found = {
+        "one": comparison([0.1, 0.5], [0.2, 0.5]),  # gains 0.1 and 0
+        "two": comparison([0.3, 0.3], [0.6, 0.1]),  # gains 0.3 and -0.2
+    }
+    table = tables.gain_profiles(found, ["adamo"])
+    share = table.set_index("threshold")["fraction"]
+    assert share.iloc[0] == 0.75  # the smallest gain itself is not above
+    assert share.iloc[-1] == 0
+    assert share[(share.index > 0.11) & (share.index < 0.29)].unique() == [0.25]
+
+
+def test_numbers_for_figures_are_those_of_the_run_and_finite(tmp_path):
+    rows = [
+        ("stream", name, name, 0, 0, "x", value)
+        for name, value in (("adam", 1.0), ("adamo", float("inf")), ("other", 3.0))
+    ]
+    for row in rows:
+        record = {"benchmark": "stream", "method": row[1], "hash": row[2], "runs": []}
+        frame = pd.DataFrame([row], columns=COLUMNS)
+        write_file(tmp_path / "stream" / f"{row[1]}.parquet", frame, record)
+    one = comparison([0.1], [0.2])
+    found = tables.diagnosed_tasks(tmp_path, one, ["adam", "adamo"])
+    assert found[["label", "value"]].values.tolist() == [["adam", 1.0]]
+
+
+def test_the_report_of_costs_becomes_a_table_cheapest_first(tmp_path, monkeypatch):
+    def row(ratio):
+        return dict.fromkeys(cost_study.COSTS, ratio) | {"lowest": 0.0}
+
+    report = {"networks": {"small": {"slow": row(2.0), "adam": row(1.0)}, "large": {}}}
+    path = tmp_path / cost_study.METHODS_REPORT
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(report))
+    monkeypatch.chdir(tmp_path)
+    numbers = cost_study.methods_study().assign(settings="x")
+    folder = tmp_path / "store" / cost_study.METHODS_BENCHMARK
+    for method, part in numbers.groupby("method"):
+        record = {"benchmark": "b", "method": method, "hash": "x", "runs": []}
+        write_file(folder / f"{method}.parquet", part[COLUMNS], record)
+    table = tables.costs(tmp_path / "store")
+    assert table.index.tolist() == ["adam", "slow"]
+    assert table.loc["slow"].to_dict() == dict.fromkeys(cost_study.COSTS, 2.0)
+
+
+def test_without_the_report_the_study_says_what_to_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"run benchmarks/methods_cost\.py"):
+        cost_study.methods_study()
