@@ -36,7 +36,7 @@ def list_(what: Literal["methods", "benchmarks", "games", "claims"]) -> None:
 
 
 def game_rows() -> list[tuple[str, str]]:
-    """Return each game's name and what its boards show; none without the extra rl.
+    """Return each game's name and a line on it; none without the extra rl.
 
     Source: ours.
     """
@@ -44,7 +44,7 @@ def game_rows() -> list[tuple[str, str]]:
         from isometry.rl.games import GAMES
     except ModuleNotFoundError:
         return []
-    return [(game.name, f"shows {', '.join(game.channels)}") for game in GAMES]
+    return [(game.name, game.summary) for game in GAMES]
 
 
 def listing(what: str) -> list[str]:

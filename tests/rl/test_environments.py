@@ -11,7 +11,7 @@ from isometry.rl import draws, make_vec
 from isometry.rl.games import GAMES
 from isometry.rl.kernels import compiled
 
-GAME_NAMES = GAMES.names()
+GAME_NAMES = [n for n in GAMES.names() if n.startswith("minatar")]
 
 
 def roll(envs, steps, seed=0):
@@ -137,7 +137,7 @@ def test_the_limit_of_steps_truncates_and_the_end_of_the_game_terminates():
 def test_sticky_actions_repeat_the_last_executed_one():
     _, step_all, _ = compiled("minatar/breakout")
     game = GAMES.get("minatar/breakout")
-    state = np.zeros((1, game.state_size), dtype=np.int32)
+    state = game.start()[None]
     # Uniform draws decide: 0.05 and 0.09 repeat at 0.1, the others do not. The memory
     # is of what was executed, so a repeated action can be repeated again.
     source = draws.tape(0, 0.5, 0.05, 0.09, 0.1, 0.9)[None]
@@ -145,13 +145,13 @@ def test_sticky_actions_repeat_the_last_executed_one():
     executed, elapsed = np.zeros((2, 1), dtype=np.int64)
     done, columns = [], []
     for action in (3, 1, 1, 1, 0):
-        boards = np.zeros((2, 1, 10, 10, 4), dtype=np.bool_)
+        board = np.empty((1, *game.shape), dtype=np.bool_)
         step_all(
-            state, source, executed, elapsed, np.array([action]), 0.1, True, 0, *boards,
+            state, source, executed, elapsed, np.array([action]), 0.1, True, 0, board,
             np.zeros(1, dtype=np.float32), *np.zeros((2, 1), dtype=np.bool_),
         )  # fmt: skip
         done.append(int(executed[0]))
-        columns.append(int(boards[0, 0, 9, :, 0].argmax()))
+        columns.append(int(board[0, 9, :, 0].argmax()))
     assert done == [3, 3, 3, 1, 0]
     assert columns == [5, 6, 7, 6, 6]
 

@@ -157,4 +157,4 @@ def test_the_trail_is_where_the_ball_was():
     board = board_of(state)
     assert board[5, 5, 2]
     assert board[4, 6, 1]
-    assert board.shape[-1] == len(GAMES.get("minatar/breakout").channels)
+    assert board.shape[-1] == GAMES.get("minatar/breakout").shape[-1]

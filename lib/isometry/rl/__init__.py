@@ -20,16 +20,16 @@ def make_vec(
     """Return many games of one kind behind gymnasium's vector interface.
 
     Args:
-        name: ``suite/game``, e.g. ``"minatar/breakout"``.
+        name: ``suite/game``, e.g. ``"minatar/breakout"`` or ``"octax/brix"``.
         num_envs: How many are played side by side, at least 1.
         seed: Of all draws.
-        **settings: ``sticky``, ``actions``, ``ramping``, ``max_steps``,
-            ``render_mode``; see :class:`isometry.rl.environments.GameVectorEnv`.
+        **settings: ``actions``, ``max_steps``, ``render_mode`` and those that only one
+            suite has; see :class:`isometry.rl.environments.GameVectorEnv`.
 
     Raises:
-        ImportError: If the extra ``rl`` is not installed.
+        ImportError: If the extra ``rl``, or the ROM of a game of Octax, is not there.
         KeyError: If the game is unknown, with the nearest known name.
-        ValueError: If a setting is out of range.
+        ValueError: If a setting is unknown or out of range.
 
     Source: ours; the signature follows ``gymnasium.make_vec``.
 

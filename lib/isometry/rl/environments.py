@@ -1,8 +1,8 @@
 """Many games behind gymnasium's vector interface."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
-import matplotlib as mpl
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from isometry.core.messages import refusal
 from isometry.rl.draws import sources
-from isometry.rl.games import FULL_ACTIONS, GAMES, SIZE
+from isometry.rl.games import GAMES
 from isometry.rl.kernels import compiled
-
-PIXELS = 8  # of a cell in a picture, in each direction
 
 
 class GameVectorEnv(VectorEnv):
@@ -26,22 +24,37 @@ class GameVectorEnv(VectorEnv):
     ``infos["episode_length"]``. ``terminated`` is the game's own end, ``truncated`` the
     limit of steps; never both. Arrays returned are never written to again.
 
+    Observations are arrays of bool. MinAtar's are ``(10, 10, channels)``: row, column,
+    channel. Octax's are ``(4, 32, 64)``: the frames after 11, 22, 33 and 44
+    instructions of this step, oldest first, row, column. The published agents of Octax
+    feed that array as it is to a convolution that takes channels last, so that the 64
+    columns act as channels.
+
     Args:
-        name: A registered game, e.g. ``"minatar/breakout"``.
+        name: A registered game, e.g. ``"minatar/breakout"`` or ``"octax/brix"``.
         num_envs: How many, at least 1.
         seed: Of the first ``reset()`` without one.
-        sticky: Probability that the last executed action is repeated, in [0, 1].
-        actions: ``"minimal"``: those that do something; ``"full"``: the same six for
-            all games of a suite.
-        ramping: Whether games that can become harder do.
-        max_steps: Steps after which an episode is truncated; None: never.
         render_mode: None or ``"rgb_array"``.
+        **settings: Those of the game, see ``isometry.rl.games.GAMES``:
+
+            * ``actions``: ``"minimal"``: those that do something; ``"full"``: the same
+              for all games of a suite, six in MinAtar, sixteen keys and none in Octax.
+            * ``max_steps``: Steps after which an episode is truncated; None: never. If
+              nothing is said, none in MinAtar and 4,500 in Octax.
+            * ``sticky``, MinAtar: Probability that the last executed action is
+              repeated, in [0, 1].
+            * ``ramping``, MinAtar: Whether games that can become harder do.
+            * ``timer_wrap``, Octax: Whether timers go on from 0 to 255, which octax's
+              do although no machine's did; else they rest at 0. Games whose timers are
+              zeroed after each step do not change.
 
     Raises:
+        ImportError: If a game of Octax is asked for and its ROM is not installed.
         KeyError: If the game is unknown, with the nearest known name.
-        ValueError: If a setting is out of range.
+        ValueError: If a setting is unknown or out of range, or a ROM is not octax's.
 
-    Source: Young & Tian, arXiv 1903.03176; the interface is gymnasium's.
+    Source: Young & Tian, arXiv 1903.03176; Radji et al., arXiv 2510.01764; the
+    interface is gymnasium's.
     """
 
     def __init__(
@@ -50,34 +63,33 @@ class GameVectorEnv(VectorEnv):
         num_envs: int,
         *,
         seed: int,
-        sticky: float = 0.0,
-        actions: Literal["minimal", "full"] = "minimal",
-        ramping: bool = True,
-        max_steps: int | None = None,
         render_mode: Literal["rgb_array"] | None = None,
+        **settings: Any,
     ) -> None:
         game = GAMES.get(name)
-        _check(num_envs, sticky, actions, max_steps, render_mode)
+        _check_settings(name, settings, game.settings)
+        chosen = {**game.settings, **settings}
+        _check(num_envs, render_mode, **chosen)
         self.metadata = {
             "autoreset_mode": AutoresetMode.SAME_STEP,
             "render_modes": ["rgb_array"],
-            "render_fps": 10,
+            "render_fps": game.steps_a_second,
         }
         self.game = game
         self.num_envs = num_envs
         self.render_mode = render_mode
-        self.sticky, self.ramping = float(sticky), bool(ramping)
-        self.max_steps = max_steps or 0
-        codes = FULL_ACTIONS if actions == "full" else game.minimal_actions
+        self.settings: Mapping[str, Any] = chosen
+        full = chosen["actions"] == "full"
+        codes = game.full_actions if full else game.minimal_actions
         self._codes = np.array(codes, dtype=np.int64)
-        shape = (SIZE, SIZE, len(game.channels))
-        self.single_observation_space = spaces.Box(0, 1, shape, np.bool_)
+        self.single_observation_space = spaces.Box(0, 1, game.shape, np.bool_)
         self.single_action_space = spaces.Discrete(len(codes))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._reset_all, self._step_all, self._observe_all = compiled(name)
         self._seed = seed
-        self._states = np.zeros((num_envs, game.state_size), dtype=np.int32)
+        self._start = game.start()
+        self._states = np.tile(self._start, (num_envs, 1))
         self._sources: NDArray[np.uint64] | None = None
         self._executed = np.zeros(num_envs, dtype=np.int64)
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
@@ -95,7 +107,7 @@ class GameVectorEnv(VectorEnv):
             options: None.
 
         Returns:
-            Boards, bool ``(num_envs, 10, 10, channels)``, and an empty dictionary.
+            Boards, bool ``(num_envs, *shape)``, and an empty dictionary.
 
         Raises:
             ValueError: If there are options.
@@ -106,10 +118,9 @@ class GameVectorEnv(VectorEnv):
             chosen = self._seed if seed is None else seed
             self._sources = sources(chosen, self.num_envs, self.game.name)
             self._executed[:] = 0
-        self._reset_all(self._states, self._sources)
-        self._elapsed[:] = 0
-        self._returns[:] = 0
-        return self._boards(), {}
+        boards = self._empty()
+        self._restart(np.ones(self.num_envs, dtype=np.bool_), boards)
+        return boards, {}
 
     def step(
         self,
@@ -127,8 +138,8 @@ class GameVectorEnv(VectorEnv):
             actions: Integers ``(num_envs,)``, 0 to the number of actions - 1.
 
         Returns:
-            Boards bool ``(num_envs, 10, 10, channels)``, rewards float32, terminated
-            and truncated bool, each ``(num_envs,)``, and what ended.
+            Boards bool ``(num_envs, *shape)``, rewards float32, terminated and
+            truncated bool, each ``(num_envs,)``, and what ended.
 
         Raises:
             RuntimeError: Before the first reset.
@@ -140,22 +151,19 @@ class GameVectorEnv(VectorEnv):
             raise RuntimeError(refusal(needed, "none", "call reset()"))
         codes = self._codes[self._checked(actions)]
         boards = self._empty()
-        final_boards = self._empty()
         rewards = np.empty(self.num_envs, dtype=np.float32)
         terminated = np.empty(self.num_envs, dtype=np.bool_)
         truncated = np.empty(self.num_envs, dtype=np.bool_)
-        lengths = self._elapsed + 1
         ended = self._step_all(
             self._states,
             self._sources,
             self._executed,
             self._elapsed,
             codes,
-            self.sticky,
-            self.ramping,
-            self.max_steps,
+            float(self.settings.get("sticky", 0.0)),
+            bool(self.settings[self.game.rule]),
+            self.settings["max_steps"] or 0,
             boards,
-            final_boards,
             rewards,
             terminated,
             truncated,
@@ -164,19 +172,19 @@ class GameVectorEnv(VectorEnv):
         infos: dict[str, Any] = {}
         if ended:
             done = terminated | truncated
+            final_boards = np.zeros_like(boards)
+            final_boards[done] = boards[done]
             for key, value in (
                 ("final_obs", final_boards),
                 ("episodic_return", np.where(done, self._returns, 0.0)),
-                ("episode_length", np.where(done, lengths, 0)),
+                ("episode_length", np.where(done, self._elapsed, 0)),
             ):
                 infos[key], infos[f"_{key}"] = value, done.copy()
-            self._returns[done] = 0
+            self._restart(done, boards)
         return boards, rewards, terminated, truncated, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
-        """Return one picture a game, uint8 ``(80, 80, 3)``; None without a mode.
-
-        The first channel of a cell that is on decides its colour.
+        """Return one picture a game, uint8 ``(h, w, 3)``; None without a mode.
 
         Raises:
             RuntimeError: Before the first reset.
@@ -185,22 +193,17 @@ class GameVectorEnv(VectorEnv):
             return None
         if self._sources is None:
             raise RuntimeError(refusal("a reset before", "none", "call reset()"))
-        palette = mpl.colormaps["tab10"](np.arange(len(self.game.channels)))[:, :3]
-        colours = np.vstack([palette, np.zeros(3)])
-        boards = self._boards()
-        nothing = np.ones((*boards.shape[:-1], 1), dtype=np.bool_)
-        first = np.concatenate([boards, nothing], axis=-1).argmax(-1)
-        pictures = (255 * colours[first]).astype(np.uint8)
-        return tuple(pictures.repeat(PIXELS, axis=1).repeat(PIXELS, axis=2))
-
-    def _empty(self) -> NDArray[np.bool_]:
-        shape = (self.num_envs, SIZE, SIZE, len(self.game.channels))
-        return np.zeros(shape, dtype=np.bool_)
-
-    def _boards(self) -> NDArray[np.bool_]:
         boards = self._empty()
         self._observe_all(self._states, boards)
-        return boards
+        return tuple(self.game.picture(boards))
+
+    def _empty(self) -> NDArray[np.bool_]:
+        return np.empty((self.num_envs, *self.game.shape), dtype=np.bool_)
+
+    def _restart(self, chosen: NDArray[np.bool_], boards: NDArray[np.bool_]) -> None:
+        self._reset_all(self._states, self._sources, self._start, chosen, boards)
+        self._elapsed[chosen] = 0
+        self._returns[chosen] = 0
 
     def _checked(self, actions: NDArray[np.integer]) -> NDArray[np.integer]:
         array = np.asarray(actions)
@@ -217,12 +220,24 @@ class GameVectorEnv(VectorEnv):
         return array
 
 
+def _check_settings(
+    name: str, given: Mapping[str, Any], known: Mapping[str, Any]
+) -> None:
+    """Refuse settings that the game does not have."""
+    for key in given:
+        if key not in known:
+            needed = f"one of the settings of {name} ({', '.join(known)})"
+            raise ValueError(refusal(needed, key, "leave it out"))
+
+
 def _check(
     num_envs: int,
-    sticky: float,
+    render_mode: str | None,
+    *,
     actions: str,
     max_steps: int | None,
-    render_mode: str | None,
+    sticky: float = 0.0,
+    **rule: bool,
 ) -> None:
     """Refuse settings that are out of range."""
     if num_envs < 1:
@@ -233,6 +248,9 @@ def _check(
         raise ValueError(refusal("actions minimal or full", actions, "choose one"))
     if max_steps is not None and max_steps < 1:
         raise ValueError(refusal("max_steps >= 1", max_steps, "or pass None"))
+    for key, value in rule.items():
+        if value not in (True, False):
+            raise ValueError(refusal(f"{key} True or False", value, "choose one"))
     if render_mode not in (None, "rgb_array"):
         needed = "render_mode None or 'rgb_array'"
         raise ValueError(refusal(needed, render_mode, "choose one"))

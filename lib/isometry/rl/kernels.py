@@ -1,4 +1,4 @@
-"""Many games at a time: the loop around a game's rules, compiled once for each game."""
+"""Many games at a time: the loop around a game's rules, compiled once for these."""
 
 from collections.abc import Callable
 from functools import cache
@@ -11,7 +11,6 @@ from isometry.rl.draws import uniform
 from isometry.rl.games import GAMES
 
 
-@cache
 def compiled(name: str) -> tuple[Callable, Callable, Callable]:
     """Return ``reset_all``, ``step_all`` and ``observe_all`` of a game.
 
@@ -19,7 +18,8 @@ def compiled(name: str) -> tuple[Callable, Callable, Callable]:
         name: A registered game.
 
     Returns:
-        Three functions over arrays with one row a game; see their docstrings.
+        Three functions over arrays with one row a game; see their docstrings. Games
+        with the same rules share them.
 
     Raises:
         KeyError: If the game is unknown.
@@ -27,53 +27,62 @@ def compiled(name: str) -> tuple[Callable, Callable, Callable]:
     Source: ours. Sticky actions: Machado et al., JAIR 61 (2018).
     """
     game = GAMES.get(name)
-    reset, step, observe = game.reset, game.step, game.observe
+    return _loops(game.reset, game.step, game.observe, "sticky" in game.settings)
 
+
+@cache
+def _loops(
+    reset: Callable, step: Callable, observe: Callable, may_stick: bool
+) -> tuple[Callable, Callable, Callable]:
     @njit
-    def reset_all(states: NDArray, sources: NDArray) -> None:
-        """Start every game."""
+    def reset_all(
+        states: NDArray,  # (n, state size), changed
+        sources: NDArray,  # (n, k), changed
+        start: NDArray,  # (state size,), what a state is before its reset
+        chosen: NDArray[np.bool_],  # (n,), which games
+        boards: NDArray[np.bool_],  # (n, ...), overwritten for those
+    ) -> None:
+        """Start the chosen games and draw them."""
         for i in range(len(states)):
-            reset(states[i], sources[i])
+            if chosen[i]:
+                states[i] = start
+                reset(states[i], sources[i])
+                observe(states[i], boards[i])
 
     @njit
     def observe_all(states: NDArray, boards: NDArray[np.bool_]) -> None:
-        """Draw every game on boards that are empty before."""
+        """Draw every game."""
         for i in range(len(states)):
             observe(states[i], boards[i])
 
     @njit
     def step_all(
-        states: NDArray,  # int32 (n, state size), changed
+        states: NDArray,  # (n, state size), changed
         sources: NDArray,  # (n, k), changed
         executed: NDArray,  # int64 (n,), the last action executed, changed
         elapsed: NDArray,  # int64 (n,), steps of this episode, changed
         actions: NDArray,  # int64 (n,), codes of the actions asked for
         sticky: float,
-        ramping: bool,
+        rule: bool,  # the game's own setting, e.g. ramping
         max_steps: int,  # 0: none
-        boards: NDArray,  # bool (n, 10, 10, channels), all False before
-        final_boards: NDArray,  # the same
+        boards: NDArray,  # bool (n, ...), overwritten
         rewards: NDArray,  # float32 (n,)
         terminated: NDArray,  # bool (n,)
         truncated: NDArray,  # bool (n,)
     ) -> int:
-        """Play one step of every game, start those anew that end; return how many."""
+        """Play one step of every game and draw it; return how many have ended."""
         ended = 0
         for i in range(len(states)):
             action = actions[i]
-            if uniform(sources[i]) < sticky:
+            if may_stick and uniform(sources[i]) < sticky:
                 action = executed[i]
             executed[i] = action
-            reward, over = step(states[i], sources[i], action, ramping)
+            reward, over = step(states[i], sources[i], action, rule)
             elapsed[i] += 1
             rewards[i] = reward
             terminated[i] = over
             truncated[i] = not over and elapsed[i] == max_steps
-            if over or truncated[i]:
-                ended += 1
-                observe(states[i], final_boards[i])
-                reset(states[i], sources[i])
-                elapsed[i] = 0
+            ended += terminated[i] or truncated[i]
             observe(states[i], boards[i])
         return ended
 

@@ -151,8 +151,9 @@ def observe(state: NDArray[np.int32], board: NDArray[np.bool_]) -> None:
 
     Args:
         state: int32 ``(STATE_SIZE,)``.
-        board: bool ``(10, 10, 4)``, all False before; row, column, channel.
+        board: bool ``(10, 10, 4)``, overwritten; row, column, channel.
     """
+    board[:] = False
     board[state[ROW], state[COLUMN], 0] = True
     for k in range(8):
         direction, column = state[DIRECTIONS + k], state[COLUMNS + k]

@@ -107,8 +107,9 @@ def observe(state: NDArray[np.int32], board: NDArray[np.bool_]) -> None:
 
     Args:
         state: int32 ``(STATE_SIZE,)``.
-        board: bool ``(10, 10, 4)``, all False before; row, column, channel.
+        board: bool ``(10, 10, 4)``, overwritten; row, column, channel.
     """
+    board[:] = False
     board[9, state[PADDLE], 0] = True
     board[state[ROW], state[COLUMN], 1] = True
     board[state[OLD_ROW], state[OLD_COLUMN], 2] = True

@@ -95,8 +95,9 @@ def observe(state: NDArray[np.int32], board: NDArray[np.bool_]) -> None:
 
     Args:
         state: int32 ``(STATE_SIZE,)``.
-        board: bool ``(10, 10, 7)``, all False before; row, column, channel.
+        board: bool ``(10, 10, 7)``, overwritten; row, column, channel.
     """
+    board[:] = False
     board[state[CHICKEN], CHICKEN_COLUMN, 0] = True
     for k in range(8):
         column, speed = state[COLUMNS + k], state[SPEEDS + k]

@@ -322,8 +322,9 @@ def observe(state: NDArray[np.int32], board: NDArray[np.bool_]) -> None:
 
     Args:
         state: int32 ``(STATE_SIZE,)``.
-        board: bool ``(10, 10, 10)``, all False before; row, column, channel.
+        board: bool ``(10, 10, 10)``, overwritten; row, column, channel.
     """
+    board[:] = False
     board[state[ROW], state[COLUMN], 0] = True
     board[state[ROW], state[COLUMN] - state[FACING], 1] = True
     for first, channel in ((OWN, 2), (SHOTS, 4), (FISH, 5), (SUBS, 6), (DIVERS, 9)):

@@ -160,8 +160,9 @@ def observe(state: NDArray[np.int32], board: NDArray[np.bool_]) -> None:
 
     Args:
         state: int32 ``(STATE_SIZE,)``.
-        board: bool ``(10, 10, 6)``, all False before; row, column, channel.
+        board: bool ``(10, 10, 6)``, overwritten; row, column, channel.
     """
+    board[:] = False
     board[9, state[CANNON], 0] = True
     heading = 2 if state[HEADING] < 0 else 3
     for row in range(10):

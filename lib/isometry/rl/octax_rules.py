@@ -1,0 +1,184 @@
+"""How octax makes an environment of a CHIP-8 program: steps, timers, scores, ends.
+
+A step is 44 instructions with one key held; the four frames of its observation show the
+screen after 11, 22, 33 and 44 of them. Score and end are read from registers. A game
+always starts from the same state, the one that its start-up leads to; episodes differ
+by their random bytes and actions alone.
+
+Source: a description of octax 0.1.1 (Radji et al., arXiv 2510.01764) in our own words.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from isometry.rl import chip8
+from isometry.rl.chip8 import COLUMNS, FRAMES, MACHINE_SIZE, NO_KEY, ROWS, Integer
+from isometry.rl.draws import tape
+
+INSTRUCTIONS = 11  # a frame: 700 a second, 60 frames a second, rounded down
+MOST_STEPS = 4500  # five minutes of play
+STEPS_A_SECOND = 15
+
+# How a score is read from a register r: its value; the negative of it and the next one,
+# in eight bits; its tens minus its units; its value up to 128, else 0.
+VALUE, NEGATIVE_SUM, TENS_MINUS_UNITS, UP_TO_128 = range(4)
+# How a register is compared with a value.
+EQUAL, DIFFERENT, AT_LEAST, TENS_EQUAL, UNITS_EQUAL = range(5)
+
+# What is stored behind the machine: the last score, then the game's rules.
+SCORE, ZEROED, SCORE_KIND, SCORE_REGISTER, TESTS = range(MACHINE_SIZE, MACHINE_SIZE + 5)
+MOST_TESTS = 2
+EXTRA = TESTS + 1 + 3 * MOST_TESTS - MACHINE_SIZE
+
+# The random bytes of octax's start-up: those of JAX's PRNGKey(0), from JAX 0.5 on.
+STARTUP_BYTES = bytes.fromhex(
+    "0e24011dc6057fe314eea06046d87407eb4aadab5abae7b4fccf0de222a60aa2"
+    "15915120a8063c3e081c74cd06326d0ceb8215dd"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What makes a game of a program.
+
+    Attributes:
+        keys: Keys of the actions, in their order; one more action presses none.
+        score: VALUE, NEGATIVE_SUM, TENS_MINUS_UNITS or UP_TO_128 of a register.
+        score_register: 0 to 15.
+        ends: The game is over when one of these holds, at most two: a register, how
+            it is compared, and with what value.
+        startup: Instructions executed before the first step.
+        held: Key that is down meanwhile; None: none.
+        zeroed: Whether timers are set to 0 after each step; else they tick once.
+    """
+
+    keys: tuple[int, ...]
+    score_register: int
+    ends: tuple[tuple[int, int, int], ...]
+    score: int = VALUE
+    startup: int = 0
+    held: int | None = None
+    zeroed: bool = False
+
+
+def start_state(program: bytes, rules: Rules) -> NDArray[np.int64]:
+    """Return the state in which every episode of a game starts.
+
+    Args:
+        program: What stands in memory from 200 (hexadecimal) on.
+        rules: Of the game.
+
+    Returns:
+        int64 ``(MACHINE_SIZE + EXTRA,)``. Frames 0 to 2 are empty.
+
+    Raises:
+        ValueError: If the program does not fit.
+    """
+    state = chip8.power_on(program, EXTRA)
+    held = NO_KEY if rules.held is None else rules.held
+    chip8.run(state, pressed(held), rules.startup, tape(*STARTUP_BYTES))
+    state[ZEROED] = rules.zeroed
+    state[SCORE_KIND], state[SCORE_REGISTER] = rules.score, rules.score_register
+    state[TESTS] = len(rules.ends)
+    ends = np.array(rules.ends, dtype=np.int64).ravel()
+    state[TESTS + 1 : TESTS + 1 + ends.size] = ends
+    state[SCORE] = score(state)
+    return state
+
+
+@njit
+def pressed(action: int) -> int:
+    """Return the keys that an action holds down, one bit each."""
+    return 0 if action == NO_KEY else 1 << action
+
+
+@njit
+def reset(state: NDArray[np.int64], source: NDArray) -> None:
+    """Start a game: nothing is left to do, the start state is always the same."""
+
+
+@njit
+def score(state: NDArray[np.int64]) -> Integer:
+    """Return the score that the registers show; those of one register wrap at 256."""
+    v, kind, register = chip8.registers(state), state[SCORE_KIND], state[SCORE_REGISTER]
+    value = np.int64(v[register])
+    if kind == NEGATIVE_SUM:
+        return (-value - np.int64(v[register + 1])) & 0xFF
+    if kind == TENS_MINUS_UNITS:
+        return value // 10 - value % 10
+    if kind == UP_TO_128 and value > 128:
+        return 0
+    return value
+
+
+@njit
+def over(state: NDArray[np.int64]) -> bool:
+    """Return whether one of the game's ends has come."""
+    v = chip8.registers(state)
+    for k in range(state[TESTS]):
+        first = TESTS + 1 + 3 * k
+        found, value = np.int64(v[state[first]]), state[first + 2]
+        comparison = state[first + 1]
+        if (
+            (comparison == EQUAL and found == value)
+            or (comparison == DIFFERENT and found != value)
+            or (comparison == AT_LEAST and found >= value)
+            or (comparison == TENS_EQUAL and found // 10 == value)
+            or (comparison == UNITS_EQUAL and found % 10 == value)
+        ):
+            return True
+    return False
+
+
+@njit
+def step(
+    state: NDArray[np.int64], source: NDArray, action: int, timer_wrap: bool
+) -> tuple[Integer, bool]:
+    """Play one step.
+
+    Args:
+        state: A row of :func:`start_state`'s size, changed.
+        source: Where random bytes come from.
+        action: Number of the key that is held, 16 for none.
+        timer_wrap: Whether a timer that ticks goes on from 0 to 255, as octax's do;
+            else it rests at 0.
+
+    Returns:
+        The change of the score and whether the game is over.
+    """
+    keys = pressed(action)
+    screen = chip8.frame(state, FRAMES - 1)
+    for number in range(FRAMES):
+        chip8.run(state, keys, INSTRUCTIONS, source)
+        if number < FRAMES - 1:
+            chip8.frame(state, number)[:] = screen
+    for timer in (chip8.DELAY, chip8.SOUND):
+        if state[ZEROED]:
+            state[timer] = 0
+        elif state[timer] > 0 or timer_wrap:
+            state[timer] = (state[timer] - 1) & 0xFF
+    before = state[SCORE]
+    state[SCORE] = score(state)
+    return state[SCORE] - before, over(state)
+
+
+@njit
+def observe(state: NDArray[np.int64], board: NDArray[np.bool_]) -> None:
+    """Draw the four frames.
+
+    Args:
+        state: A row of :func:`start_state`'s size.
+        board: bool ``(4, 32, 64)``, overwritten: frame (oldest first), row, column.
+    """
+    eight = board.reshape(FRAMES * ROWS * COLUMNS).view(np.uint64)
+    rows = state[chip8.SCREENS : chip8.REGISTERS].view(np.uint64)
+    for r in range(FRAMES * ROWS):
+        for k in range(8):
+            # Eight bits, the top one first, become eight bytes of 0 or 1.
+            bits = rows[r] >> np.uint64(56 - 8 * k) & np.uint64(0xFF)
+            each = bits * np.uint64(0x0101010101010101) & np.uint64(0x0102040810204080)
+            ones = each + np.uint64(0x7F7F7F7F7F7F7F7F) >> np.uint64(7)
+            eight[8 * r + k] = ones & np.uint64(0x0101010101010101)
