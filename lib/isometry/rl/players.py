@@ -1,0 +1,196 @@
+"""The games that a stack plays: one set of side-by-side games a member.
+
+Members may play different games, as they do where each seed has its own order. Boards
+of all members stand in one buffer, flat, with as many channels as the richest game has;
+a member whose game has fewer leaves the others empty.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from gymnasium.vector import VectorEnv
+from numpy.typing import NDArray
+from torch import Tensor
+
+InvalidAction = Literal["first", "last"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Players:
+    """Games of all members, and where their numbers go.
+
+    Attributes:
+        envs: One a member, each with as many games.
+        shape: Of a board in the buffer: that of the game, its last axis as long as the
+            longest of all members.
+        device: Where the networks are.
+        staged: bool ``(members, games, features)`` on the CPU.
+        codes: ``(members, actions)``: the game's action for each action of the agent.
+
+    Source: ours.
+    """
+
+    envs: Sequence[VectorEnv]
+    shape: tuple[int, ...]
+    device: torch.device
+    staged: Tensor
+    codes: NDArray[np.int64]
+
+    @property
+    def num_envs(self) -> int:
+        """Games of a member."""
+        return self.envs[0].num_envs
+
+    @property
+    def features(self) -> int:
+        """Length of a flat board."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Outcome:
+    """What a step of all games gave; arrays ``(members, games)``.
+
+    Attributes:
+        rewards: float32.
+        terminated: Bool, the game's own end.
+        truncated: Bool, the limit of steps.
+        infos: One dictionary a member, as gymnasium's.
+
+    Source: gymnasium.
+    """
+
+    rewards: NDArray[np.float32]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    infos: list[dict[str, Any]]
+
+
+def action_codes(
+    native: int, num_actions: int, invalid: InvalidAction
+) -> NDArray[np.int64]:
+    """Return which of a game's actions each of the agent's is.
+
+    Args:
+        native: Actions of the game.
+        num_actions: Actions of the agent.
+        invalid: What those do that the game does not have: what its ``first`` action
+            does, or its ``last``.
+
+    Source: :data:`isometry.rl.protocols.AUTHORS_CODE` (``first``).
+
+    Example:
+        >>> action_codes(3, 6, "first").tolist()
+        [0, 1, 2, 0, 0, 0]
+    """
+    codes = np.arange(num_actions)
+    codes[native:] = 0 if invalid == "first" else native - 1
+    return codes
+
+
+def players_of(
+    envs: Sequence[VectorEnv],
+    num_actions: int,
+    invalid: InvalidAction,
+    device: torch.device,
+) -> Players:
+    """Return the players of a stack, their games not started yet.
+
+    Args:
+        envs: One a member.
+        num_actions: Actions of the agent.
+        invalid: See :func:`action_codes`.
+        device: Where the networks are.
+
+    Source: ours.
+    """
+    shapes = [env.single_observation_space.shape or () for env in envs]
+    shape = (*shapes[0][:-1], max(own[-1] for own in shapes))
+    staged = torch.zeros(len(envs), envs[0].num_envs, prod(shape), dtype=torch.bool)
+    if device.type == "cuda":
+        staged = staged.pin_memory()
+    codes = [
+        action_codes(int(env.single_action_space.n), num_actions, invalid)  # type: ignore[attr-defined]
+        for env in envs
+    ]
+    return Players(
+        envs=envs, shape=shape, device=device, staged=staged, codes=np.stack(codes)
+    )
+
+
+def placed_(players: Players, member: int, boards: NDArray) -> None:
+    """Write a member's boards into the buffer on the CPU.
+
+    Args:
+        players: Hold the buffer.
+        member: Which one.
+        boards: ``(games, ..., channels)``, of at most as many channels.
+
+    Source: ours.
+    """
+    whole = players.staged[member].numpy().reshape(-1, *players.shape)
+    whole[..., : boards.shape[-1]] = boards
+
+
+def reset_(players: Players, boards: Tensor) -> None:
+    """Start all games.
+
+    Args:
+        players: The games.
+        boards: bool ``(members, games, features)``, overwritten.
+
+    Source: ours.
+    """
+    for member, env in enumerate(players.envs):
+        placed_(players, member, env.reset()[0])
+    boards.copy_(players.staged)
+
+
+def step_(players: Players, actions: Tensor, boards: Tensor) -> Outcome:
+    """Play one step of all games: the one place where a GPU waits for the games.
+
+    Args:
+        players: The games.
+        actions: int64 ``(members, games)``, of the agent.
+        boards: bool ``(members, games, features)``, overwritten.
+
+    Source: ours.
+    """
+    asked = actions.cpu().numpy()
+    played = []
+    for member, env in enumerate(players.envs):
+        found = env.step(players.codes[member][asked[member]])
+        placed_(players, member, found[0])
+        played.append(found[1:])
+    boards.copy_(players.staged)
+    rewards, terminated, truncated, infos = zip(*played, strict=True)
+    return Outcome(
+        rewards=np.stack(rewards),
+        terminated=np.stack(terminated),
+        truncated=np.stack(truncated),
+        infos=list(infos),
+    )
+
+
+def last_boards(players: Players, outcome: Outcome, member: int) -> Tensor:
+    """Return the last boards of a member's games that were cut, flat.
+
+    Args:
+        players: The games.
+        outcome: Of a step.
+        member: Which one.
+
+    Returns:
+        bool ``(cut games, features)``, in the order of the games.
+
+    Source: ours.
+    """
+    cut = outcome.truncated[member]
+    boards = outcome.infos[member]["final_obs"][cut]
+    whole = np.zeros((len(boards), *players.shape), dtype=np.bool_)
+    whole[..., : boards.shape[-1]] = boards
+    return torch.from_numpy(whole.reshape(len(boards), players.features))
