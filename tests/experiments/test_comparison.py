@@ -233,3 +233,20 @@ def test_recommendation_is_the_mean_rank_over_three_benchmarks(changes, expected
     assert found.verdict == expected
     fewer = [r for r in records if r["benchmark"] != judges.BENCHMARKS[1]]
     assert get("recommendation").judge(pd.concat(frames), fewer) is None
+
+
+@pytest.mark.parametrize(
+    ("spreads", "expected"),
+    [
+        ([0.2, 0.3, 0.5], "reproduced"),
+        ([0.2, 0.3, 0.3], "partly"),
+        ([0.5, 0.9, 0.4], "not reproduced"),
+    ],
+)
+def test_drift_asks_the_last_spread_to_be_twice_the_first(spreads, expected):
+    shared = 1 + np.linspace(0, 0.1, 4)
+    values = shared[:, None] * spreads
+    frame = numbers("adam", values, "trunk_spread", "residual_drift")
+    judge = get("residual-drift").judge
+    assert judge(frame, []).verdict == expected
+    assert judge(frame[frame["seed"] < 3], []) is None

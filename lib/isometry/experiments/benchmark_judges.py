@@ -5,7 +5,7 @@ import math
 import pandas as pd
 
 from isometry.core.seeding import numpy_generator
-from isometry.core.statistics import paired_difference
+from isometry.core.statistics import paired_difference, stratified_bootstrap
 from isometry.experiments.claims import Judge, Outcome, Verdict, judged
 from isometry.experiments.comparison import (
     CEILING,
@@ -18,6 +18,7 @@ from isometry.experiments.comparison import (
     tuning_score,
 )
 from isometry.experiments.report import BOOTSTRAP_SEED
+from isometry.experiments.residual_study import DRIFT
 from isometry.experiments.store import Record
 
 BENCHMARKS = (
@@ -225,4 +226,35 @@ def recommendation(results: pd.DataFrame, records: list[Record]) -> Verdict | No
         verdict="not reproduced" if worse else "reproduced",
         reason=reason,
         gap="Small networks; the paper compares fewer methods.",
+    )
+
+
+@judged("residual-drift")
+def residual_drift(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge how far the stream of a trained transformer drifts from isometry.
+
+    Args:
+        results: Tidy numbers of a store.
+        records: Of its files; not needed.
+
+    Source: ours; the remark is of the discussion of arXiv 2606.09762.
+    """
+    own = results[(results["benchmark"] == DRIFT) & (results["method"] == "adam")]
+    own = own[own["metric"] == "trunk_spread"]
+    spreads = own.pivot(index="seed", columns="task", values="value").dropna()
+    if len(spreads) < 4 or spreads.shape[1] < 3:
+        return None
+    growth = spreads.iloc[:, -1] / spreads.iloc[:, 0]
+    draw = numpy_generator(BOOTSTRAP_SEED, "residual drift")
+    found = stratified_bootstrap(growth, draw)
+    outcome: Outcome = "reproduced" if found.estimate >= 2 else "not reproduced"
+    if outcome != "reproduced" and found.low > 1:
+        outcome = "partly"
+    return Verdict(
+        verdict=outcome,
+        reason=f"Root mean square distance of the trunk's singular values from one: "
+        f"{spreads.iloc[:, 0].mean():.2f} at the start, "
+        f"{spreads.iloc[:, -1].mean():.2f} after {spreads.columns[-1]} tasks; "
+        f"ratio {found}; {len(spreads)} seeds.",
+        gap="A small transformer on Permuted CIFAR-10; the paper only remarks on it.",
     )

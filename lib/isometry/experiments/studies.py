@@ -18,6 +18,7 @@ from isometry.experiments import (
     kernel_study,
     maxmin_study,
     partial_study,
+    residual_study,
     revival_study,
 )
 from isometry.experiments.provenance import provenance
@@ -37,6 +38,7 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "method_cost": cost_study.methods_study,
         "pull": adamo_pull.pull_runs,
         "partial": partial_study.study,
+        "residual": residual_study.study,
         "revival": revival_study.study,
     }
 )
