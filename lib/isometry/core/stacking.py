@@ -56,6 +56,13 @@ def member(parameters: Parameters, index: int) -> Parameters:
     return {name: tensor[index] for name, tensor in parameters.items()}
 
 
+def _linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return :func:`stacked_linear`, not differentiable."""
+    if bias is None:
+        return torch.bmm(inputs, weight.mT)
+    return torch.baddbmm(bias.unsqueeze(1), inputs, weight.mT)
+
+
 class _StackedLinear(torch.autograd.Function):
     """A linear layer for every member, whose weight gradient comes out contiguous.
 
@@ -69,9 +76,7 @@ class _StackedLinear(torch.autograd.Function):
         context: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None
     ) -> Tensor:
         context.save_for_backward(inputs, weight)
-        if bias is None:
-            return torch.bmm(inputs, weight.mT)
-        return torch.baddbmm(bias.unsqueeze(1), inputs, weight.mT)
+        return _linear(inputs, weight, bias)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -106,4 +111,6 @@ def stacked_linear(
 
     Source: ours.
     """
+    if not torch.is_grad_enabled():
+        return _linear(inputs, weight, bias)
     return _StackedLinear.apply(inputs, weight, bias)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from isometry.core.stacking import Parameters
 from isometry.supervised.kinds import Network
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Task
+from isometry.supervised.written_step import Pass, bare_step, is_written, written_pass
 
 # Images at a time; bounds memory, does not change results. Maps have many places.
 EVALUATION_CHUNK = {"mlp": 4096, "cnn": 256, "transformer": 256}
@@ -130,6 +132,42 @@ def batches(
             yield inputs[:, part], labels[:, part]
 
 
+def recorded_pass(
+    network: Network,
+    parameters: Parameters,
+    optimizer: torch.optim.Optimizer,
+    penalty: Callable[[], Tensor] | None,
+    watch: bool,
+) -> Callable[[Tensor, Tensor], Pass]:
+    """Return a function that passes a minibatch forward and back, by autograd.
+
+    Args:
+        network: Any network.
+        parameters: Leaf tensors that get gradients.
+        optimizer: Lets go of the gradients of the step before.
+        penalty: Gives ``(members,)`` to add to the losses, or None.
+        watch: Whether the activations are wanted; otherwise there are none.
+
+    Returns:
+        What :func:`written_pass` returns, for any network and penalty.
+
+    Source: ours.
+    """
+
+    def one_pass(inputs: Tensor, labels: Tensor) -> Pass:
+        if watch:
+            logits, activations = network.watched(parameters, inputs)
+        else:
+            logits, activations = network.forward(parameters, inputs), []
+        loss = member_losses(logits, labels)
+        objective = loss if penalty is None else loss + penalty()
+        optimizer.zero_grad(set_to_none=True)
+        objective.sum().backward()
+        return logits.detach(), loss.detach(), activations
+
+    return one_pass
+
+
 def train_task(
     network: Network,
     parameters: Parameters,
@@ -165,22 +203,23 @@ def train_task(
     some = next(iter(parameters.values()))
     losses = torch.empty(steps, some.shape[0], device=some.device)
     accuracies = torch.empty_like(losses)
-    activations = None
-    for step, (inputs, labels) in enumerate(stream):
-        if watch:
-            logits, activations = network.watched(parameters, inputs)
-        else:
-            logits = network.forward(parameters, inputs)
-        loss = member_losses(logits, labels)
-        objective = loss if penalty is None else loss + penalty()
-        optimizer.zero_grad(set_to_none=True)
-        objective.sum().backward()
-        if add_gradient is not None:
-            add_gradient()
-        optimizer.step()
-        losses[step] = loss.detach()
-        accuracies[step] = (logits.detach().argmax(-1) == labels).float().mean(1)
-        if after_step is not None:
-            with torch.no_grad():
-                after_step(step, activations)
+    written = False
+    if penalty is None and is_written(network, parameters):
+        one_pass, written = written_pass(network, parameters), True
+    else:
+        one_pass = recorded_pass(network, parameters, optimizer, penalty, watch)
+    update: Callable[[], Any] = optimizer.step
+    with torch.set_grad_enabled(not written):
+        for step, (inputs, labels) in enumerate(stream):
+            logits, loss, activations = one_pass(inputs, labels)
+            if add_gradient is not None:
+                add_gradient()
+            update()
+            if written and step == 0:
+                update = bare_step(optimizer) or optimizer.step
+            losses[step] = loss
+            accuracies[step] = (logits.argmax(-1) == labels).float().mean(1)
+            if after_step is not None:
+                with torch.no_grad():
+                    after_step(step, activations if watch else None)
     return losses, accuracies

@@ -1,0 +1,163 @@
+"""A training step of a stacked multilayer perceptron, written out.
+
+Where minibatches are small, more than half of a step is bookkeeping: autograd's graph,
+and what an optimiser asks itself before it calls its kernel. Both functions here give,
+bit for bit, what autograd and the optimiser give, and say None where they cannot.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from isometry.core.stacking import Parameters
+from isometry.methods.structure import Architecture
+from isometry.supervised.networks import MLP
+
+aten = torch.ops.aten
+# What one pass gives: logits, losses (members,), activations of the hidden layers.
+Pass = tuple[Tensor, Tensor, list[Tensor]]
+# The gradient at a nonlinearity's input, from that at its output and the output.
+BACKWARD: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "relu": lambda gradient, output, slope: aten.threshold_backward(
+        gradient, output, 0
+    ),
+    "leaky_relu": lambda gradient, output, slope: aten.leaky_relu_backward(
+        gradient, output, slope, slope > 0
+    ),
+    "tanh": lambda gradient, output, slope: aten.tanh_backward(gradient, output),
+    "identity": lambda gradient, output, slope: gradient,
+}
+
+
+def is_written(network: Any, parameters: Parameters) -> TypeGuard[MLP]:
+    """Return whether :func:`written_pass` knows a network.
+
+    It knows perceptrons without normalisation whose nonlinearity has a derivative that
+    its output tells, on a CPU.
+
+    Args:
+        network: Of any kind.
+        parameters: name -> ``(members, ...)``.
+
+    Source: ours.
+    """
+    if not isinstance(network, MLP):
+        return False
+    own: Architecture = network.architecture
+    if own.normalisation != "none" or own.activation not in BACKWARD:
+        return False
+    if own.activation == "leaky_relu" and own.negative_slope <= 0:
+        return False
+    return all(p.device.type == "cpu" for p in parameters.values())
+
+
+def written_pass(
+    network: MLP, parameters: Parameters
+) -> Callable[[Tensor, Tensor], Pass]:
+    """Return a function that passes a minibatch forward and back, without autograd.
+
+    It takes inputs ``(members, batch, features)`` and labels ``(members, batch)``, puts
+    the gradients of the sum of the members' mean cross-entropies into ``grad`` of the
+    parameters, and is to be called without gradients being recorded. The gradients keep
+    their memory from step to step.
+
+    Args:
+        network: One for which :func:`is_written` holds.
+        parameters: Leaf tensors, name -> ``(members, ...)``; their gradients are made.
+
+    Source: the chain rule.
+    """
+    architecture = network.architecture
+    backward = BACKWARD[architecture.activation]
+    slope = architecture.negative_slope
+    names = [*(f"hidden.{i}" for i in range(architecture.depth)), "head"]
+    weights = [parameters[f"{name}.weight"] for name in names]
+    biases = [parameters.get(f"{name}.bias") for name in names]
+    for parameter in (*weights, *biases):
+        if parameter is not None:
+            parameter.grad = torch.empty_like(parameter)
+
+    def one_pass(inputs: Tensor, labels: Tensor) -> Pass:
+        logits, activations = network.watched(parameters, inputs)
+        logs = functional.log_softmax(logits.flatten(0, 1), -1)
+        flat = labels.flatten()
+        losses = functional.nll_loss(logs, flat, reduction="none")
+        mean = losses.view_as(labels).mean(1)
+        # Backwards: a minibatch's mean, the loss, then layer by layer.
+        share = torch.full_like(losses, 1 / labels.shape[1])
+        unused = losses.new_zeros(())  # the sum of the weights of a mean over all
+        gradient = aten.nll_loss_backward(share, logs, flat, None, 0, -100, unused)
+        gradient = aten._log_softmax_backward_data(gradient, logs, -1, logs.dtype)
+        gradient = gradient.view_as(logits)
+        for layer in reversed(range(len(weights))):
+            read = activations[layer - 1] if layer else inputs
+            weight, bias = weights[layer], biases[layer]
+            torch.bmm(gradient.mT, read, out=weight.grad)
+            if bias is not None:
+                torch.sum(gradient, 1, out=bias.grad)
+            if layer:
+                gradient = backward(torch.bmm(gradient, weight), read, slope)
+        return logits, mean, activations
+
+    return one_pass
+
+
+def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
+    """Return a fused Adam's or AdamW's step without what surrounds its kernel.
+
+    The state stays the optimiser's own, changed in place as by ``optimizer.step()``;
+    its groups must not change meanwhile.
+
+    Args:
+        optimizer: Has taken a step, so that its state is there.
+
+    Returns:
+        The step, or None if the optimiser is another one, not fused, has hooks, a mode
+        of its own, or parameters without gradients.
+
+    Source: ours; ``torch.optim.adam``.
+    """
+    hooks = (
+        optimizer._optimizer_step_pre_hooks,
+        optimizer._optimizer_step_post_hooks,
+    )
+    if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW) or any(hooks):
+        return None
+    calls: list[tuple[Callable[..., Any], list[list[Tensor]], dict[str, Any]]] = []
+    for group in optimizer.param_groups:
+        modes = ("amsgrad", "maximize", "capturable", "differentiable")
+        if not group["fused"] or any(group[mode] for mode in modes):
+            return None
+        states = [optimizer.state.get(p, {}) for p in group["params"]]
+        if isinstance(group["lr"], Tensor) or not all("step" in s for s in states):
+            return None
+        lists = [group["params"], [p.grad for p in group["params"]]]
+        lists += [[s[key] for s in states] for key in ("exp_avg", "exp_avg_sq")]
+        lists += [[], [s["step"] for s in states]]
+        keywords = {key: group[key] for key in ("lr", "weight_decay", "eps")}
+        keywords["beta1"], keywords["beta2"] = group["betas"]
+        if any(gradient is None for gradient in lists[1]):
+            return None
+        # A key of newer versions, in which AdamW is an Adam with this set.
+        by_class = isinstance(optimizer, torch.optim.AdamW)
+        decoupled = group.get("decoupled_weight_decay", by_class)
+        kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
+        calls.append((kernel, lists, keywords))
+
+    def step() -> None:
+        for kernel, lists, keywords in calls:
+            for count in lists[-1]:
+                count.add_(1)
+            kernel(
+                *lists,
+                **keywords,
+                amsgrad=False,
+                maximize=False,
+                grad_scale=None,
+                found_inf=None,
+            )
+
+    return step
