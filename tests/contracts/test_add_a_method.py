@@ -64,6 +64,21 @@ def test_a_new_method_is_listed_run_and_reported(command):
         assert name in out
 
 
+def test_a_new_method_is_searched_beside_the_others(command):
+    (table,) = re.findall(r"^```toml\n(.*?)^```", PAGE.read_text(), re.S | re.M)
+    Path("mean_square.toml").write_text(table)
+    status, out, err = command("sweep mean_square.toml --workers 0 --out store")
+    assert (status, err) == (0, "")
+    assert "mean_square 2" in out
+    status, out, _ = command("report store --show search")
+    assert status == 0
+    (row,) = [line.split() for line in out.splitlines() if "mean_square" in line]
+    assert row[2] in ("strength=0.1", "strength=0.01")
+    assert row[3:5] == ["2", "100,101"]
+    status, out, _ = command("report store")
+    assert "mean_square" in out
+
+
 def test_a_new_method_has_its_own_settings_and_refusals(command):
     status, out, err = command(
         f"run permuted_mnist --method mean_square {SMALL} --set strength=-1"
