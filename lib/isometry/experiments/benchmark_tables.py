@@ -1,6 +1,5 @@
 """Chapter 6: tables of the stored comparison, beside its scores."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pandas as pd
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import performance_profile
 from isometry.experiments.benchmark_study import Comparison
+from isometry.experiments.choices import at_edge, spelled
 from isometry.experiments.cost_study import METHODS_BENCHMARK
 from isometry.experiments.labels import BASELINE
 from isometry.experiments.report import BOOTSTRAP_SEED
@@ -55,7 +55,8 @@ def choices_table(found: Mapping[str, Comparison]) -> pd.DataFrame:
 
     Returns:
         One row a method, one column a benchmark: the learning rate, then the method's
-        own searched setting. A star marks a number at the end of those tried.
+        own searched setting. A star marks the first or last of three or more
+        numbers that were tried.
 
     Source: ours.
     """
@@ -68,7 +69,7 @@ def choices_table(found: Mapping[str, Comparison]) -> pd.DataFrame:
 
 
 def chosen_text(choice: Record) -> str:
-    """Return a choice in a line, e.g. ``lr=0.003*, shrink=0.001``.
+    """Return a choice in a line, e.g. ``lr=0.003* shrink=0.001``.
 
     Args:
         choice: What a sweep wrote.
@@ -80,16 +81,12 @@ def chosen_text(choice: Record) -> str:
         >>> chosen_text({"chosen": {"lr": 1e-2}, "candidates": tried})
         'lr=0.01*'
     """
-    words = []
-    for key, value in choice["chosen"].items():
-        tried = {json.dumps(c["values"][key]) for c in choice["candidates"]}
-        numbers = sorted(map(json.loads, tried), key=str)
-        edge = False
-        if len(numbers) > 1 and all(isinstance(n, int | float) for n in numbers):
-            edge = value in (min(numbers), max(numbers))
-        shown = f"{value:g}" if isinstance(value, float) else str(value)
-        words.append(f"{key}={shown}" + "*" * edge)
-    return ", ".join(words)
+    edges = at_edge(choice)
+    words = [
+        spelled({key: value}) + "*" * (key in edges)
+        for key, value in choice["chosen"].items()
+    ]
+    return " ".join(words)
 
 
 def costs(store: Path, network: int = 0) -> pd.DataFrame:
@@ -120,7 +117,8 @@ def gain_profiles(
     """Return which share of a method's runs gains more than so much over Adam's.
 
     Each run counts with its mean online accuracy over all tasks minus that of Adam on
-    the same benchmark and seed.
+    the same benchmark and seed, over the largest mean difference that any method has
+    there: one is as good as the best method, zero as Adam.
 
     Args:
         found: Benchmark -> comparison; each is a stratum of the bootstrap.
@@ -130,13 +128,13 @@ def gain_profiles(
         Columns ``method, threshold, fraction, fraction_low, fraction_high``; the
         thresholds are the same for all, and with the intervals those of 95 % each.
 
-    Source: Agarwal et al., NeurIPS 2021, Sec. 4.3; the gain over Adam is ours.
+    Source: Agarwal et al., NeurIPS 2021, Sec. 4.3; the unit is ours.
     """
     seeds = min(len(one.scores) for one in found.values())
     gains = {
         method: np.array(
             [
-                (one.scores[method] - one.scores[BASELINE]).to_numpy()[:seeds]
+                (gained(one.scores)[method] / gained(one.scores).mean().max())[:seeds]
                 for one in found.values()
             ]
         )
@@ -155,3 +153,14 @@ def gain_profiles(
         rows,
         columns=["method", "threshold", "fraction", "fraction_low", "fraction_high"],
     )
+
+
+def gained(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return scores minus those of Adam on the same seed.
+
+    Args:
+        scores: One row a seed, one column a method.
+
+    Source: ours.
+    """
+    return scores.sub(scores[BASELINE], axis=0)

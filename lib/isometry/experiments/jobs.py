@@ -92,7 +92,6 @@ def jobs_of(
     jobs = []
     for search, index in candidates:
         settings = search.plans[index].settings
-        steps = settings.epochs * ceil(settings.images_per_task / settings.batch_size)
         for stack in parts(seeds, stacks):
             unit = Unit(
                 benchmark=search.benchmark,
@@ -104,7 +103,7 @@ def jobs_of(
                 device=crew.device,
                 metric=asked.metric,
             )
-            cost = float(steps * settings.tasks * len(stack))
+            cost = float(settings.steps_per_task * settings.tasks * len(stack))
             label = spelled(search.candidates[index])
             jobs.append(Job(phase=phase, unit=unit, label=label, cost=cost))
     return jobs

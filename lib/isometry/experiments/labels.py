@@ -14,6 +14,11 @@ SCALE = (
     "network",
     "width",
     "depth",
+    "games",
+    "cycles",
+    "env_steps",
+    "num_envs",
+    "minibatches",
 )
 # Settings that change what is recorded and not what is trained.
 NEUTRAL = ("diagnose_every", "test_images")

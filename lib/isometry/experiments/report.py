@@ -22,6 +22,22 @@ LEVEL = 0.95
 BOOTSTRAP_SEED = 20260609
 Row = dict[str, Any]
 FORMATS = ("table", "csv", "json", "markdown")
+MAIN_METRICS = ("online_accuracy", "episodic_return")  # the first that a store has
+
+
+def main_metric(path: str | Path) -> str:
+    """Return the metric that the runs of a store are judged by.
+
+    Args:
+        path: The store, a benchmark's folder in it, or one file.
+
+    Raises:
+        StoreError: If there is nothing under ``path``.
+
+    Source: ours.
+    """
+    there = set(load_results(path)["metric"])
+    return next((m for m in MAIN_METRICS if m in there), MAIN_METRICS[0])
 
 
 def last_tasks(num_tasks: int) -> int:

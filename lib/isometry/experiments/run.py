@@ -28,6 +28,8 @@ from isometry.experiments.store import (
 )
 from isometry.methods import Method
 from isometry.methods import get as method_of
+from isometry.rl.continual_benchmarks import CONTINUAL, ContinualBenchmark
+from isometry.rl.continual_settings import ContinualSettings
 from isometry.supervised.benchmarks import BENCHMARKS, Benchmark
 from isometry.supervised.data import load
 from isometry.supervised.settings import SupervisedSettings
@@ -48,9 +50,9 @@ class Plan:
     Source: ours.
     """
 
-    benchmark: Benchmark
+    benchmark: Benchmark | ContinualBenchmark
     method: Method
-    settings: SupervisedSettings
+    settings: SupervisedSettings | ContinualSettings
     method_settings: Any
 
     def hash(self) -> str:
@@ -61,6 +63,25 @@ class Plan:
     def path(self, store: Path) -> Path:
         """Return the file of these settings in a store."""
         return result_path(store, self.benchmark.name, self.method.name, self.hash())
+
+
+def benchmark_of(name: str) -> Benchmark | ContinualBenchmark:
+    """Return the benchmark of that name, supervised or of games.
+
+    Args:
+        name: As typed on the command line.
+
+    Raises:
+        KeyError: If it is not known; the nearest known one is named.
+
+    Source: ours.
+    """
+    if name in CONTINUAL.names():
+        return CONTINUAL.get(name)
+    if name in BENCHMARKS.names():
+        return BENCHMARKS.get(name)
+    known = (*BENCHMARKS.names(), *CONTINUAL.names())
+    raise KeyError(unknown("benchmark", name, known))
 
 
 def plan(
@@ -83,9 +104,10 @@ def plan(
 
     Source: ours.
     """
-    chosen, way = BENCHMARKS.get(benchmark), method_of(method)
+    chosen, way = benchmark_of(benchmark), method_of(method)
     settings, method_settings = chosen.settings(profile), way.settings
     run_keys, method_keys = keys(settings), keys(method_settings)
+    defaults = {k: v for k, v in chosen.method_defaults.items() if k in method_keys}
     changes = dict(changes or {})
     for key in changes:
         if key not in run_keys and key not in method_keys:
@@ -93,7 +115,8 @@ def plan(
             raise KeyError(unknown(kind, key, (*run_keys, *method_keys)))
     settings = changed(settings, {k: v for k, v in changes.items() if k in run_keys})
     method_settings = changed(
-        method_settings, {k: v for k, v in changes.items() if k in method_keys}
+        method_settings,
+        {**defaults, **{k: v for k, v in changes.items() if k in method_keys}},
     )
     settings = chosen.settings(profile, **as_dict(settings))
     return Plan(
@@ -186,6 +209,33 @@ def run_record(
     }
 
 
+def trained(planned: Plan, seeds: list[int], **keywords: Any) -> Run:
+    """Train on images or on games, whichever the benchmark is of.
+
+    Args:
+        planned: What to run.
+        seeds: One member a seed.
+        **keywords: Device, checkpoint and progress.
+
+    Raises:
+        ImportError: For games without the extra ``rl``.
+
+    Source: ours.
+    """
+    methods = planned.method, planned.method_settings
+    benchmark, settings = planned.benchmark, planned.settings
+    if isinstance(settings, ContinualSettings):
+        try:
+            from isometry.rl.continual import train as train_on_games
+        except ModuleNotFoundError as error:
+            do = "pip install 'plasticity-by-isometry[rl]'"
+            needed = "the extra rl"
+            raise ImportError(refusal(needed, f"no {error.name}", do)) from error
+        return train_on_games(benchmark, *methods, settings, seeds, **keywords)  # type: ignore[arg-type]
+    pixels = scaled(load(settings.data), settings.input_scaling)
+    return train(benchmark, *methods, settings, pixels, seeds, **keywords)  # type: ignore[arg-type]
+
+
 def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) -> None:
     """Train the missing seeds and add them to the store; resumable at any moment.
 
@@ -198,19 +248,14 @@ def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) 
     Source: ours.
     """
     started, origin = time.perf_counter(), provenance(device)
-    pixels = scaled(load(planned.settings.data), planned.settings.input_scaling)
     work = work_folder(planned, seeds, store)
     work.mkdir(parents=True, exist_ok=True)
     label = f"{planned.benchmark.name} {planned.method.name}"
     hidden = os.environ.get("ISOMETRY_PROGRESS") == "0"
     total = planned.settings.tasks
     with tqdm(total=total, desc=label, delay=2, disable=hidden) as bar:
-        run = train(
-            planned.benchmark,
-            planned.method,
-            planned.method_settings,
-            planned.settings,
-            pixels,
+        run = trained(
+            planned,
             seeds,
             device=device,
             checkpoint=work / "checkpoint.pt",

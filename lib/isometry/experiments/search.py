@@ -8,7 +8,14 @@ from isometry.core.messages import refusal
 from isometry.experiments.run import Plan
 
 # Where more is better; the others cannot choose.
-TUNING_METRICS = ("online_accuracy", "final_accuracy", "test_accuracy", "plasticity")
+TUNING_METRICS = (
+    "online_accuracy",
+    "final_accuracy",
+    "test_accuracy",
+    "plasticity",
+    "episodic_return",
+    "online_return",
+)
 
 Values = dict[str, Any]
 

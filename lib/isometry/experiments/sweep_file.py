@@ -39,7 +39,7 @@ from typing import Any
 
 from isometry.core.messages import refusal, unknown
 from isometry.core.seeding import parsed_seeds
-from isometry.experiments.run import plan
+from isometry.experiments.run import benchmark_of, plan
 from isometry.experiments.search import (
     TUNING_METRICS,
     Search,
@@ -81,7 +81,8 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
         if not content.get(table):
             needed = f"a table [{table}.NAME], one for each, in the sweep file"
             raise ValueError(refusal(needed, "none", f"see `isometry list {table}`"))
-    metric = content.get("metric", TUNING_METRICS[0])
+    judged = benchmark_of(next(iter(content["benchmarks"]))).metric
+    metric = content.get("metric", judged)
     if metric not in TUNING_METRICS:
         raise KeyError(unknown("metric to choose settings by", metric, TUNING_METRICS))
     tune_seeds, report_seeds = seeds_of(content)
