@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from isometry.core.statistics import Interval
 from isometry.figures import supervised_benchmark as draw
+from isometry.figures import supervised_comparison as comparison
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def test_standings_have_the_best_method_on_top_and_the_ceiling_as_a_line(ax):
             "high": {k: v + 0.2 for k, v in rows.items()},
         }
     )
-    assert draw.standings_dots(ax, table, "stream") is ax
+    assert comparison.standings_dots(ax, table, "stream") is ax
     assert texts(ax.get_yticklabels()) == ["Adam", "redo+l2", "AdamO"]
     points = [container.lines[0].get_xdata()[0] for container in ax.containers]
     assert points == [0.5, 0.7, 0.8]
@@ -44,9 +45,22 @@ def test_profiles_are_drawn_against_the_gain(ax):
         for x in (0.0, 0.5)
     ]
     columns = ["method", "threshold", "fraction", "fraction_low", "fraction_high"]
-    draw.profile_lines(ax, pd.DataFrame(rows, columns=columns))
+    comparison.profile_lines(ax, pd.DataFrame(rows, columns=columns))
     assert texts(ax.get_legend().get_texts()) == ["AdamO", "L2"]
     assert list(ax.lines[0].get_ydata()) == [1.0, 0.5]
+
+
+def test_the_stream_has_a_line_a_case_over_the_tasks_learned(ax):
+    rows = [
+        (case, seed, task, "trunk_spread", task + place)
+        for place, case in enumerate(draw.STREAMS)
+        for seed in range(4)
+        for task in (0, 1, 4)
+    ]
+    frame = pd.DataFrame(rows, columns=["method", "seed", "task", "metric", "value"])
+    draw.stream_spread(ax, frame, "trunk_spread", "spread")
+    assert [list(line.get_xdata()) for line in ax.lines] == [[0, 1, 4]] * 3
+    assert list(ax.lines[2].get_ydata()) == [2, 3, 6]
 
 
 def test_strengths_are_placed_by_their_pull_and_measured_from_the_best(ax):
@@ -64,7 +78,7 @@ def test_strengths_are_placed_by_their_pull_and_measured_from_the_best(ax):
 def test_names_are_given_to_methods_that_none_beats_in_time_and_score(ax):
     scores = pd.Series({"adam": 0.5, "adamo": 0.6, "l2": 0.7, "redo": 0.4, "nap": 0.8})
     ratios = pd.Series({"adam": 1.0, "l2": 1.1, "redo": 1.2, "nap": 1.5, "adamo": 2.0})
-    draw.cost_dots(ax, scores, ratios, "stream")
+    comparison.cost_dots(ax, scores, ratios, "stream")
     assert texts(ax.texts) == ["Adam", "L2", "Normalize-and-Project", "AdamO"]
     assert list(ax.lines[0].get_xdata()) == [1.0, 1.1, 1.5]
 
@@ -77,7 +91,7 @@ def test_predictions_stand_in_the_order_of_their_names_from_the_top(ax):
         "one": {"a": interval(-0.5), "b": interval(0.2)},
         "two": {"b": interval(0.4)},
     }
-    draw.prediction_dots(ax, found, {"a": "first", "b": "second"})
+    comparison.prediction_dots(ax, found, {"a": "first", "b": "second"})
     assert texts(ax.get_yticklabels()) == ["first", "second"]
     assert ax.yaxis_inverted()
     assert list(ax.containers[0].lines[0].get_xdata()) == [-0.5, 0.2]
