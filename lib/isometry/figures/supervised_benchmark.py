@@ -101,7 +101,9 @@ def health_over_tasks(axes: Sequence[Axes], frame: pd.DataFrame) -> Sequence[Axe
     frame = frame[frame["task"].isin(looked)]
     for ax, (metric, label) in zip(axes, HEALTH.items(), strict=True):
         methods_over_tasks(ax, frame, metric, label)
-        ax.get_legend().remove()
+        legend = ax.get_legend()
+        if legend is not None:
+            legend.remove()
         if metric.startswith(("ntk", "jacobian", "gram")):
             ax.set_yscale("log")
     handles, labels = axes[0].get_legend_handles_labels()

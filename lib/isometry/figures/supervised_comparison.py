@@ -97,11 +97,11 @@ def cost_dots(ax: Axes, scores: pd.Series, ratios: pd.Series, title: str) -> Axe
             style["marker"] = "o"
         ax.plot(ratios[method], scores[method], **style)
         if method in named:
-            *place, side = named[method]
+            right, up, side = named[method]
             ax.annotate(
                 style["label"],
                 (ratios[method], scores[method]),
-                xytext=place,
+                xytext=(right, up),
                 textcoords="offset points",
                 fontsize=8,
                 ha=side,
