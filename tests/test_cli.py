@@ -12,6 +12,7 @@ from isometry.cli import listing, main, parsed_changes, parsed_seeds, refused
 from isometry.experiments.claims import CLAIMS
 from isometry.experiments.store import StoreError, load_records, load_results
 from isometry.methods import METHODS
+from isometry.rl.continual_benchmarks import CONTINUAL
 from isometry.supervised import BENCHMARKS, data_fetch
 from isometry.supervised.data import DataError
 
@@ -272,7 +273,11 @@ def test_a_value_may_hold_an_equals_sign():
 
 @pytest.mark.parametrize(
     ("what", "registry"),
-    [("methods", METHODS), ("benchmarks", BENCHMARKS), ("claims", CLAIMS)],
+    [
+        ("methods", METHODS.names()),
+        ("benchmarks", (*BENCHMARKS.names(), *CONTINUAL.names())),
+        ("claims", CLAIMS.names()),
+    ],
 )
 def test_everything_that_is_registered_is_listed_on_a_line_of_its_own(
     isometry, what, registry
@@ -280,7 +285,7 @@ def test_everything_that_is_registered_is_listed_on_a_line_of_its_own(
     status, out, err = isometry(f"list {what}")
     assert (status, err) == (0, "")
     lines = out.splitlines()
-    assert [line.split()[0] for line in lines] == list(registry.names())
+    assert [line.split()[0] for line in lines] == list(registry)
     starts = {line.index(line.split()[1]) for line in lines}
     assert len(starts) == 1, "one column"
 

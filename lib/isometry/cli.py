@@ -57,11 +57,14 @@ def listing(what: str) -> list[str]:
     """
     from isometry.experiments.claims import CLAIMS
     from isometry.methods import METHODS
+    from isometry.rl.continual_benchmarks import CONTINUAL
     from isometry.supervised import BENCHMARKS
+
+    benchmarks = (*BENCHMARKS, *CONTINUAL)
 
     rows: dict[str, list[tuple[str, str]]] = {
         "methods": [(m.name, f"{m.summary} ({m.source})") for m in METHODS],
-        "benchmarks": [(b.name, f"{b.summary} ({b.source})") for b in BENCHMARKS],
+        "benchmarks": [(b.name, f"{b.summary} ({b.source})") for b in benchmarks],
         "games": game_rows() if what == "games" else [],
         "claims": [(c.key, f"chapter {c.chapter}: {c.text}") for c in CLAIMS],
     }
@@ -115,8 +118,9 @@ def run(
         out=out,
         device=device,
     )
-    path = plan(benchmark, method, changes, profile).path(Path(out))
-    print(report(path))
+    planned = plan(benchmark, method, changes, profile)
+    path = planned.path(Path(out))
+    print(report(path, planned.benchmark.metric))
     print(f"stored in {path}")
 
 
@@ -194,7 +198,7 @@ def study(
 def report(
     directory: str,
     *,
-    metric: str = "online_accuracy",
+    metric: str | None = None,
     format: Literal["table", "csv", "json", "markdown"] = "table",
     show: Literal["summary", "profile", "search"] = "summary",
 ) -> None:
@@ -205,16 +209,17 @@ def report(
     directory
         The store, a benchmark's folder in it, or one file.
     metric
-        Which metric.
+        Which metric; by default the one that the store's benchmarks are judged by.
     format
         How to print it; csv and json have all digits.
     show
         summary; profile: which fraction of seeds gets above which score; search: which
         settings a sweep chose, and from how many.
     """
+    from isometry.experiments.report import main_metric
     from isometry.experiments.sweep_report import view
 
-    print(view(directory, metric, format, show))
+    print(view(directory, metric or main_metric(directory), format, show))
 
 
 @app.command
@@ -305,6 +310,8 @@ def refused(error: Exception) -> str | None:
     elif isinstance(error, OSError) and error.strerror:
         names = [str(n) for n in (error.filename, error.filename2) if n is not None]
         line = f"{error.strerror}: {' and '.join(names)}" if names else error.strerror
-    elif isinstance(error, KeyError | ValueError | StoreError | DataError):
+    elif type(error) is ImportError or isinstance(
+        error, KeyError | ValueError | StoreError | DataError
+    ):
         line = str(error.args[0]) if error.args else type(error).__name__
     return None if line is None else " ".join(line.split())

@@ -76,6 +76,7 @@ def stack_of(seeds, settings=SMALL, games=GAMES, max_steps=25):
         seeds=run.seeds,
         channels=channels,
         intervene=hooks(run, network.structure(), method, method.settings, optimizer),
+        layers=4,
     )
     reset_(players, rollout.boards[:, 0])
     play(learner, players, rollout, 0)

@@ -52,7 +52,10 @@ def profiles(
         finite = pooled[np.isfinite(pooled)]
         if finite.empty:
             continue
-        values = np.linspace(finite.min(), finite.max(), thresholds + 2)[1:-1]
+        # All seeds alike have one threshold.
+        values = np.unique(
+            np.linspace(finite.min(), finite.max(), thresholds + 2)[1:-1]
+        )
         for settings, scores in named.items():
             draw = numpy_generator(BOOTSTRAP_SEED, "profile", benchmark, scale)
             clipped = scores.clip(finite.min() - 1, finite.max() + 1)

@@ -4,7 +4,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from operator import index
 from pathlib import Path
@@ -16,115 +15,19 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from isometry.core.checkpoint import Run
-from isometry.core.messages import refusal, unknown
-from isometry.core.settings import as_dict, changed, keys, settings_hash
+from isometry.core.messages import refusal
+from isometry.core.settings import as_dict, settings_hash
+from isometry.experiments.plans import Plan, needs_images, plan
 from isometry.experiments.provenance import provenance
 from isometry.experiments.store import (
     COLUMNS,
     add_results,
     finished_seeds,
     read_file,
-    result_path,
 )
-from isometry.methods import Method
-from isometry.methods import get as method_of
-from isometry.rl.continual_benchmarks import CONTINUAL, ContinualBenchmark
-from isometry.rl.continual_settings import ContinualSettings
-from isometry.supervised.benchmarks import BENCHMARKS, Benchmark
 from isometry.supervised.data import load
-from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import scaled
 from isometry.supervised.trainer import train
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What will be run: benchmark and method with all their settings.
-
-    Attributes:
-        benchmark: The stream.
-        method: How the network is kept plastic.
-        settings: Of the run.
-        method_settings: Of the method.
-
-    Source: ours.
-    """
-
-    benchmark: Benchmark | ContinualBenchmark
-    method: Method
-    settings: SupervisedSettings | ContinualSettings
-    method_settings: Any
-
-    def hash(self) -> str:
-        """Return the name of these settings in the store."""
-        parts = (as_dict(self.settings), as_dict(self.method_settings))
-        return settings_hash(self.benchmark.name, self.method.name, *parts)
-
-    def path(self, store: Path) -> Path:
-        """Return the file of these settings in a store."""
-        return result_path(store, self.benchmark.name, self.method.name, self.hash())
-
-
-def benchmark_of(name: str) -> Benchmark | ContinualBenchmark:
-    """Return the benchmark of that name, supervised or of games.
-
-    Args:
-        name: As typed on the command line.
-
-    Raises:
-        KeyError: If it is not known; the nearest known one is named.
-
-    Source: ours.
-    """
-    if name in CONTINUAL.names():
-        return CONTINUAL.get(name)
-    if name in BENCHMARKS.names():
-        return BENCHMARKS.get(name)
-    known = (*BENCHMARKS.names(), *CONTINUAL.names())
-    raise KeyError(unknown("benchmark", name, known))
-
-
-def plan(
-    benchmark: str,
-    method: str,
-    changes: Mapping[str, Any] | None = None,
-    profile: str = "laptop",
-) -> Plan:
-    """Return what these names mean, every setting checked.
-
-    Args:
-        benchmark: Name of a benchmark.
-        method: Name of a method.
-        changes: Settings of the run or of the method by name; text is parsed.
-        profile: smoke, laptop or paper.
-
-    Raises:
-        KeyError: For a name that is not known; the nearest known one is named.
-        ValueError: For a value out of range.
-
-    Source: ours.
-    """
-    chosen, way = benchmark_of(benchmark), method_of(method)
-    settings, method_settings = chosen.settings(profile), way.settings
-    run_keys, method_keys = keys(settings), keys(method_settings)
-    defaults = {k: v for k, v in chosen.method_defaults.items() if k in method_keys}
-    changes = dict(changes or {})
-    for key in changes:
-        if key not in run_keys and key not in method_keys:
-            kind = f"setting of {benchmark} with {method}"
-            raise KeyError(unknown(kind, key, (*run_keys, *method_keys)))
-    settings = changed(settings, {k: v for k, v in changes.items() if k in run_keys})
-    method_settings = changed(
-        method_settings,
-        {**defaults, **{k: v for k, v in changes.items() if k in method_keys}},
-    )
-    settings = chosen.settings(profile, **as_dict(settings))
-    return Plan(
-        benchmark=chosen,
-        method=way,
-        settings=settings,
-        method_settings=method_settings,
-    )
 
 
 def chosen_device(device: str) -> torch.device:
@@ -224,16 +127,16 @@ def trained(planned: Plan, seeds: list[int], **keywords: Any) -> Run:
     """
     methods = planned.method, planned.method_settings
     benchmark, settings = planned.benchmark, planned.settings
-    if isinstance(settings, ContinualSettings):
+    if not needs_images(planned):
         try:
             from isometry.rl.continual import train as train_on_games
         except ModuleNotFoundError as error:
             do = "pip install 'plasticity-by-isometry[rl]'"
             needed = "the extra rl"
             raise ImportError(refusal(needed, f"no {error.name}", do)) from error
-        return train_on_games(benchmark, *methods, settings, seeds, **keywords)  # type: ignore[arg-type]
+        return train_on_games(benchmark, *methods, settings, seeds, **keywords)
     pixels = scaled(load(settings.data), settings.input_scaling)
-    return train(benchmark, *methods, settings, pixels, seeds, **keywords)  # type: ignore[arg-type]
+    return train(benchmark, *methods, settings, pixels, seeds, **keywords)
 
 
 def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) -> None:

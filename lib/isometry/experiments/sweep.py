@@ -18,6 +18,7 @@ from isometry.experiments.choices import (
 )
 from isometry.experiments.cluster import cluster
 from isometry.experiments.jobs import Failure, finished, jobs_of, stacks_of
+from isometry.experiments.plans import needs_images
 from isometry.experiments.run import chosen_device, missing_seeds
 from isometry.experiments.search import Search, Sweep
 from isometry.experiments.store import Record, StoreError, finished_seeds
@@ -89,7 +90,8 @@ def sweep(
     with only_sweep(store), workplace as crew:
         check_store(asked, store)
         if dask is None:
-            for data in {p.settings.data for s in asked.searches for p in s.plans}:
+            plans = [p for s in asked.searches for p in s.plans]
+            for data in {p.settings.data for p in plans if needs_images(p)}:
                 load(data)  # once, before many processes ask for it
         return carried_out(asked, store, crew)
 

@@ -39,7 +39,7 @@ from typing import Any
 
 from isometry.core.messages import refusal, unknown
 from isometry.core.seeding import parsed_seeds
-from isometry.experiments.run import benchmark_of, plan
+from isometry.experiments.plans import benchmark_of, plan
 from isometry.experiments.search import (
     TUNING_METRICS,
     Search,

@@ -1,4 +1,4 @@
-"""The nonlinearities of stacked networks, as functions and as modules."""
+"""What stacked networks are made of, as functions and as modules."""
 
 from collections.abc import Callable
 
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from isometry.core.messages import unknown
+from isometry.core.stacking import Parameters
 from isometry.maxmin import MaxMin, group_sort
 from isometry.methods.structure import ACTIVATIONS, Architecture
 
@@ -98,3 +99,38 @@ def normalise(
     units = inputs.shape[-1]
     standard = functional.layer_norm(inputs, (units,), eps=NORMALISATION_EPS)
     return torch.addcmul(offset.unsqueeze(1), standard, gain.unsqueeze(1))
+
+
+def linear_module(own: Parameters, name: str) -> nn.Linear:
+    """Return a linear layer as a module; torch's global generator stays as it is.
+
+    Args:
+        own: One member's parameters.
+        name: Of the layer.
+
+    Source: ours.
+    """
+    weight, bias = own[f"{name}.weight"], own.get(f"{name}.bias")
+    out, fan_in = weight.shape
+    linear = nn.utils.skip_init(
+        nn.Linear, fan_in, out, bias=bias is not None, device=weight.device
+    )
+    linear.load_state_dict(
+        {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    )
+    return linear
+
+
+def norm_module(own: Parameters, name: str) -> nn.LayerNorm:
+    """Return a LayerNorm as a module.
+
+    Args:
+        own: One member's parameters.
+        name: Of the layer.
+
+    Source: ours.
+    """
+    gain, offset = own[f"{name}.gain"], own[f"{name}.offset"]
+    norm = nn.LayerNorm(len(gain), eps=NORMALISATION_EPS, device=gain.device)
+    norm.load_state_dict({"weight": gain, "bias": offset})
+    return norm

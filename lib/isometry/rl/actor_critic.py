@@ -228,6 +228,15 @@ class ActorCritic:
         values, critic = self._part(parameters, "critic", features)
         return logits, values.squeeze(-1), [*shared, *actor, *critic]
 
+    def features(self, parameters: Parameters, inputs: Tensor) -> Tensor:
+        """Return what actor and critic read, ``(members, batch, features)``.
+
+        Args:
+            parameters: name -> ``(members, ...)``.
+            inputs: As for :meth:`logits`.
+        """
+        return self._features(parameters, inputs)[0]
+
     def _features(
         self, parameters: Parameters, inputs: Tensor
     ) -> tuple[Tensor, list[Tensor]]:

@@ -43,6 +43,7 @@ class Learner:
         seeds: One a member.
         channels: Where a board's channels stand, see :meth:`ActorCritic.placed`.
         intervene: From :func:`isometry.methods.binding.hooks`.
+        layers: Hidden layers that the method sees, the last ones of all.
 
     Source: ours.
     """
@@ -54,6 +55,7 @@ class Learner:
     seeds: list[int]
     channels: Tensor | None
     intervene: dict[str, Any]
+    layers: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -222,8 +224,9 @@ def update_(
         for chosen in order.split(count // settings.minibatches, 1):
             seen[taken], activations = step(learner, samples, chosen)
             if after is not None:
+                own = [a.detach() for a in activations[-learner.layers :]]
                 with torch.no_grad():
                     done = update * settings.gradient_steps + taken
-                    after(done, [a.detach() for a in activations] if watch else None)
+                    after(done, own if watch else None)
             taken += 1
     return seen

@@ -1,7 +1,7 @@
 """The supervised benchmarks: a stream, its data and its size in each profile."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isometry.core.messages import refusal
@@ -29,6 +29,8 @@ class Benchmark:
         profiles: Settings of each profile in :data:`PROFILES`.
         data: Data sets that make sense for it.
         experiment_version: Raised when a change makes old results incomparable.
+        method_defaults: Where settings of methods start, unlike elsewhere, by name.
+        metric: What it is judged by.
 
     Source: ours.
     """
@@ -40,6 +42,8 @@ class Benchmark:
     profiles: Mapping[str, SupervisedSettings]
     data: tuple[str, ...]
     experiment_version: int = 1
+    method_defaults: Mapping[str, Any] = field(default_factory=dict)
+    metric: str = "online_accuracy"
 
     def settings(self, profile: str, **changes: Any) -> SupervisedSettings:
         """Return the profile's settings with some of them changed.

@@ -3,9 +3,13 @@
 from torch import nn
 
 from isometry.core.stacking import Parameters
-from isometry.methods.activations import ACTIVATION_MODULES, NORMALISATION_EPS
+from isometry.methods.activations import (
+    ACTIVATION_MODULES,
+    NORMALISATION_EPS,
+    linear_module,
+    norm_module,
+)
 from isometry.supervised.convolutional import CNN, KERNEL
-from isometry.supervised.networks import linear_module, norm_module
 
 
 def cnn_as_module(network: CNN, parameters: Parameters, member: int) -> nn.Sequential:

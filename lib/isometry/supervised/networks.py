@@ -12,8 +12,9 @@ from isometry.core.stacking import Parameters, stack, stacked_linear
 from isometry.methods import Architecture, Roles, Structure
 from isometry.methods.activations import (
     ACTIVATION_MODULES,
-    NORMALISATION_EPS,
     activate,
+    linear_module,
+    norm_module,
     normalise,
 )
 from isometry.methods.initialisation import (
@@ -196,38 +197,3 @@ def mlp_as_module(network: MLP, parameters: Parameters, member: int) -> nn.Seque
         make = ACTIVATION_MODULES[architecture.activation]
         layers.append(make(architecture.negative_slope, -1))
     return nn.Sequential(*layers, linear_module(own, "head"))
-
-
-def linear_module(own: Parameters, name: str) -> nn.Linear:
-    """Return a linear layer as a module; torch's global generator stays as it is.
-
-    Args:
-        own: One member's parameters.
-        name: Of the layer.
-
-    Source: ours.
-    """
-    weight, bias = own[f"{name}.weight"], own.get(f"{name}.bias")
-    out, fan_in = weight.shape
-    linear = nn.utils.skip_init(
-        nn.Linear, fan_in, out, bias=bias is not None, device=weight.device
-    )
-    linear.load_state_dict(
-        {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-    )
-    return linear
-
-
-def norm_module(own: Parameters, name: str) -> nn.LayerNorm:
-    """Return a LayerNorm as a module.
-
-    Args:
-        own: One member's parameters.
-        name: Of the layer.
-
-    Source: ours.
-    """
-    gain, offset = own[f"{name}.gain"], own[f"{name}.offset"]
-    norm = nn.LayerNorm(len(gain), eps=NORMALISATION_EPS, device=gain.device)
-    norm.load_state_dict({"weight": gain, "bias": offset})
-    return norm

@@ -1,6 +1,7 @@
 """The settings of a supervised run, one frozen dataclass for every benchmark."""
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 from isometry.core.settings import require, setting
@@ -69,3 +70,8 @@ class SupervisedSettings:
         size, images = self.batch_size, self.images_per_task
         needed = f"batch_size <= images_per_task ({images})"
         require(size <= images, "batch_size", needed, size)
+
+    @property
+    def steps_per_task(self) -> int:
+        """Gradient steps of a task."""
+        return self.epochs * ceil(self.images_per_task / self.batch_size)

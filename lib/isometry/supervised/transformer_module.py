@@ -3,8 +3,11 @@
 from torch import Tensor, nn
 
 from isometry.core.stacking import Parameters
-from isometry.methods.activations import ACTIVATION_MODULES
-from isometry.supervised.networks import linear_module, norm_module
+from isometry.methods.activations import (
+    ACTIVATION_MODULES,
+    linear_module,
+    norm_module,
+)
 from isometry.supervised.transformer import (
     PROJECTIONS,
     Transformer,

@@ -1,0 +1,130 @@
+"""The agent of a continual run, and how far methods reach into it."""
+
+from dataclasses import replace
+from typing import Any
+
+from isometry.core.messages import refusal
+from isometry.methods import Architecture, Method, Roles, Structure
+from isometry.rl import make_vec
+from isometry.rl.actor_critic import ActorCritic
+from isometry.rl.continual_benchmarks import ContinualBenchmark
+from isometry.rl.continual_settings import ContinualSettings
+
+
+def network_of(
+    benchmark: ContinualBenchmark,
+    method: Method,
+    method_settings: Any,
+    settings: ContinualSettings,
+) -> ActorCritic:
+    """Return the networks that a method trains on a benchmark.
+
+    Args:
+        benchmark: Names the suite of games.
+        method: May change the architecture.
+        method_settings: The method's own settings.
+        settings: The run's settings.
+
+    Raises:
+        ValueError: If a game's boards have more channels than the agent's.
+
+    Source: ours.
+    """
+    architecture = Architecture(
+        network=settings.network,
+        width=settings.width,
+        depth=settings.depth,
+        activation=settings.activation,
+        negative_slope=settings.negative_slope,
+        init=settings.init,
+        init_gain=settings.init_gain,
+        hidden_bias=settings.hidden_bias,
+    )
+    shapes = {
+        game: make_vec(f"{benchmark.suite}/{game}", 1, seed=0).single_observation_space
+        for game in settings.names
+    }
+    boards = {game: space.shape or () for game, space in shapes.items()}
+    observation = boards[settings.names[0]]
+    if settings.pad_channels:
+        observation = (*observation[:-1], settings.pad_channels)
+    for game, shape in boards.items():
+        if shape[:-1] != observation[:-1] or shape[-1] > observation[-1]:
+            needed = f"pad_channels >= {shape[-1]} for {game}"
+            raise ValueError(refusal(needed, observation[-1], "raise pad_channels"))
+        if not settings.pad_channels and shape != observation:
+            needed = "boards of one shape, or pad_channels"
+            raise ValueError(refusal(needed, f"{game} of {shape}", "set pad_channels"))
+    return ActorCritic(
+        architecture=method.architecture(architecture, method_settings),
+        observation=observation,
+        num_actions=settings.num_actions,
+        policy_gain=settings.policy_gain,
+        value_gain=settings.value_gain,
+        shared=settings.cnn_layout if settings.network == "cnn" else None,
+    )
+
+
+def in_reach(structure: Structure, settings: ContinualSettings) -> Structure:
+    """Return the networks as far as methods act on them.
+
+    Args:
+        structure: Of actor and critic.
+        settings: Say whether heads and shared layers are left alone.
+
+    Returns:
+        The structure without the roles of what is left alone; heads stay named, so that
+        the weights that read a unit are known.
+
+    Source: :data:`isometry.rl.protocols.AUTHORS_CODE`: hidden kernels only.
+    """
+    spared = spared_prefixes(settings)
+    roles = {n: r for n, r in structure.roles.items() if not n.startswith(spared)}
+    layers = [la for la in structure.layers if not la.weight.startswith(spared)]
+    return replace(structure, roles=roles, layers=tuple(layers))
+
+
+def spared_prefixes(settings: ContinualSettings) -> tuple[str, ...]:
+    """Return how the names begin of what methods leave alone.
+
+    Args:
+        settings: Of the run.
+
+    Source: ours.
+    """
+    chosen = {"head.": settings.protect_heads, "hidden.shared": settings.protect_shared}
+    return tuple(prefix for prefix, spared in chosen.items() if spared)
+
+
+def optimizer_roles(structure: Structure, settings: ContinualSettings) -> Roles:
+    """Return what each parameter is to an optimiser; spared ones are plain Adam's.
+
+    Args:
+        structure: Of actor and critic.
+        settings: Of the run.
+
+    Source: ours.
+    """
+    spared = spared_prefixes(settings)
+    return {
+        name: "embedding" if name.startswith(spared) and role != "vector" else role
+        for name, role in structure.roles.items()
+    }
+
+
+def check_heads(method_settings: Any, settings: ContinualSettings) -> None:
+    """Refuse settings of a method that act on heads which are protected.
+
+    Args:
+        method_settings: The method's own settings.
+        settings: Of the run.
+
+    Raises:
+        ValueError: If one of them does.
+
+    Source: ours.
+    """
+    for key in ("isometry_head", "clip_head"):
+        if settings.protect_heads and getattr(method_settings, key, False):
+            needed = f"{key}=false while protect_heads=true"
+            raise ValueError(refusal(needed, True, "set protect_heads=false as well"))

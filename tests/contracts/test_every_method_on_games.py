@@ -1,0 +1,104 @@
+"""What every registered method must do with actor and critic."""
+
+import pytest
+import torch
+from isometry.core.checkpoint import Run, on_device
+from isometry.core.seeding import generator
+from isometry.core.settings import keys
+from isometry.experiments.run import plan
+from isometry.methods import METHODS, get
+from isometry.methods.binding import hooks, new_optimizer, started
+from isometry.rl.agent import in_reach, network_of, optimizer_roles
+from isometry.rl.continual import train
+from torch.testing import assert_close
+
+CPU = torch.device("cpu")
+TINY = {
+    "games": "breakout",
+    "cycles": 2,
+    "env_steps": 64,
+    "num_envs": 4,
+    "rollout_length": 16,
+    "epochs": 1,
+    "minibatches": 4,
+    "width": 8,
+    "depth": 2,
+    "lr": 1e-2,
+    "max_steps": 10,
+    "eval_every": 0,
+    "eval_episodes": 2,
+    "diagnose_every": 0,
+}
+BRISK = {
+    "redo": {"redo_threshold": 0.5, "redo_window": 1},
+    "cbp": {"replacement_rate": 0.05, "maturity": 1},
+    "snr": {"snr_least": 10, "snr_most": 20},
+    "l2_init": {"l2_init_strength": 0.5},
+    "weight_clipping": {"clip": 0.5},
+}
+EVERY = (*METHODS.names(), "layernorm+adamo", "nap+redo", "maxmin+l2_init")
+# They replace hidden units, and with them what heads read of these.
+REPLACING = ("redo", "cbp", "snr")
+
+
+def planned(name, **changes):
+    method = get(name)
+    found = {key: 2 for key in keys(method.settings) if key.endswith("_every")}
+    for part in method.parts or (name,):
+        found |= BRISK.get(part, {})
+    return plan("continual_minatar", name, {**TINY, **found, **changes}, "smoke")
+
+
+def trained(plan_, seeds):
+    methods = plan_.method, plan_.method_settings
+    return train(plan_.benchmark, *methods, plan_.settings, list(seeds))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_member_of_a_stack_is_what_it_is_alone(name):
+    stack, alone = trained(planned(name), [3, 5]), trained(planned(name), [5])
+    assert stack.diverged_at == {}
+    for key, parameter in stack.parameters.items():
+        assert parameter.isfinite().all()
+        # batched products round another way
+        assert_close(parameter[1], alone.parameters[key][0], rtol=1e-3, atol=1e-5)
+    own = [r for r in stack.records if r["seed"] == 5]
+    assert [r["metric"] for r in own] == [r["metric"] for r in alone.records]
+
+
+@pytest.mark.parametrize("name", [n for n in EVERY if n not in ("fresh", "nap+redo")])
+def test_without_a_gradient_it_moves_hidden_layers_and_never_a_protected_head(name):
+    if name in REPLACING:
+        pytest.skip("it acts on units that were seen")
+    plan_ = planned(name)
+    parts = plan_.method, plan_.method_settings
+    network = network_of(plan_.benchmark, *parts, plan_.settings)
+    whole, run = network.structure(), Run(seeds=[0, 1])
+    structure = in_reach(whole, plan_.settings)
+    run.parameters = on_device(network.stacked(run.seeds), CPU)
+    run.carried = started(run, structure, *parts)
+    roles = optimizer_roles(whole, plan_.settings)
+    optimizer = new_optimizer(run, roles, *parts, 1e-2)
+    bound = hooks(run, structure, *parts, optimizer)
+    with torch.no_grad():
+        for key, parameter in run.parameters.items():
+            noise = torch.empty_like(parameter)
+            parameter += noise.normal_(generator=generator(0, "away", key))
+    before = {key: p.detach().clone() for key, p in run.parameters.items()}
+    for step in range(2):
+        for parameter in run.parameters.values():
+            parameter.grad = torch.zeros_like(parameter)
+        if bound["penalty"] is not None:
+            bound["penalty"]().sum().backward()
+        if "add_gradient" in bound:
+            bound["add_gradient"]()
+        optimizer.step()
+        if "after_step" in bound:
+            with torch.no_grad():
+                bound["after_step"](step, None)
+    moved = {k for k, p in run.parameters.items() if not torch.equal(p, before[k])}
+    acts = {"add_gradient", "after_step"} & set(bound) or bound["penalty"] is not None
+    if acts or "adamo" in name:
+        assert {"hidden.actor.0.weight", "hidden.critic.1.weight"} <= moved
+    if name != "adamw":  # its decay is the optimiser's, for all parameters
+        assert not {key for key in moved if key.startswith("head.")}

@@ -1,0 +1,114 @@
+"""Orders of games and of channels, profiles, and what is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from isometry.experiments.run import plan
+from isometry.rl.continual_benchmarks import CONTINUAL, PROFILES
+from isometry.rl.continual_settings import PLACES, channels_of, game_of
+from isometry.rl.protocols import PAPER_MINATAR, PAPER_OCTAX
+
+PAPER = CONTINUAL.get("continual_minatar").profiles["paper"]
+every_benchmark = pytest.mark.parametrize("name", CONTINUAL.names())
+
+
+def test_each_cycle_has_every_game_once_in_the_order_of_the_published_draw():
+    for seed in range(26, 34):
+        for cycle in range(3):
+            draw = np.random.default_rng(seed + cycle * 7919)
+            expected = draw.permutation(list(PAPER.names)).tolist()
+            visits = range(4 * cycle, 4 * cycle + 4)
+            assert [game_of(PAPER, seed, visit) for visit in visits] == expected
+            assert set(expected) == set(PAPER.names)
+
+
+def test_the_eight_published_seeds_meet_each_game_first_twice():
+    first = [game_of(PAPER, seed, 0) for seed in range(26, 34)]
+    assert sorted(first) == sorted(2 * PAPER.names)
+
+
+def test_a_fixed_order_is_the_same_for_all():
+    fixed = replace(PAPER, order="fixed")
+    for seed in (0, 5):
+        visits = [game_of(fixed, seed, visit) for visit in range(8)]
+        assert visits == 2 * list(PAPER.names)
+
+
+def test_channels_stand_where_the_published_draw_puts_them():
+    board = np.arange(10)  # each channel shows its own number
+    for seed, visit, game in [(26, 0, "freeway"), (3, 9, "breakout")]:
+        key = abs(seed * 10_000 + PLACES.index(game) * 100 + visit // 4)
+        order = np.random.default_rng(key).permutation(10)
+        seen = board[order]
+        places = channels_of(PAPER, seed, visit, game)
+        assert [seen[place] for place in places] == board.tolist()
+
+
+def test_channels_differ_between_seeds_games_and_cycles_and_not_within():
+    def order(seed=0, visit=0, game="asterix"):
+        return tuple(channels_of(PAPER, seed, visit, game))
+
+    assert order(visit=0) == order(visit=3)
+    others = [order(), order(seed=1), order(game="freeway"), order(visit=4)]
+    assert len(set(others)) == 4
+    still = replace(PAPER, permute_channels=False)
+    assert channels_of(still, 3, 9, "freeway") == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [("continual_minatar", PAPER_MINATAR), ("continual_octax", PAPER_OCTAX)],
+)
+def test_the_paper_profile_is_the_papers_protocol(name, protocol):
+    planned = plan(name, "adamo", profile="paper")
+    settings = planned.settings
+    for key in ("cycles", "env_steps", "num_envs", "rollout_length", "epochs", "lr"):
+        assert getattr(settings, key) == getattr(protocol, key)
+    assert settings.names == protocol.games
+    assert settings.tasks == protocol.visits
+    assert settings.updates == protocol.updates
+    assert settings.steps_per_task == protocol.gradient_steps
+    assert planned.method_settings.eps == protocol.adam_eps
+    assert planned.method_settings.isometry_strength == protocol.isometry_strength
+    assert planned.method_settings.isometry_head is False
+
+
+@every_benchmark
+def test_a_benchmark_says_what_it_is_and_has_every_profile(name):
+    benchmark = CONTINUAL.get(name)
+    assert benchmark.name == name
+    assert len(benchmark.summary) > 10
+    assert len(benchmark.source) > 3
+    assert benchmark.metric == "episodic_return"
+    assert tuple(sorted(benchmark.profiles)) == tuple(sorted(PROFILES))
+    for profile in PROFILES:
+        assert benchmark.settings(profile) == benchmark.profiles[profile]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "error", "message"),
+    [
+        ("minatar", {"games": "breakot"}, KeyError, "did you mean 'breakout'"),
+        ("minatar", {"games": "asterix,asterix"}, ValueError, "distinct games"),
+        ("minatar", {"games": ""}, ValueError, "distinct games"),
+        ("minatar", {"cycles": "0"}, ValueError, "cycles >= 1"),
+        ("minatar", {"sticky": "2"}, ValueError, "0 <= sticky <= 1"),
+        ("minatar", {"timer_wrap": "false"}, ValueError, "timer_wrap=True for"),
+        ("minatar", {"network": "cnn"}, ValueError, "network=mlp for"),
+        ("minatar", {"pad_channels": "0"}, ValueError, "set permute_channels=false"),
+        ("octax", {"sticky": "0.1"}, ValueError, "sticky=0.0 for continual_octax"),
+        ("octax", {"pad_channels": "4"}, ValueError, "pad_channels=0 for"),
+        ("minatar", {"env_step": "9"}, KeyError, "did you mean 'env_steps'"),
+        ("minatar", {"minibatches": "7"}, ValueError, "minibatches that divide"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(name, changes, error, message):
+    with pytest.raises(error, match=message) as refused:
+        plan(f"continual_{name}", "adam", changes, "smoke")
+    assert "\n" not in str(refused.value)
+
+
+def test_an_unknown_profile_is_refused():
+    with pytest.raises(ValueError, match="a profile of smoke, laptop, paper"):
+        CONTINUAL.get("continual_minatar").settings("huge")
