@@ -17,7 +17,7 @@ from isometry.rl.protocols import (
 PROFILES = ("smoke", "laptop", "paper")
 MINATAR_GAMES = ("breakout", "asterix", "space_invaders", "freeway", "seaquest")
 # A setting that one suite has and the other has not, with the value that means nothing.
-FOREIGN = {
+FOREIGN: dict[str, dict[str, Any]] = {
     "minatar": {"timer_wrap": True},
     "octax": {
         "sticky": 0.0,
