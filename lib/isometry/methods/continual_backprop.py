@@ -49,7 +49,9 @@ def unborn(
     """Return each unit's age, utility and mean activation, and what is owed: all zero.
 
     Units of all hidden layers stand side by side, ``(members, units)``; ``owed`` is
-    ``(members, layers)``: the fraction of a unit that is still to be replaced.
+    ``(members, layers)``: the fraction of a unit that is still to be replaced. Ages and
+    what is owed do not depend on the data. They stay on the host, which so knows when
+    to act without waiting for an accelerator.
 
     Args:
         structure: Names the layers.
@@ -67,10 +69,10 @@ def unborn(
     shape = (len(seeds), sum(widths(structure, parameters)))
     layers = (len(seeds), len(structure.layers))
     return {
-        "age": weight.new_zeros(shape),
+        "age": weight.new_zeros(shape, device="cpu"),
         "utility": weight.new_zeros(shape),
         "mean": weight.new_zeros(shape),
-        "owed": weight.new_zeros(layers, dtype=torch.float64),
+        "owed": weight.new_zeros(layers, dtype=torch.float64, device="cpu"),
     }
 
 
@@ -146,18 +148,21 @@ def replacement_step(training: Training, step: int, seen: list[Tensor]) -> None:
     Source: Dohare et al., Nature 2024; shibhansh/loss-of-plasticity.
     """
     settings, state = training.settings, training.state
+    for name in ("age", "owed"):  # a checkpoint brings all to the device
+        state[name] = state[name].cpu()
     observe_(training, seen)
     sizes = widths(training.structure, training.parameters)
     mature = state["age"] > settings.maturity
-    parts = mature.split(sizes, 1)
-    eligible = torch.stack([part.sum(1) for part in parts], 1)
+    eligible = torch.stack([part.sum(1) for part in mature.split(sizes, 1)], 1)
     state["owed"].add_(eligible, alpha=settings.replacement_rate)
     count = state["owed"].floor()
     if not (count > 0).any():
         return
     state["owed"].sub_(count)
+    device = state["utility"].device
+    parts, count = mature.to(device).split(sizes, 1), count.to(device)
     # Running means start at zero: what is missing to a mean is a matter of age.
-    complete = 1 - settings.utility_decay ** state["age"]
+    complete = 1 - settings.utility_decay ** state["age"].to(device)
     utilities = (state["utility"] / complete).split(sizes, 1)
     means = (state["mean"] / complete).split(sizes, 1)
     chosen = [
@@ -170,7 +175,7 @@ def replacement_step(training: Training, step: int, seen: list[Tensor]) -> None:
             replace_units_(training, index, units, means[index], labels=labels)
     new = torch.cat(chosen, 1)
     for name in ("age", "utility", "mean"):
-        state[name].masked_fill_(new, 0)
+        state[name].masked_fill_(new.to(state[name].device), 0)
 
 
 CBP = register(

@@ -110,6 +110,24 @@ def thresholds(gaps: Tensor, settings: SNRSettings) -> Tensor:
     return end.where(total.squeeze(-1) > 0, settings.snr_most)
 
 
+def may_be_due(state: State, images: int) -> bool:
+    """Return whether a silence may have come to exceed its threshold, on the host.
+
+    ``room`` is what the unit nearest to its threshold still lacked when all were last
+    compared, ``(members,)``, in samples. A silence grows by no more than the samples of
+    a step, so until that is used up nobody has to wait for an accelerator's answer.
+
+    Args:
+        state: Its room is changed; there is none before the first step.
+        images: Samples of this step.
+
+    Source: ours.
+    """
+    room = state.get("room", state["silence"].new_zeros(len(state["silence"])))
+    state["room"] = room.cpu().sub(images)
+    return bool((state["room"] < 0).any())
+
+
 def silence_step(training: Training, step: int, seen: list[Tensor]) -> None:
     """Count silences, learn each unit's own, and reset units silent for too long.
 
@@ -134,19 +152,24 @@ def silence_step(training: Training, step: int, seen: list[Tensor]) -> None:
     gaps.scatter_add_(-1, place, fired.unsqueeze(-1).to(gaps.dtype))
     images = seen[0].shape[1] // training.structure.layers[0].places
     silence.add_(images).masked_fill_(fired, 0)
+    due = may_be_due(state, images)
     if (step + 1) % settings.snr_every == 0:
         state["threshold"].copy_(thresholds(gaps, settings))
         gaps.mul_(0.5)
-    chosen = silence > state["threshold"]
-    if not chosen.any():
+        due = True
+    if not due:
         return
-    sizes = widths(training.structure, training.parameters)
-    for index, units in enumerate(chosen.split(sizes, 1)):
-        if units.any():
-            replace_units_(training, index, units, labels=("snr", step))
-    silence.masked_fill_(chosen, 0)
-    gaps.masked_fill_(chosen.unsqueeze(-1), 0)
-    state["threshold"].masked_fill_(chosen, settings.snr_most)
+    chosen = silence > state["threshold"]
+    if chosen.any():
+        sizes = widths(training.structure, training.parameters)
+        for index, units in enumerate(chosen.split(sizes, 1)):
+            if units.any():
+                replace_units_(training, index, units, labels=("snr", step))
+        silence.masked_fill_(chosen, 0)
+        gaps.masked_fill_(chosen.unsqueeze(-1), 0)
+        state["threshold"].masked_fill_(chosen, settings.snr_most)
+    # Silences are whole numbers of samples: rounding cannot hide one that is due.
+    state["room"] = (state["threshold"].floor() - silence).amin(1).cpu()
 
 
 SNR = register(
