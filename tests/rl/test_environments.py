@@ -10,8 +10,14 @@ from gymnasium.vector import AutoresetMode
 from isometry.rl import draws, make_vec
 from isometry.rl.games import GAMES
 from isometry.rl.kernels import compiled
+from isometry.rl.octax_roms import INSTALL, rom_path
 
-GAME_NAMES = [n for n in GAMES.names() if n.startswith("minatar")]
+MINATAR = [name for name in GAMES.names() if name.startswith("minatar")]
+OCTAX = [name for name in GAMES.names() if name.startswith("octax")]
+needs_roms = pytest.mark.skipif(
+    rom_path("Filter.ch8") is None, reason=f"needs the ROMs of octax: {INSTALL}"
+)
+GAME_NAMES = MINATAR + [pytest.param(name, marks=needs_roms) for name in OCTAX]
 
 
 def roll(envs, steps, seed=0):
@@ -49,14 +55,12 @@ def test_the_same_seed_plays_the_same_games(name):
 
 @pytest.mark.parametrize("name", GAME_NAMES)
 def test_a_game_does_not_depend_on_what_is_played_beside_it(name):
-    few, many = (
-        make_vec(name, 2, seed=1, sticky=0.2),
-        make_vec(name, 7, seed=1, sticky=0.2),
-    )
+    stick = {"sticky": 0.2} if "sticky" in GAMES.get(name).settings else {}
+    few, many = (make_vec(name, count, seed=1, **stick) for count in (2, 7))
     few.reset(), many.reset()
     draw = np.random.default_rng(0)
     for _ in range(200):
-        actions = draw.integers(3, size=7)
+        actions = draw.integers(few.single_action_space.n, size=7)
         a, b = few.step(actions[:2]), many.step(actions)
         np.testing.assert_array_equal(a[0], b[0][:2])
         np.testing.assert_array_equal(a[1], b[1][:2])
@@ -329,22 +333,35 @@ def test_solvable_processes_do_not_need_the_extra():
 FUZZ = """
 import numpy as np
 from isometry.rl import make_vec
-for actions, limit in (("full", None), ("minimal", 97)):
-    envs = make_vec({name!r}, 256, seed=0, sticky=0.1, actions=actions, max_steps=limit)
-    envs.reset()
-    draw = np.random.default_rng(0)
-    for _ in range(4000):
-        boards, *_ = envs.step(draw.integers(envs.single_action_space.n, size=256))
-        assert (boards[..., 0].sum((1, 2)) == 1).all()
-    assert np.abs(envs._states).max() <= 2500
+for name in {names!r}:
+    for change in ({{"actions": "full"}}, {{"max_steps": 97}}):
+        envs = make_vec(name, {count}, seed=0, **change, **{more})
+        envs.reset()
+        draw = np.random.default_rng(0)
+        for _ in range({steps}):
+            last = envs.single_action_space.n
+            boards, *_ = envs.step(draw.integers(last, size={count}))
+            {check}
 """
+ONE_PLAYER = "assert (boards[..., 0].sum((1, 2)) == 1).all()"
+SMALL = "assert np.abs(envs._states).max() <= 2500"
+FUZZED = [
+    *(
+        ([name], 256, 4000, {"sticky": 0.1}, f"{ONE_PLAYER}; {SMALL}")
+        for name in MINATAR
+    ),
+    pytest.param(OCTAX, 64, 1000, {}, "pass", marks=needs_roms),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", GAME_NAMES)
-def test_millions_of_random_steps_stay_inside_every_array(name, monkeypatch):
+@pytest.mark.parametrize(("names", "count", "steps", "more", "check"), FUZZED)
+def test_millions_of_random_steps_stay_inside_every_array(
+    names, count, steps, more, check, monkeypatch
+):
     monkeypatch.setenv("NUMBA_BOUNDSCHECK", "1")
-    subprocess.run([sys.executable, "-c", FUZZ.format(name=name)], check=True)
+    source = FUZZ.format(names=names, count=count, steps=steps, more=more, check=check)
+    subprocess.run([sys.executable, "-c", source], check=True)
 
 
 def test_gymnasiums_own_statistics_agree():
