@@ -201,6 +201,26 @@ def test_resetting_the_optimiser_changes_later_tasks_only(digits):
     assert values(kept, "final_loss")[1] != values(reset, "final_loss")[1]
 
 
+@pytest.mark.parametrize("method", ["adam", "adamo", "l2_init"])
+def test_half_precision_is_an_option_and_of_the_networks_products_only(digits, method):
+    whole = trained(planned(method), digits, [0])
+    half = trained(planned(method, precision="bfloat16"), digits, [0])
+    assert {p.dtype for p in half.parameters.values()} == {torch.float32}
+    losses = [values(run, "final_loss") for run in (whole, half)]
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert planned(method).hash() == planned(method, precision="float32").hash()
+    assert planned(method).hash() != planned(method, precision="tf32").hash()
+
+
+def test_tf32_is_cudas_alone_and_is_switched_back(digits):
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    runs = [trained(planned(precision=p), digits, [0]) for p in ("float32", "tf32")]
+    assert runs[0].records == runs[1].records
+    after = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    assert after == before
+
+
 def test_the_observer_sees_the_stack_after_every_task(digits):
     seen = []
     run = trained(

@@ -57,7 +57,7 @@ def member(parameters: Parameters, index: int) -> Parameters:
 
 
 def _linear(inputs: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return :func:`stacked_linear`, not differentiable."""
+    """Return :func:`stacked_linear` with what gradients torch gives it."""
     if bias is None:
         return torch.bmm(inputs, weight.mT)
     return torch.baddbmm(bias.unsqueeze(1), inputs, weight.mT)
@@ -111,6 +111,7 @@ def stacked_linear(
 
     Source: ours.
     """
-    if not torch.is_grad_enabled():
+    rounded = torch.is_autocast_enabled(inputs.device.type)  # autograd knows how
+    if rounded or not torch.is_grad_enabled():
         return _linear(inputs, weight, bias)
     return _StackedLinear.apply(inputs, weight, bias)

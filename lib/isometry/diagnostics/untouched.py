@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from isometry.ntk.checks import exact_matmul
+from isometry.core.precision import exact_matmul
 
 
 @contextmanager

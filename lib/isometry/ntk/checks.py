@@ -4,8 +4,6 @@ A kernel is a statement about a deterministic network whose outputs each depend 
 their own input alone. Whatever breaks that is refused here, in one line.
 """
 
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -203,23 +201,3 @@ def check_outputs(model: nn.Module, inputs: Tensor, name: str = "inputs") -> int
             )
         )
     return shape[1]
-
-
-@contextmanager
-def exact_matmul(device: torch.device):
-    """Switch reduced-precision matrix products off inside the block (CUDA's TF32).
-
-    Args:
-        device: Where the kernel is taken; nothing happens on a CPU.
-
-    Source: ours; TF32 keeps ten bits, which condition numbers do not survive.
-    """
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        if device.type == "cuda":
-            torch.backends.cuda.matmul.allow_tf32 = before[0]
-            torch.backends.cudnn.allow_tf32 = before[1]

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
-from isometry.ntk.checks import exact_matmul, trainable_parameters
+from isometry.core.precision import exact_matmul
+from isometry.ntk.checks import trainable_parameters
 
 # Entries of the Jacobian that are held at a time, 2^27 (1 GiB in float64).
 CHUNK_ENTRIES = 2**27

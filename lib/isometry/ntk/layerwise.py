@@ -8,8 +8,8 @@ O(n n2 m^2 P), and the memory that of the kernel and a chunk.
 import torch
 from torch import Tensor, nn
 
+from isometry.core.precision import exact_matmul
 from isometry.ntk.capture import Layers, layers_with_parameters, traces
-from isometry.ntk.checks import exact_matmul
 from isometry.ntk.terms import (
     Factors,
     add_term,

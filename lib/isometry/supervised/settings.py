@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
+from isometry.core.precision import Precision
 from isometry.core.settings import require, setting
 
 Network = Literal["mlp", "cnn", "transformer"]
@@ -48,6 +49,12 @@ class SupervisedSettings:
     diagnose_every: int = setting(0, "Diagnose after every n-th task; 0: never.")
     test_images: int = setting(
         0, "Test on the first n of the test images, >= 0; 0: on all.", later=True
+    )
+    precision: Precision = setting(
+        "float32",
+        "Of a training step's products: float32; tf32 (on CUDA); bfloat16 (network "
+        "only, weights stay float32).",
+        later=True,
     )
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from isometry.core.checkpoint import Run, on_device, restored, save
 from isometry.core.denormals import denormals_flushed
 from isometry.core.messages import refusal
+from isometry.core.precision import exact_matmul
 from isometry.core.stacking import Parameters
 from isometry.methods import Method
 from isometry.methods.binding import (
@@ -87,6 +88,7 @@ def one_task(
         optimizer,
         stream=stream,
         steps=steps,
+        precision=settings.precision,
         **intervene,
     )
     final_loss, final_accuracy = measured(task.inputs, task.labels)
@@ -175,9 +177,9 @@ def train(
             )
         tasks = [benchmark.task(pixels, settings, seed, run.task) for seed in run.seeds]
         intervene = hooks(run, structure, method, method_settings, optimizer)
-        one_task(
-            run, network, stacked_tasks(tasks, device), settings, optimizer, intervene
-        )
+        with exact_matmul(device, tf32=settings.precision == "tf32"):
+            task = stacked_tasks(tasks, device)
+            one_task(run, network, task, settings, optimizer, intervene)
         if checkpoint is not None and run.task < settings.tasks:
             run.optimizer_state = optimizer.state_dict()
             save(run, checkpoint)
