@@ -250,3 +250,9 @@ def test_drift_asks_the_last_spread_to_be_twice_the_first(spreads, expected):
     judge = get("residual-drift").judge
     assert judge(frame, []).verdict == expected
     assert judge(frame[frame["seed"] < 3], []) is None
+
+
+def test_a_verdict_says_which_network_it_is_about():
+    assert judges.size_of(record("adam")).startswith("4 hidden layers of 8 where")
+    size = judges.size_of(record("adam", network="cnn"))
+    assert size.startswith("A small cnn, of which the paper's size is not known; 10")

@@ -49,10 +49,13 @@ def size_of(record: Record) -> str:
     Source: ours.
     """
     own = record["settings"]
+    network = f"{own['depth']} hidden layers of {own['width']} where the paper has 4 "
+    network += "of 512"
+    if own["network"] != "mlp":
+        network = f"A small {own['network']}, of which the paper's size is not known"
     return (
-        f"{own['depth']} hidden layers of {own['width']} where the paper has 4 of 512; "
-        f"{own['tasks']} tasks of {own['images_per_task']} images, {own['epochs']} "
-        "epochs (the paper's are not known)."
+        f"{network}; {own['tasks']} tasks of {own['images_per_task']} images, "
+        f"{own['epochs']} epochs (the paper's are not known)."
     )
 
 
