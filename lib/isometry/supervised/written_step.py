@@ -79,6 +79,8 @@ def written_pass(
     for parameter in (*weights, *biases):
         if parameter is not None:
             parameter.grad = torch.empty_like(parameter)
+    shares: dict[int, Tensor] = {}  # of an image in its minibatch's mean, by size
+    unused = weights[0].new_zeros(())  # the sum of the weights of a mean over all
 
     def one_pass(inputs: Tensor, labels: Tensor) -> Pass:
         logits, activations = network.watched(parameters, inputs)
@@ -87,9 +89,12 @@ def written_pass(
         losses = functional.nll_loss(logs, flat, reduction="none")
         mean = losses.view_as(labels).mean(1)
         # Backwards: a minibatch's mean, the loss, then layer by layer.
-        share = torch.full_like(losses, 1 / labels.shape[1])
-        unused = losses.new_zeros(())  # the sum of the weights of a mean over all
-        gradient = aten.nll_loss_backward(share, logs, flat, None, 0, -100, unused)
+        size = labels.shape[1]
+        if size not in shares:
+            shares[size] = torch.full_like(losses, 1 / size)
+        gradient = aten.nll_loss_backward(
+            shares[size], logs, flat, None, 0, -100, unused
+        )
         gradient = aten._log_softmax_backward_data(gradient, logs, -1, logs.dtype)
         gradient = gradient.view_as(logits)
         for layer in reversed(range(len(weights))):
