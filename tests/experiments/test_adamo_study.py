@@ -113,3 +113,13 @@ def test_adamo_keeps_no_state_beside_adams():
 def test_unknown_profiles_are_refused():
     with pytest.raises(KeyError, match="unknown profile 'smok'; did you mean 'smoke'"):
         adamo_study.study_settings("smok", "digits")
+
+
+def test_a_method_that_acts_after_each_step_acts_here_too(pixels):
+    settings = adamo_study.study_settings("smoke", "digits")
+    plain = adamo_study.record_spectra("adam", settings, pixels, [0])
+    held = adamo_study.record_spectra("nap", settings, pixels, [0], nap_every=1)
+    start, end = held.singular_values[0], held.singular_values[-1]
+    norms = [one.square().sum(-1) for one in (start, end, plain.singular_values[-1])]
+    torch.testing.assert_close(norms[1], norms[0])
+    assert (norms[2] > 1.01 * norms[0]).all()

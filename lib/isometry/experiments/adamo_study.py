@@ -1,13 +1,12 @@
 """Chapter 5, trained: spectra in a continual run, and what decides their width."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
-from isometry.core.checkpoint import on_device
 from isometry.core.matrices import singular_values
 from isometry.core.messages import unknown
 from isometry.core.settings import changed
@@ -15,10 +14,10 @@ from isometry.core.stacking import Parameters
 from isometry.methods import METHODS, Roles
 from isometry.supervised.benchmarks import BENCHMARKS
 from isometry.supervised.data import load
+from isometry.supervised.kinds import network_of
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Pixels, scaled
-from isometry.supervised.trainer import network_of
-from isometry.supervised.training import batches, stacked_tasks, train_task
+from isometry.supervised.trainer import train
 
 # One stream of random labels, small enough to be trained inside the chapter.
 COMMON: dict[str, Any] = {
@@ -115,28 +114,20 @@ def record_spectra(
     own = changed(chosen.settings, method_settings)
     network = network_of(chosen, own, settings, pixels)
     roles = network.roles()
-    place = torch.device(device)
-    make = BENCHMARKS.get("random_label_mnist").task
-    per_task = settings.epochs * -(-settings.images_per_task // settings.batch_size)
-    sigmas, accuracies = [], []
-    for index in range(settings.tasks):
-        if index == 0 or chosen.restarts:
-            parameters = on_device(network.stacked(seeds, index), place)
-            optimizer = chosen.optimizer(parameters, roles, settings.lr, own)
-            penalty = None
-            if chosen.penalty is not None:
-                penalty = partial(chosen.penalty, parameters, roles, own)
-        if index == 0:
-            sigmas.append(hidden_spectra(parameters, roles))
-        tasks = stacked_tasks([make(pixels, settings, s, index) for s in seeds], place)
-        stream = batches(tasks, settings, seeds, index)
-        seen = train_task(network, parameters, optimizer, penalty, stream, per_task)
-        accuracies.append(seen[1].mean(0).cpu())
+    sigmas = [hidden_spectra(network.stacked(seeds, 0), roles)]
+
+    def look(done: int, parameters: Parameters) -> None:
         sigmas.append(hidden_spectra(parameters, roles))
+
+    benchmark = BENCHMARKS.get("random_label_mnist")
+    own_run = (benchmark, chosen, own, settings, pixels, seeds)
+    run = train(*own_run, device=device, observe=look)
+    seen = pd.DataFrame(run.records).query("metric == 'online_accuracy'")
+    accuracies = seen.pivot(index="task", columns="seed", values="value")[seeds]
     return SpectraRecord(
-        steps=torch.arange(settings.tasks + 1) * per_task,
+        steps=torch.arange(settings.tasks + 1) * settings.steps_per_task,
         singular_values=torch.stack(sigmas),
-        online_accuracy=torch.stack(accuracies),
+        online_accuracy=torch.tensor(accuracies.to_numpy(), dtype=torch.float32),
     )
 
 
