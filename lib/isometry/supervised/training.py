@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from isometry.core.precision import Precision, half_products
 from isometry.core.seeding import generator
 from isometry.core.stacking import Parameters
 from isometry.supervised.kinds import Network
@@ -138,6 +139,7 @@ def recorded_pass(
     optimizer: torch.optim.Optimizer,
     penalty: Callable[[], Tensor] | None,
     watch: bool,
+    precision: Precision = "float32",
 ) -> Callable[[Tensor, Tensor], Pass]:
     """Return a function that passes a minibatch forward and back, by autograd.
 
@@ -147,6 +149,8 @@ def recorded_pass(
         optimizer: Lets go of the gradients of the step before.
         penalty: Gives ``(members,)`` to add to the losses, or None.
         watch: Whether the activations are wanted; otherwise there are none.
+        precision: Of the network's products; see
+            :func:`isometry.core.precision.half_products`.
 
     Returns:
         What :func:`written_pass` returns, for any network and penalty.
@@ -155,10 +159,13 @@ def recorded_pass(
     """
 
     def one_pass(inputs: Tensor, labels: Tensor) -> Pass:
-        if watch:
-            logits, activations = network.watched(parameters, inputs)
-        else:
-            logits, activations = network.forward(parameters, inputs), []
+        with half_products(inputs.device, precision):
+            if watch:
+                logits, activations = network.watched(parameters, inputs)
+            else:
+                logits, activations = network.forward(parameters, inputs), []
+        if logits.dtype == torch.bfloat16:
+            logits = logits.float()
         loss = member_losses(logits, labels)
         objective = loss if penalty is None else loss + penalty()
         optimizer.zero_grad(set_to_none=True)
@@ -179,6 +186,7 @@ def train_task(
     add_gradient: Callable[[], None] | None = None,
     after_step: Callable[[int, list[Tensor] | None], None] | None = None,
     watch: bool = False,
+    precision: Precision = "float32",
 ) -> tuple[Tensor, Tensor]:
     """Train on the minibatches and return what each step saw before its update.
 
@@ -194,6 +202,7 @@ def train_task(
             task taken before and the activations, or None.
         watch: Whether ``after_step`` gets each hidden layer's activations on the step's
             minibatch, ``(members, samples, units)``, from before the step.
+        precision: Of the network's products.
 
     Returns:
         Loss in nats and accuracy in [0, 1], each ``(steps, members)``.
@@ -204,10 +213,13 @@ def train_task(
     losses = torch.empty(steps, some.shape[0], device=some.device)
     hits = []  # counted at the end: a kernel costs more between two large ones
     written = False
-    if penalty is None and is_written(network, parameters):
+    exact = precision != "bfloat16"
+    if penalty is None and exact and is_written(network, parameters):
         one_pass, written = written_pass(network, parameters), True
     else:
-        one_pass = recorded_pass(network, parameters, optimizer, penalty, watch)
+        one_pass = recorded_pass(
+            network, parameters, optimizer, penalty, watch, precision
+        )
     update: Callable[[], Any] = optimizer.step
     with torch.set_grad_enabled(not written):
         for step, (inputs, labels) in enumerate(stream):
