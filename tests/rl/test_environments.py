@@ -347,10 +347,10 @@ ONE_PLAYER = "assert (boards[..., 0].sum((1, 2)) == 1).all()"
 SMALL = "assert np.abs(envs._states).max() <= 2500"
 FUZZED = [
     *(
-        ([name], 256, 4000, {"sticky": 0.1}, f"{ONE_PLAYER}; {SMALL}")
-        for name in MINATAR
+        pytest.param([n], 256, 4000, {"sticky": 0.1}, f"{ONE_PLAYER}; {SMALL}", id=n)
+        for n in MINATAR
     ),
-    pytest.param(OCTAX, 64, 1000, {}, "pass", marks=needs_roms),
+    pytest.param(OCTAX, 64, 1000, {}, "pass", id="octax", marks=needs_roms),
 ]
 
 

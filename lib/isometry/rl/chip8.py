@@ -28,6 +28,8 @@ FONT = bytes.fromhex(
     "f080f080f0 f080f08080"
 )
 Integer = int | np.int64  # compiled code does not tell them apart
+# Called as functions, with arrays, they would take several times as long.
+INLINE = njit(inline="always")
 
 NO_KEY = 16  # the code of the action that presses nothing
 
@@ -93,7 +95,7 @@ def frame(state: NDArray[np.int64], number: int) -> NDArray[np.uint64]:
     return state[first : first + ROWS].view(np.uint64)
 
 
-@njit
+@INLINE
 def call(state: NDArray[np.int64], address: Integer) -> None:
     """Push an address. Where the pointer has left the stack, nothing may be stored."""
     pointer = state[POINTER]
@@ -102,7 +104,7 @@ def call(state: NDArray[np.int64], address: Integer) -> None:
     state[POINTER] = pointer + 1
 
 
-@njit
+@INLINE
 def come_back(state: NDArray[np.int64]) -> Integer:
     """Pop an address and clear its place, which is only read beyond either end."""
     pointer = state[POINTER] - 1
@@ -116,7 +118,7 @@ def come_back(state: NDArray[np.int64]) -> Integer:
     return address
 
 
-@njit
+@INLINE
 def arithmetic(
     v: NDArray[np.uint8], x: Integer, y: Integer, operation: Integer
 ) -> None:
@@ -145,24 +147,28 @@ def arithmetic(
     v[0xF] = flag
 
 
-@njit
+@INLINE
 def draw(
-    state: NDArray[np.int64], v: NDArray[np.uint8], x: Integer, low: Integer
+    stored: NDArray[np.uint8],
+    screen: NDArray[np.uint64],
+    v: NDArray[np.uint8],
+    index: Integer,
+    x: Integer,
+    low: Integer,
 ) -> None:
     """Do DXYN: draw a sprite by exclusive-or; V[F] says whether a pixel went off."""
-    bytes_of, screen = memory(state), frame(state, FRAMES - 1)
     column = np.uint64(v[x] & 63)
     row = np.int64(v[low >> 4] & 31)
     hit = np.uint64(0)
     for k in range(min(low & 0xF, ROWS - row)):
-        byte = np.uint64(bytes_of[min(state[INDEX] + k, LAST)])
+        byte = np.uint64(stored[min(index + k, LAST)])
         sprite = byte << np.uint64(56) >> column
         hit |= screen[row + k] & sprite
         screen[row + k] ^= sprite
     v[0xF] = hit != 0
 
 
-@njit
+@INLINE
 def other(
     state: NDArray[np.int64],
     v: NDArray[np.uint8],
@@ -191,28 +197,29 @@ def other(
         v[0xF] = total > LAST
     elif low == 0x29:
         state[INDEX] = (FONT_AT + 5 * value) & 0xFF
-    else:
-        transfer(state, v, x, low)
     return False
 
 
-@njit
+@INLINE
 def transfer(
-    state: NDArray[np.int64], v: NDArray[np.uint8], x: Integer, low: Integer
+    stored: NDArray[np.uint8],
+    v: NDArray[np.uint8],
+    index: Integer,
+    x: Integer,
+    low: Integer,
 ) -> None:
     """Do FX33, FX55 and FX65, between registers and the memory from I on."""
-    bytes_of, index = memory(state), state[INDEX]
     if low == 0x33:
         value = np.int64(v[x])
         for k, digit in enumerate((value // 100, value // 10 % 10, value % 10)):
             if index + k <= LAST:
-                bytes_of[index + k] = digit
+                stored[index + k] = digit
     elif low == 0x55:
         for k in range(min(x + 1, MEMORY_BYTES - index)):
-            bytes_of[index + k] = v[k]
+            stored[index + k] = v[k]
     elif low == 0x65:
         for k in range(x + 1):
-            v[k] = bytes_of[min(index + k, LAST)]
+            v[k] = stored[min(index + k, LAST)]
 
 
 @njit
@@ -227,17 +234,17 @@ def run(
         count: How many instructions.
         source: Where random bytes come from, one for each CXNN.
     """
-    bytes_of, v = memory(state), registers(state)
+    stored, v, screen = memory(state), registers(state), frame(state, FRAMES - 1)
     pc = state[PC]
     for _ in range(count):
         pc &= 0xFFFF
-        high = np.int64(bytes_of[min(pc, LAST)])
-        low = np.int64(bytes_of[min((pc + 1) & 0xFFFF, LAST)])
+        high = np.int64(stored[min(pc, LAST)])
+        low = np.int64(stored[min((pc + 1) & 0xFFFF, LAST)])
         pc += 2
         family, x, address = high >> 4, high & 0xF, (high & 0xF) << 8 | low
         if family == 0x0:
             if address == 0x0E0:
-                state[SCREEN:REGISTERS] = 0
+                screen[:] = 0
             elif address == 0x0EE:
                 pc = come_back(state)
         elif family == 0x1:
@@ -266,10 +273,12 @@ def run(
         elif family == 0xC:
             v[x] = integer(source, 0, 255) & low
         elif family == 0xD:
-            draw(state, v, x, low)
+            draw(stored, screen, v, state[INDEX], x, low)
         elif family == 0xE:
             down = keys >> (v[x] & 0xF) & 1
             pc += 2 * (down != (low == 0xA1))
+        elif low in (0x33, 0x55, 0x65):
+            transfer(stored, v, state[INDEX], x, low)
         elif other(state, v, x, low, keys):
             pc -= 2
     state[PC] = pc & 0xFFFF

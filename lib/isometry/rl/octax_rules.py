@@ -33,6 +33,9 @@ SCORE, ZEROED, SCORE_KIND, SCORE_REGISTER, TESTS = range(MACHINE_SIZE, MACHINE_S
 MOST_TESTS = 2
 EXTRA = TESTS + 1 + 3 * MOST_TESTS - MACHINE_SIZE
 
+# The eight pixels that a byte stands for, each a byte of 0 or 1.
+PIXELS_OF = np.unpackbits(np.arange(256, dtype=np.uint8)).view(np.uint64)
+
 # The random bytes of octax's start-up: those of JAX's PRNGKey(0), from JAX 0.5 on.
 STARTUP_BYTES = bytes.fromhex(
     "0e24011dc6057fe314eea06046d87407eb4aadab5abae7b4fccf0de222a60aa2"
@@ -177,8 +180,5 @@ def observe(state: NDArray[np.int64], board: NDArray[np.bool_]) -> None:
     rows = state[chip8.SCREENS : chip8.REGISTERS].view(np.uint64)
     for r in range(FRAMES * ROWS):
         for k in range(8):
-            # Eight bits, the top one first, become eight bytes of 0 or 1.
             bits = rows[r] >> np.uint64(56 - 8 * k) & np.uint64(0xFF)
-            each = bits * np.uint64(0x0101010101010101) & np.uint64(0x0102040810204080)
-            ones = each + np.uint64(0x7F7F7F7F7F7F7F7F) >> np.uint64(7)
-            eight[8 * r + k] = ones & np.uint64(0x0101010101010101)
+            eight[8 * r + k] = PIXELS_OF[bits]
