@@ -1,0 +1,116 @@
+"""Agents of Octax: convolutions that both share, on screens of a game's shape."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
+from gymnasium.vector.utils import batch_space
+from isometry.experiments.plans import plan
+from isometry.rl import agent, evaluation, make_vec
+from isometry.rl.continual import train
+
+TINY = {
+    "games": "left,right",
+    "cycles": 1,
+    "env_steps": 16,
+    "num_envs": 2,
+    "rollout_length": 8,
+    "epochs": 1,
+    "minibatches": 2,
+    "width": 8,
+    "depth": 1,
+    "max_steps": 5,
+    "eval_every": 0,
+    "eval_episodes": 2,
+    "eval_all_games": True,
+    "diagnose_every": 0,
+}
+
+
+class Screens(VectorEnv):
+    """A game with the interface of Octax: a lit pixel, and one action that pays."""
+
+    def __init__(self, name, num_envs, *, seed, max_steps=5, **settings):
+        self.num_envs, self.max_steps = num_envs, max_steps
+        self.paying = 0 if name == "octax/left" else 1
+        self.single_observation_space = spaces.Box(0, 1, (4, 32, 64), np.bool_)
+        self.single_action_space = spaces.Discrete(3)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.elapsed = np.zeros(num_envs, dtype=int)
+
+    def screens(self):
+        found = np.zeros((self.num_envs, 4, 32, 64), dtype=np.bool_)
+        found[:, :, 3, self.elapsed] = True
+        return found
+
+    def reset(self, *, seed=None, options=None):
+        self.elapsed[:] = 0
+        return self.screens(), {}
+
+    def step(self, actions):
+        assert actions.max() < 3
+        self.elapsed += 1
+        truncated = self.elapsed == self.max_steps
+        final, rewards = self.screens(), (actions == self.paying).astype(np.float32)
+        self.elapsed[truncated] = 0
+        infos = {"final_obs": final, "_final_obs": truncated} if truncated.any() else {}
+        return self.screens(), rewards, truncated & False, truncated, infos
+
+
+@pytest.fixture
+def screens(monkeypatch):
+    """Play the stand-in in place of CHIP-8 games."""
+    for module in (agent, evaluation):
+        monkeypatch.setattr(module, "make_vec", Screens)
+
+
+def trained(method, **changes):
+    planned = plan("continual_octax", method, {**TINY, **changes}, "smoke")
+    parts = planned.method, planned.method_settings, planned.settings
+    return train(planned.benchmark, *parts, [0, 1])
+
+
+@pytest.mark.usefixtures("screens")
+@pytest.mark.parametrize(
+    ("method", "changes"),
+    [
+        ("adamo", {}),
+        ("redo", {"redo_every": 2, "redo_window": 1, "protect_shared": False}),
+        ("nap", {"protect_shared": False}),
+        ("adam", {"cnn_layout": "frames", "truncation_bootstrap": True}),
+        ("adam", {"network": "mlp", "invalid_action": "last"}),
+    ],
+)
+def test_agents_learn_on_screens(method, changes):
+    run = trained(method, **changes)
+    assert run.diverged_at == {}
+    assert all(parameter.isfinite().all() for parameter in run.parameters.values())
+    returns = [r["value"] for r in run.records if r["metric"] == "episodic_return"]
+    assert len(returns) == 4
+    assert all(0 <= value <= 5 for value in returns)
+
+
+@pytest.mark.usefixtures("screens")
+def test_shared_convolutions_are_left_alone_by_methods_as_published():
+    plain, isometric = trained("adam"), trained("adamo", isometry_strength=50.0)
+    reached = trained("adamo", isometry_strength=50.0, protect_shared=False)
+
+    def distance(one, other, name):
+        moved = one.parameters[name] - other.parameters[name]
+        return float(moved.detach().norm())
+
+    hidden, shared = "hidden.actor.0.weight", "hidden.shared.0.weight"
+    assert distance(plain, isometric, hidden) > 0.1
+    # It feels the method only through the layers above it.
+    assert distance(plain, isometric, shared) < 0.1 < distance(plain, reached, shared)
+
+
+def test_the_games_of_octax_have_this_interface():
+    try:
+        envs = make_vec("octax/brix", 1, seed=0, actions="minimal", max_steps=5)
+    except ImportError:
+        pytest.skip("the ROMs are not installed")
+    assert isinstance(envs, gymnasium.vector.VectorEnv)
+    assert envs.single_observation_space.shape == (4, 32, 64)
