@@ -52,6 +52,19 @@ def test_choices_have_a_row_a_method_and_a_column_a_benchmark():
     assert table.loc["adam"].tolist() == ["lr=1.0", ""]
 
 
+def test_ranks_are_of_the_means_without_the_ceiling():
+    def one(**means):
+        return Comparison({}, pd.DataFrame(), pd.DataFrame({"mean": means}), {})
+
+    found = {
+        "one": one(fresh=0.9, adam=0.1, adamo=0.5, nap=0.3),
+        "two": one(adam=0.2, adamo=0.4, nap=0.3, muon=0.5),
+    }
+    table = tables.ranks_table(found)
+    assert table.index.tolist() == ["adamo", "nap", "adam"]
+    assert table.loc["nap"].tolist() == [2, 3, 2.5]
+
+
 def test_gains_are_paired_with_adam_in_units_of_the_best_methods_mean_gain():
     found = {
         "one": comparison([0.1, 0.5], [0.2, 0.5]),  # gains 0.1 and 0, mean 0.05

@@ -10,6 +10,7 @@ from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import performance_profile
 from isometry.experiments.benchmark_study import Comparison
 from isometry.experiments.choices import at_edge, spelled
+from isometry.experiments.comparison import CEILING
 from isometry.experiments.cost_study import METHODS_BENCHMARK
 from isometry.experiments.labels import BASELINE
 from isometry.experiments.report import BOOTSTRAP_SEED
@@ -87,6 +88,28 @@ def chosen_text(choice: Record) -> str:
         for key, value in choice["chosen"].items()
     ]
     return " ".join(words)
+
+
+def ranks_table(found: Mapping[str, Comparison]) -> pd.DataFrame:
+    """Return each method's rank on each benchmark, best mean rank first.
+
+    Args:
+        found: Benchmark -> comparison.
+
+    Returns:
+        One row a method that all benchmarks have, one column a benchmark and ``mean``;
+        rank 1 is the largest interquartile mean. A fresh network is not ranked.
+
+    Source: ours.
+    """
+    ranks = {
+        benchmark: one.table["mean"]
+        .drop(CEILING, errors="ignore")
+        .rank(ascending=False)
+        for benchmark, one in found.items()
+    }
+    table = pd.DataFrame(ranks).dropna()
+    return table.assign(mean=table.mean(axis=1)).sort_values("mean", kind="stable")
 
 
 def costs(store: Path, network: int = 0) -> pd.DataFrame:
