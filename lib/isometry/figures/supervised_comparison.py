@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from isometry.core.statistics import Interval
 from isometry.figures.style import method_style
 
-NAMED = ("adam", "adamo", "adamo_maxmin")  # in the figure of costs, whatever they cost
+# Named in the figure of costs, whatever they cost: how far right and up, in points.
+NAMED = {"adam": (6, -9), "adamo": (2, -13), "adamo_maxmin": (5, 5)}
 LABEL_GAP = 0.08  # of the range of scores, between names on its line
 
 
@@ -59,7 +60,7 @@ def profile_lines(ax: Axes, table: pd.DataFrame) -> Axes:
         ax.fill_between(rows["threshold"], low, high, color=color, alpha=0.12, lw=0)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set(xlabel="share of the best gain over Adam", ylabel="share of runs above")
-    ax.set_ylim(-0.02, 1.02)
+    ax.set(xlim=(max(-1, table["threshold"].min()), None), ylim=(-0.02, 1.02))
     ax.legend(fontsize=8)
     return ax
 
@@ -81,7 +82,8 @@ def cost_dots(ax: Axes, scores: pd.Series, ratios: pd.Series, title: str) -> Axe
     """
     methods = [method for method in ratios.sort_values().index if method in scores]
     least = LABEL_GAP * (scores[methods].max() - scores[methods].min())
-    front, best, named = [], -np.inf, dict.fromkeys(NAMED, (6, -9, "left"))
+    front, best = [], -np.inf
+    named = {method: (*place, "left") for method, place in NAMED.items()}
     labelled = -np.inf
     for method in methods:
         if scores[method] > best:
