@@ -10,6 +10,7 @@ from isometry.core.stacking import member
 from isometry.methods import Architecture, get
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.screen_cnn import CONVOLUTIONS, arranged, features_of
+from isometry.rl.sparse_boards import board_linear
 from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
@@ -126,6 +127,30 @@ def test_a_placed_network_reads_what_it_would_read_on_the_padded_permuted_board(
     found = torch.autograd.grad(less[0].square().sum() + less[1].sum(), leaves)
     assert_close(found, expected)
     assert MLP.placed(parameters, None) is parameters
+
+
+@pytest.mark.parametrize("biased", [True, False])
+def test_a_sum_over_what_is_on_is_the_product_with_zeros_and_ones(biased):
+    draw = generator(2, "sparse")
+    inputs = torch.rand(2, 9, 30, generator=draw) < 0.2
+    inputs[0, 0], inputs[0, 1] = False, True
+    weight = torch.randn(2, 5, 30, generator=draw, requires_grad=True)
+    bias = torch.randn(2, 5, generator=draw, requires_grad=True) if biased else None
+    found = board_linear(inputs, weight, bias)
+    expected = inputs.double() @ weight.mT + (0 if bias is None else bias[:, None])
+    assert_close(found, expected)
+    leaves = [weight] if bias is None else [weight, bias]
+    factor = torch.randn(2, 9, 5, generator=draw)
+    ours = torch.autograd.grad((found * factor).sum(), leaves)
+    assert_close(ours, torch.autograd.grad((expected * factor).sum(), leaves))
+
+
+def test_boards_and_the_same_numbers_as_floats_give_the_same():
+    parameters = in_double(MLP)
+    inputs = boards(MLP).flatten(2)
+    assert inputs.dtype == torch.bool
+    sums, products = (MLP.watched(parameters, x) for x in (inputs, inputs.double()))
+    assert_close(sums, products)
 
 
 # --- initialisation and structure -----------------------------------------------------

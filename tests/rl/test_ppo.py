@@ -14,7 +14,14 @@ from isometry.rl import make_vec
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.players import action_codes, players_of, reset_
 from isometry.rl.ppo_settings import PPOSettings
-from isometry.rl.ppo_update import Learner, orders, samples_of, update_
+from isometry.rl.ppo_update import (
+    Learner,
+    gradient_step,
+    orders,
+    samples_of,
+    update_,
+)
+from isometry.rl.recorded_step import recordable, recorded_step
 from isometry.rl.rollout import collect_, empty_rollout, gumbel_noise, sampled
 from torch import nn
 from torch.distributions import Categorical
@@ -48,22 +55,22 @@ def network_of(settings=SMALL):
     )
 
 
-def stack_of(seeds, settings=SMALL, games=GAMES, max_steps=25):
+def stack_of(seeds, settings=SMALL, games=GAMES, max_steps=25, device=CPU):
     """Return players, a played rollout, its learner and the channels of each game."""
     network, run = network_of(settings), Run(seeds=list(seeds))
     run.parameters = on_device(
         {n: p.to(torch.get_default_dtype()) for n, p in network.stacked(seeds).items()},
-        CPU,
+        device,
     )
     method = get("adam")
     envs = [
         make_vec(games[s % 3], settings.num_envs, seed=s, max_steps=max_steps)
         for s in seeds
     ]
-    players = players_of(envs, 6, "first", CPU)
+    players = players_of(envs, 6, "first", device)
     rollout = empty_rollout(players, settings)
     count = players.shape[-1]
-    channels = torch.stack([torch.arange(10).roll(s)[:count] for s in seeds])
+    channels = torch.stack([torch.arange(10).roll(s)[:count] for s in seeds]).to(device)
     optimizer = new_optimizer(
         run, network.roles(), method, method.settings, settings.lr
     )
@@ -86,7 +93,7 @@ def stack_of(seeds, settings=SMALL, games=GAMES, max_steps=25):
 def play(learner, players, rollout, update):
     settings = learner.settings
     size = (settings.rollout_length, settings.num_envs, 6)
-    noise = gumbel_noise(learner.seeds, size, "noise", update, device=CPU)
+    noise = gumbel_noise(learner.seeds, size, "noise", update, device=players.device)
     placed = learner.network.placed(learner.parameters, learner.channels)
     collect_(learner.network, placed, players, rollout, noise, settings)
 
@@ -271,6 +278,32 @@ def test_a_member_of_a_stack_learns_what_it_learns_alone():
             assert_close(
                 parameter[0], stacked.parameters[name][i], rtol=1e-3, atol=1e-5
             )
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_recorded_step_is_the_step_itself(monkeypatch):
+    monkeypatch.setenv("ISOMETRY_CUDA_GRAPHS", "1")
+    where = torch.device("cuda")
+    learners = []
+    for record in (False, True):
+        _, rollout, learner = stack_of([0, 1], device=where)
+        step = gradient_step
+        if record:
+            assert recordable(learner)
+            step = recorded_step(learner, {})
+        for update in range(3):
+            update_(learner, rollout, 0, update, step)
+        learners.append(learner)
+    for name, parameter in learners[0].parameters.items():
+        # sums over a minibatch have no fixed order on a GPU
+        assert_close(learners[1].parameters[name], parameter, rtol=1e-4, atol=1e-6)
+
+
+def test_a_cpu_records_no_steps(monkeypatch):
+    monkeypatch.setenv("ISOMETRY_CUDA_GRAPHS", "1")
+    _, _, learner = stack_of([0])
+    assert not recordable(learner)
 
 
 def test_every_sample_is_seen_once_a_pass():

@@ -27,6 +27,7 @@ from isometry.rl.screen_cnn import (
     screen_activations,
     screen_shapes,
 )
+from isometry.rl.sparse_boards import board_linear
 
 Part = Literal["actor", "critic"]
 PARTS: tuple[Part, ...] = ("actor", "critic")
@@ -49,7 +50,7 @@ class _Placed(torch.autograd.Function):
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (index,) = context.saved_tensors
         whole = gradient.new_zeros(*index.shape[:3], context.count)
-        whole.scatter_(3, index, gradient.view(index.shape))
+        whole.scatter_(3, index, gradient.reshape(index.shape))
         return whole.view(context.shape), None, None
 
 
@@ -197,8 +198,7 @@ class ActorCritic:
             inputs: Boards or screens of each member, flat, ``(members, batch,
                 features)``, of any type.
         """
-        features, _ = self._features(parameters, inputs)
-        return self._part(parameters, "actor", features)[0]
+        return self._outputs(parameters, inputs, ("actor",))[0][0]
 
     def values(self, parameters: Parameters, inputs: Tensor) -> Tensor:
         """Return the critic's values, ``(members, batch)``, in units of return.
@@ -207,8 +207,7 @@ class ActorCritic:
             parameters: name -> ``(members, ...)``.
             inputs: As for :meth:`logits`.
         """
-        features, _ = self._features(parameters, inputs)
-        return self._part(parameters, "critic", features)[0].squeeze(-1)
+        return self._outputs(parameters, inputs, ("critic",))[0][0].squeeze(-1)
 
     def watched(
         self, parameters: Parameters, inputs: Tensor
@@ -223,10 +222,8 @@ class ActorCritic:
             ``(members, batch, num_actions)``, ``(members, batch)``, and in the order of
             the structure's layers ``(members, samples, units)``.
         """
-        features, shared = self._features(parameters, inputs)
-        logits, actor = self._part(parameters, "actor", features)
-        values, critic = self._part(parameters, "critic", features)
-        return logits, values.squeeze(-1), [*shared, *actor, *critic]
+        (logits, values), activations = self._outputs(parameters, inputs, PARTS)
+        return logits, values.squeeze(-1), activations
 
     def features(self, parameters: Parameters, inputs: Tensor) -> Tensor:
         """Return what actor and critic read, ``(members, batch, features)``.
@@ -235,27 +232,42 @@ class ActorCritic:
             parameters: name -> ``(members, ...)``.
             inputs: As for :meth:`logits`.
         """
-        return self._features(parameters, inputs)[0]
+        features, _ = self._features(parameters, inputs)
+        return features.to(parameters["head.actor.weight"].dtype)
 
     def _features(
         self, parameters: Parameters, inputs: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
         """Return what both parts read, and the shared layers' activations."""
-        inputs = inputs.to(parameters["head.actor.weight"].dtype)
         if self.shared is None:
             return inputs, []
+        inputs = inputs.to(parameters["head.actor.weight"].dtype)
         screens = inputs.unflatten(2, self.observation)
         return screen_activations(parameters, screens, self.shared, self.architecture)
+
+    def _outputs(
+        self, parameters: Parameters, inputs: Tensor, parts: tuple[Part, ...]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the outputs of some parts, and all hidden activations."""
+        features, activations = self._features(parameters, inputs)
+        first = first_layers(parameters, features, parts)
+        outputs = []
+        for part, hidden in zip(parts, first, strict=True):
+            output, found = self._part(parameters, part, hidden)
+            outputs.append(output)
+            activations = [*activations, *found]
+        return outputs, activations
 
     def _part(
         self, parameters: Parameters, part: Part, hidden: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return the outputs of actor or critic and its hidden activations."""
-        found = []
+        """Return a part's outputs and activations from its first pre-activations."""
+        found: list[Tensor] = []
         for layer in range(self.architecture.depth):
             name = f"hidden.{part}.{layer}"
-            bias = parameters.get(f"{name}.bias")
-            hidden = stacked_linear(hidden, parameters[f"{name}.weight"], bias)
+            if layer:
+                bias = parameters.get(f"{name}.bias")
+                hidden = stacked_linear(hidden, parameters[f"{name}.weight"], bias)
             if self.architecture.normalisation == "layer":
                 gain, offset = parameters[f"{name}.gain"], parameters[f"{name}.offset"]
                 hidden = normalise(hidden, gain, offset)
@@ -264,3 +276,33 @@ class ActorCritic:
         head = f"head.{part}"
         weight, bias = parameters[f"{head}.weight"], parameters[f"{head}.bias"]
         return stacked_linear(hidden, weight, bias), found
+
+
+def first_layers(
+    parameters: Parameters, inputs: Tensor, parts: tuple[Part, ...]
+) -> list[Tensor]:
+    """Return the first pre-activations of some parts, ``(members, batch, units)`` each.
+
+    On a CPU, boards of zeros and ones are read by :func:`board_linear`, for all parts
+    at once.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        inputs: ``(members, batch, features)``, of any type.
+        parts: Actor, critic, or both.
+
+    Source: ours.
+    """
+    names = [f"hidden.{part}.0" for part in parts]
+    weights = [parameters[f"{name}.weight"] for name in names]
+    found = [parameters.get(f"{name}.bias") for name in names]
+    biases = [bias for bias in found if bias is not None]
+    if inputs.dtype == torch.bool and inputs.device.type == "cpu":
+        weight = torch.cat(weights, 1) if len(weights) > 1 else weights[0]
+        bias = torch.cat(biases, 1) if biases else None
+        return list(board_linear(inputs, weight, bias).split(weights[0].shape[1], -1))
+    inputs = inputs.to(weights[0].dtype)
+    return [
+        stacked_linear(inputs, weight, bias)
+        for weight, bias in zip(weights, found, strict=True)
+    ]

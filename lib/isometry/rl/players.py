@@ -166,7 +166,8 @@ def step_(players: Players, actions: Tensor, boards: Tensor) -> Outcome:
         found = env.step(players.codes[member][asked[member]])
         placed_(players, member, found[0])
         played.append(found[1:])
-    boards.copy_(players.staged)
+    # The buffer is not written to before the next actions have come from the GPU.
+    boards.copy_(players.staged, non_blocking=True)
     rewards, terminated, truncated, infos = zip(*played, strict=True)
     return Outcome(
         rewards=np.stack(rewards),

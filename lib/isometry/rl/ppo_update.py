@@ -77,6 +77,10 @@ class Samples:
     members: int
 
 
+# learner, samples, which of them -> statistics, activations
+Step = Callable[[Learner, Samples, Tensor], tuple[Tensor, list[Tensor]]]
+
+
 def samples_of(rollout: Rollout) -> Samples:
     """Return a rollout as samples.
 
@@ -191,7 +195,7 @@ def update_(
     rollout: Rollout,
     visit: int,
     update: int,
-    step: Callable[..., tuple[Tensor, list[Tensor]]] = gradient_step,
+    step: Step = gradient_step,
 ) -> Tensor:
     """Learn from a rollout and return what each step saw.
 

@@ -15,7 +15,8 @@ from isometry.rl.continual_benchmarks import ContinualBenchmark
 from isometry.rl.continual_settings import ContinualSettings, game_of
 from isometry.rl.evaluation import Stage, mean_returns, stage_of
 from isometry.rl.players import reset_
-from isometry.rl.ppo_update import STATISTICS, Learner, update_
+from isometry.rl.ppo_update import STATISTICS, Learner, Step, gradient_step, update_
+from isometry.rl.recorded_step import recordable, recorded_step
 from isometry.rl.rollout import Rollout, collect_, empty_rollout, gumbel_noise
 
 # Means over a visit's last update, by the names that the store knows them by.
@@ -91,6 +92,9 @@ def play_visit(
     players, network, visit = stage.players, learner.network, run.task
     size = (settings.rollout_length, settings.num_envs, settings.num_actions)
     rate = [group["lr"] for group in learner.optimizer.param_groups]
+    step: Step = gradient_step
+    if recordable(learner):
+        step = recorded_step(learner, run.carried)
     reset_(players, rollout.boards[:, 0])
     seen = []
     for update in range(settings.updates):
@@ -105,7 +109,7 @@ def play_visit(
         with torch.no_grad():
             placed = network.placed(learner.parameters, stage.channels)
         collect_(network, placed, players, rollout, noise, settings)
-        seen.append(update_(learner, rollout, visit, update))
+        seen.append(update_(learner, rollout, visit, update, step))
         rollout.boards[:, 0] = rollout.boards[:, -1]
     for group, lr in zip(learner.optimizer.param_groups, rate, strict=True):
         group["lr"] = lr
