@@ -81,9 +81,9 @@ def compared(rows: dict[str, dict]) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--games", nargs="+", default=GAMES)
-    parser.add_argument("--num-envs", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--chunks", type=int, default=3, help="of that many steps")
+    parser.add_argument("--num-envs", type=int, default=2048)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--chunks", type=int, default=4, help="of that many steps")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--report", type=Path, default=REPORT)
     args = parser.parse_args()
