@@ -225,10 +225,12 @@ def predictions(
         return None
     correlations = [
         spearmanr(one["before"], one["after"]).statistic
+        if one["before"].nunique() > 1 and one["after"].nunique() > 1
+        else 0.0  # a constant ranks nothing
         for _, one in pairs.groupby("seed")
     ]
     draw = numpy_generator(BOOTSTRAP_SEED, "prediction", diagnostic)
-    return stratified_bootstrap(np.nan_to_num(correlations), draw)
+    return stratified_bootstrap(correlations, draw)
 
 
 def strength_grid(
