@@ -111,6 +111,24 @@ def test_the_report_of_costs_becomes_a_table_cheapest_first(tmp_path, monkeypatc
     assert table.loc["slow"].to_dict() == dict.fromkeys(cost_study.COSTS, 2.0)
 
 
+def test_other_metrics_stand_in_the_order_of_the_scores(tmp_path):
+    for name, value in (("adam", 1.0), ("adamo", 3.0)):
+        rows = [
+            ("stream", name, name, seed, task, "final_accuracy", value + task)
+            for seed in range(4)
+            for task in range(2)
+        ]
+        record = {"benchmark": "stream", "method": name, "hash": name, "runs": []}
+        frame = pd.DataFrame(rows, columns=COLUMNS)
+        write_file(tmp_path / "stream" / f"{name}.parquet", frame, record)
+    one = comparison([0.1], [0.2])
+    table = pd.DataFrame({"mean": {"adamo": 0.2, "adam": 0.1}})
+    one = Comparison(one.runs, one.scores, table, {})
+    found = tables.metrics_table(tmp_path, one, ["final_accuracy"])
+    assert found["final_accuracy"].to_dict() == {"adamo": 3.5, "adam": 1.5}
+    assert found.index.tolist() == ["adamo", "adam"]
+
+
 def test_without_the_report_the_study_says_what_to_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"run benchmarks/methods_cost\.py"):

@@ -10,7 +10,7 @@ from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import performance_profile
 from isometry.experiments.benchmark_study import Comparison
 from isometry.experiments.choices import at_edge, spelled
-from isometry.experiments.comparison import CEILING
+from isometry.experiments.comparison import CEILING, scores_of, standings
 from isometry.experiments.cost_study import METHODS_BENCHMARK
 from isometry.experiments.labels import BASELINE
 from isometry.experiments.report import BOOTSTRAP_SEED
@@ -88,6 +88,32 @@ def chosen_text(choice: Record) -> str:
         for key, value in choice["chosen"].items()
     ]
     return " ".join(words)
+
+
+def metrics_table(
+    store: Path, comparison: Comparison, metrics: Sequence[str]
+) -> pd.DataFrame:
+    """Return what each method reaches by several metrics, in the order of the scores.
+
+    Args:
+        store: The results store.
+        comparison: Says which runs.
+        metrics: Which; the columns.
+
+    Returns:
+        One row a method: interquartile means over seeds of the mean over tasks.
+
+    Raises:
+        StoreError: If there is nothing in the store.
+
+    Source: ours.
+    """
+    results = load_results(store)
+    columns = {
+        metric: standings(scores_of(results, comparison.runs, metric))["mean"]
+        for metric in metrics
+    }
+    return pd.DataFrame(columns).reindex(comparison.table.index)
 
 
 def ranks_table(found: Mapping[str, Comparison]) -> pd.DataFrame:
