@@ -378,7 +378,7 @@ def test_a_choice_that_cannot_be_read_is_refused_by_name(tmp_path, content, vers
 
 LONGER = {
     **GRID,
-    "settings": {**SMALL, "tasks": 8, "images_per_task": 320, "epochs": 10},
+    "settings": {**SMALL, "tasks": 24, "images_per_task": 320, "epochs": 10},
     "methods": {"adamo": {"lr": [1e-2, 1e-3]}},
 }
 

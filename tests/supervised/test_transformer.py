@@ -133,7 +133,7 @@ def test_a_member_as_a_module_of_its_own_computes_the_same(activation, changes):
     [
         ((1, 8, 8), 16, 4),
         ((1, 28, 28), 49, 16),
-        ((3, 32, 32), 64, 48),
+        ((3, 32, 32), 16, 192),
         ((2, 3, 3), 9, 2),
     ],
 )

@@ -75,10 +75,11 @@ def save(run: Run, path: Path) -> None:
 
     Args:
         run: The state between two tasks.
-        path: The checkpoint.
+        path: The checkpoint; its folder is made.
 
     Source: ours.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
     state = {f.name: getattr(run, f.name) for f in fields(run)}
     state["parameters"] = {n: p.detach() for n, p in run.parameters.items()}

@@ -152,7 +152,6 @@ def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) 
     """
     started, origin = time.perf_counter(), provenance(device)
     work = work_folder(planned, seeds, store)
-    work.mkdir(parents=True, exist_ok=True)
     label = f"{planned.benchmark.name} {planned.method.name}"
     hidden = os.environ.get("ISOMETRY_PROGRESS") == "0"
     total = planned.settings.tasks
@@ -171,7 +170,8 @@ def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) 
     if run.seeds:
         record = run_record(planned, run, origin, seconds)
         add_results(planned.path(store), tidy(planned, run), record)
-    shutil.rmtree(work)
+    if work.exists():  # a run of one task has no checkpoint
+        shutil.rmtree(work)
 
 
 def missing_seeds(planned: Plan, seeds: Iterable[int], store: Path) -> list[int]:
