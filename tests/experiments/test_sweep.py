@@ -378,7 +378,7 @@ def test_a_choice_that_cannot_be_read_is_refused_by_name(tmp_path, content, vers
 
 LONGER = {
     **GRID,
-    "settings": {**SMALL, "tasks": 24, "images_per_task": 320, "epochs": 10},
+    "settings": {**SMALL, "tasks": 16, "images_per_task": 320, "epochs": 10},
     "methods": {"adamo": {"lr": [1e-2, 1e-3]}},
 }
 
@@ -443,6 +443,8 @@ def test_a_stopped_sweep_takes_its_workers_along_and_goes_on(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,  # a terminal's interrupt goes to all of a group
+        # Where the tests run in a shell's background, interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         wait_for_checkpoint(out, lambda: process.poll() is None)
         if how == signal.SIGINT:
