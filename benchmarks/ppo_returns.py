@@ -40,6 +40,7 @@ def settings_of(game: str, frames: int) -> dict[str, object]:
         "games": game,
         "cycles": 1,
         "env_steps": frames,
+        "num_envs": 128,
         "lr": 2.5e-3 if frames <= SHORT else 1e-3,
         "lr_schedule": "linear" if frames > SHORT else "constant",
         "eval_every": 200_000,

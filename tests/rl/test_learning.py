@@ -8,6 +8,7 @@ BREAKOUT = {
     "games": "breakout",
     "cycles": 1,
     "env_steps": 400_000,
+    "num_envs": 128,
     "lr": 2.5e-3,
     "eval_every": 0,
     "eval_episodes": 128,

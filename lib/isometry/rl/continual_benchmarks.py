@@ -159,15 +159,17 @@ SMOKE: dict[str, Any] = {
     "eval_episodes": 4,
 }
 MINATAR = paper_settings(PAPER_MINATAR)
+# Short visits, many of them, small rollouts: what wears a network out is the number of
+# gradient steps, and of these a laptop does few.
 MINATAR_LAPTOP = replace(
     MINATAR,
-    games="breakout,asterix",
-    cycles=4,
-    env_steps=400_000,
-    num_envs=128,
+    games="breakout,space_invaders",
+    cycles=8,
+    env_steps=196_608,
+    num_envs=64,
     minibatches=16,
     lr=1e-3,
-    eval_every=100_000,
+    eval_every=49_152,
     eval_episodes=64,
 )
 OCTAX = paper_settings(
