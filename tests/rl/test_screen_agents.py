@@ -3,12 +3,16 @@
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
+from isometry.core.seeding import generator
 from isometry.experiments.plans import plan
 from isometry.rl import agent, evaluation, make_vec
 from isometry.rl.continual import train
+from isometry.rl.screen_cnn import convolved, same_padding
+from torch.testing import assert_close
 
 TINY = {
     "games": "left,right",
@@ -114,3 +118,34 @@ def test_the_games_of_octax_have_this_interface():
         pytest.skip("the ROMs are not installed")
     assert isinstance(envs, gymnasium.vector.VectorEnv)
     assert envs.single_observation_space.shape == (4, 32, 64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "stride"),
+    [
+        ((64, 4, 32), (8, 4), (4, 2)),
+        ((32, 1, 16), (4, 4), (2, 2)),
+        ((64, 1, 8), (3, 3), (1, 1)),
+        ((4, 32, 64), (8, 4), (4, 2)),
+        ((3, 5, 7), (4, 4), (2, 2)),
+    ],
+)
+def test_rows_of_a_kernel_that_only_meet_padding_can_be_left_out(shape, kernel, stride):
+    draw = generator(0, "maps")
+    maps = torch.randn(2, 3, *shape, generator=draw, dtype=torch.float64)
+    weight = torch.randn(2, 5, shape[0], *kernel, generator=draw, dtype=torch.float64)
+    weight.requires_grad_()
+    bias = torch.randn(2, 5, generator=draw, dtype=torch.float64)
+    found = convolved(maps, weight, bias, stride)
+    (grown,) = torch.autograd.grad(found.square().sum(), weight)
+    pads = [
+        same_padding(*three)
+        for three in zip(shape[:0:-1], kernel[::-1], stride[::-1], strict=True)
+    ]
+    padded = torch.nn.functional.pad(maps, (*pads[0], *pads[1]))
+    for member in range(2):
+        own = weight[member].detach().requires_grad_()
+        expected = torch.nn.functional.conv2d(padded[member], own, bias[member], stride)
+        assert_close(found[member], expected)
+        (gradient,) = torch.autograd.grad(expected.square().sum(), own)
+        assert_close(grown[member], gradient)

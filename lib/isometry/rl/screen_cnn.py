@@ -120,7 +120,9 @@ def convolved(
 ) -> Tensor:
     """Return the convolution of every member by itself, padded by ``same_padding``.
 
-    On a CPU one member after the other, elsewhere all at once as groups.
+    On a CPU one member after the other, elsewhere all at once as groups. Where one row
+    comes out, as in the layout ``columns``, the kernels' rows that only meet padding
+    are left out: they are half of the first kernel and more of the others.
 
     Args:
         maps: Of each member.
@@ -137,6 +139,10 @@ def convolved(
         same_padding(maps.shape[axis], weight.shape[axis], stride[axis - 3])
         for axis in (3, 4)
     )
+    height = maps.shape[3]
+    if ceil(height / stride[0]) == 1:
+        weight = weight[:, :, :, top : top + height]
+        top = bottom = 0
     maps = functional.pad(maps, (left, right, top, bottom))
     members, batch = maps.shape[:2]
     if maps.device.type == "cpu":
