@@ -45,6 +45,7 @@ def isometry() -> Update:
     from isometry.rl.players import reset_
     from isometry.rl.ppo_update import Learner, update_
     from isometry.rl.rollout import collect_, empty_rollout, gumbel_noise
+    from isometry.rl.written_step import written_step
 
     torch.set_num_threads(1)
     own = {"games": "breakout", "num_actions": ACTIONS, "max_steps": MAX_STEPS}
@@ -68,6 +69,7 @@ def isometry() -> Update:
         layers=len(structure.layers),
     )
     rollout = empty_rollout(stage.players, settings)
+    step = written_step(learner)
     reset_(stage.players, rollout.boards[:, 0])
     done = 0
 
@@ -80,7 +82,7 @@ def isometry() -> Update:
             noise = gumbel_noise([0], size, "actions", 0, done, device=cpu)
             arguments = (network, run.parameters, stage.players, rollout, noise)
             collect_(*arguments, settings)
-            update_(learner, rollout, 0, done)
+            update_(learner, rollout, 0, done, step)
         rollout.boards[:, 0] = rollout.boards[:, -1]
         done += 1
         return float(rollout.returned), int(rollout.episodes)

@@ -2,11 +2,14 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from isometry.adamo import singular_value_flow
+from isometry.figures import film_player
 from isometry.figures import revival_plane as plane
 from isometry.figures import sigma_flow as flow
+from isometry.rl.film import Film
 from press import ROOT
 from press.site import pages
 
@@ -14,6 +17,23 @@ STATIC = (ROOT / "book" / "_static").as_uri()
 PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8">
 <title>Explorables</title><body>{body}</body></html>"""
 SLIDERS = 'input[type="range"]'
+
+
+def random_film(seed, steps):
+    draw = np.random.default_rng(seed)
+    return Film(
+        game="minatar/breakout",
+        boards=draw.random((steps + 1, 10, 10, 4)) < 0.1,
+        actions=np.zeros(steps, dtype=np.int64),
+        rewards=(draw.random(steps) < 0.3).astype(np.float32),
+        values=draw.normal(1, 1, steps + 1).astype(np.float32),
+        terminated=True,
+        truncated=False,
+    )
+
+
+FILMS = {"first": random_film(0, 12), "second": random_film(1, 40)}
+FILM = film_player.film_html(FILMS, 0.99)
 
 
 @pytest.fixture
@@ -66,7 +86,7 @@ def press_every_slider(page, explorable):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("html", [flow.sigma_flow(), plane.revival_plane()])
+@pytest.mark.parametrize("html", [flow.sigma_flow(), plane.revival_plane(), FILM])
 def test_every_slider_is_moved_by_the_keyboard_and_redraws(opened, html):
     page = opened(html)
     explorable = page.locator(".explorable")
@@ -92,7 +112,7 @@ def test_script_draws_the_first_state_as_the_library_does(opened, html):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("html", [flow.sigma_flow(), plane.revival_plane()])
+@pytest.mark.parametrize("html", [flow.sigma_flow(), plane.revival_plane(), FILM])
 def test_explorable_fits_a_phone(opened, html):
     page = opened(html, viewport={"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
@@ -188,6 +208,89 @@ def test_tip_of_the_arrow_can_be_dragged(opened):
         for name in ("angle", "length")
     }
     assert values == {"angle": 90, "length": pytest.approx(1.5, abs=0.05)}
+
+
+def paths_of(player):
+    shown = [path.get_attribute("d") for path in player.locator("[data-channel]").all()]
+    return shown, player.locator("[data-now]").inner_text()
+
+
+def expected_paths(film, step):
+    own = min(step, film.steps)
+    names = ("paddle", "ball", "trail", "brick")
+    paths = re.findall(r' d="([^"]*)"', film_player._paths(film.cells[own], names))
+    return paths, film_player.sentence(film, step)
+
+
+@pytest.mark.browser
+def test_script_of_a_film_draws_every_step_as_the_library_does(opened):
+    page = opened(FILM)
+    slider = page.locator('[data-control="step"]')
+    slider.focus()
+    for step in range(41):
+        assert slider.get_attribute("aria-valuetext") == f"{step} of 40"
+        for player, film in zip(
+            page.locator("[data-player]").all(), FILMS.values(), strict=True
+        ):
+            assert paths_of(player) == expected_paths(film, step)
+        page.keyboard.press("ArrowRight")
+
+
+@pytest.mark.browser
+def test_two_films_of_a_page_are_played_and_paused_by_their_own_buttons(opened):
+    other = film_player.film_html({"third": random_film(2, 60)}, 0.99)
+    page = opened(FILM + other)
+    first, second = page.locator(".explorable").all()
+    steps = page.locator('[data-control="step"]')
+    second.locator("[data-play]").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function(
+        "Number(document.querySelectorAll('[data-control=step]')[1].value) > 3"
+    )
+    assert second.locator("[data-play]").inner_text() == "Pause"
+    assert second.locator("[data-now]").get_attribute("aria-live") == "off"
+    page.keyboard.press("Enter")
+    at = steps.nth(1).input_value()
+    page.wait_for_timeout(300)
+    assert steps.nth(1).input_value() == at
+    assert second.locator("[data-play]").inner_text() == "Play"
+    assert second.locator("[data-now]").get_attribute("aria-live") == "polite"
+    assert steps.nth(0).input_value() == "0", "the other film stands still"
+    assert first.locator("[data-play]").inner_text() == "Play"
+
+
+@pytest.mark.browser
+def test_a_film_stops_at_its_end_and_plays_again_from_its_start(opened):
+    page = opened(FILM)
+    page.locator('[data-control="step"]').fill("38")
+    play = page.locator("[data-play]")
+    play.click()
+    page.wait_for_function(
+        "document.querySelector('[data-play]').textContent === 'Play'"
+    )
+    assert page.locator('[data-control="step"]').input_value() == "40"
+    play.click()
+    assert int(page.locator('[data-control="step"]').input_value()) < 10
+
+
+@pytest.mark.browser
+def test_who_asked_for_less_motion_sees_stills_in_turn(opened):
+    page = opened(FILM, reduced_motion="reduce")
+    page.locator("[data-play]").click()
+    page.wait_for_function(
+        "document.querySelector('[data-control=step]').value === '3'", timeout=5000
+    )
+
+
+@pytest.mark.browser
+def test_a_film_without_script_shows_stills(opened):
+    page = opened(FILM, java_script_enabled=False)
+    assert page.locator("[data-stills]").is_visible()
+    assert not page.locator("[data-stage]").is_visible()
+    assert not page.locator("[data-play]").is_visible()
+    with_script = opened(FILM)
+    assert not with_script.locator("[data-stills]").is_visible()
+    assert with_script.locator("[data-stage]").is_visible()
 
 
 @pytest.mark.site

@@ -1,6 +1,4 @@
-"""The written step against autograd and torch's optimisers, bit for bit."""
-
-import copy
+"""The written step against autograd, bit for bit."""
 
 import pytest
 import torch
@@ -9,12 +7,7 @@ from isometry.methods import Architecture
 from isometry.supervised import training
 from isometry.supervised.networks import MLP
 from isometry.supervised.training import recorded_pass, train_task
-from isometry.supervised.written_step import (
-    BACKWARD,
-    bare_step,
-    is_written,
-    written_pass,
-)
+from isometry.supervised.written_step import BACKWARD, is_written, written_pass
 from torch.testing import assert_close
 
 SEEDS = [4, 9, 2]
@@ -105,81 +98,12 @@ def test_what_it_does_not_know_is_left_to_autograd(network, written):
     assert is_written(network, {}) is written
 
 
-# --- Adam -----------------------------------------------------------------------------
+# --- both in the loop -----------------------------------------------------------------
 
 
 def optimizer_of(kind, parameters, **changes):
     keywords = {"lr": 1e-2, "betas": (0.8, 0.99), "eps": 1e-6, "fused": True}
     return kind(parameters, **{**keywords, **changes})
-
-
-@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
-@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_the_bare_step_is_the_optimisers_own_and_leaves_its_state(kind, weight_decay):
-    own = list(leaves(mlp()).values())
-    other = copy.deepcopy(own)
-    ours = optimizer_of(kind, own, weight_decay=weight_decay)
-    theirs = optimizer_of(kind, other, weight_decay=weight_decay)
-    step = None
-    for count in range(5):
-        for i, (p, q) in enumerate(zip(own, other, strict=True)):
-            gradient = torch.randn(p.shape, generator=generator(count, "gradient", i))
-            if p.grad is None:
-                p.grad = torch.empty_like(p)
-            p.grad.copy_(gradient)
-            q.grad = gradient
-        theirs.step()
-        if step is None:
-            ours.step()
-            step = bare_step(ours)
-        else:
-            with torch.no_grad():
-                step()
-    for p, q in zip(own, other, strict=True):
-        assert torch.equal(p, q)
-        for key, memory in theirs.state[q].items():
-            assert torch.equal(ours.state[p][key], memory)
-
-
-@pytest.mark.parametrize(
-    ("kind", "changes"),
-    [
-        (torch.optim.Adam, {"fused": False}),
-        (torch.optim.Adam, {"fused": None}),
-        (torch.optim.Adam, {"amsgrad": True}),
-        (torch.optim.Adam, {"maximize": True}),
-        (torch.optim.Adam, {"lr": torch.tensor(0.1)}),
-    ],
-    ids=str,
-)
-def test_another_mode_has_no_bare_step(kind, changes):
-    own = list(leaves(mlp()).values())
-    optimizer = optimizer_of(kind, own, **changes)
-    assert bare_step(optimizer) is None, "no state yet"
-    for p in own:
-        p.grad = torch.ones_like(p)
-    optimizer.step()
-    assert bare_step(optimizer) is None
-
-
-def test_an_optimiser_with_hooks_of_another_class_or_without_gradients_has_none():
-    own = list(leaves(mlp()).values())
-    for p in own:
-        p.grad = torch.ones_like(p)
-    optimizer = optimizer_of(torch.optim.Adam, own)
-    optimizer.step()
-    assert bare_step(optimizer) is not None
-    own[0].grad = None
-    assert bare_step(optimizer) is None
-    own[0].grad = torch.ones_like(own[0])
-    hook = optimizer.register_step_post_hook(lambda *_: None)
-    assert bare_step(optimizer) is None
-    hook.remove()
-    assert bare_step(optimizer) is not None
-    assert bare_step(torch.optim.SGD(own)) is None
-
-
-# --- both in the loop -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])

@@ -12,6 +12,7 @@ from isometry.core.settings import as_dict
 from isometry.core.statistics import Interval
 from isometry.experiments.comparison import (
     DIAGNOSTICS,
+    METRIC,
     compared,
     predictions,
     scores_of,
@@ -161,7 +162,7 @@ class Comparison:
 
 
 def comparisons(store: Path, network: str = "mlp") -> dict[str, Comparison]:
-    """Return the stored comparisons, by benchmark.
+    """Return the stored comparisons of supervised benchmarks, by benchmark.
 
     Args:
         store: The results store.
@@ -176,8 +177,9 @@ def comparisons(store: Path, network: str = "mlp") -> dict[str, Comparison]:
     found = {}
     for benchmark in dict.fromkeys(record["benchmark"] for record in records):
         runs = compared(records, benchmark, network)
-        if len(runs) < 2:
-            continue
+        own = results[results["benchmark"] == benchmark]
+        if len(runs) < 2 or METRIC not in set(own["metric"]):
+            continue  # no sweep, or games, which have a comparison of their own
         scores = scores_of(results, runs)
         known = {name: predictions(results, runs, name) for name in DIAGNOSTICS}
         found[benchmark] = Comparison(

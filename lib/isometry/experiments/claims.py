@@ -150,6 +150,7 @@ def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
     from isometry.experiments import (  # noqa: F401
         adamo_judges,
         benchmark_judges,
+        games_judges,
         isometry_judges,
         judges,
         kernel_judges,

@@ -245,10 +245,13 @@ def strength_grid(
 
     Returns:
         Interquartile mean over seeds, indexed by strength, of the settings with the
-        most strengths; None with fewer than three.
+        most strengths; None with fewer than three, or where no accuracy was recorded.
 
     Source: the question is that of arXiv 2606.09762, Fig. 3.
     """
+    own_numbers = results["benchmark"] == benchmark
+    if METRIC not in set(results.loc[own_numbers, "metric"]):
+        return None  # games, or a study with a metric of its own
     grids: dict[str, dict[float, str]] = {}
     for record in records:
         own: dict[str, Any] = dict(record["method_settings"])
@@ -261,7 +264,7 @@ def strength_grid(
         return None
     values = {}
     for strength, name in grid.items():
-        own_rows = (results["settings"] == name) & (results["benchmark"] == benchmark)
+        own_rows = (results["settings"] == name) & own_numbers
         scores = seed_scores(results[own_rows], METRIC)
         draw = numpy_generator(BOOTSTRAP_SEED, "grid", str(strength))
         values[strength] = stratified_bootstrap(scores, draw).estimate

@@ -91,7 +91,7 @@ def diverged_seeds(record: Record) -> int:
 
 
 def bootstrapped(scores: pd.Series, *labels: str) -> Interval | None:
-    """Return the interval of scores, or None where one of them is infinite.
+    """Return the interval of scores, or None where there is none or an infinite one.
 
     Args:
         scores: One number a seed.
@@ -99,7 +99,7 @@ def bootstrapped(scores: pd.Series, *labels: str) -> Interval | None:
 
     Source: ours.
     """
-    if not np.isfinite(scores).all():
+    if scores.empty or not np.isfinite(scores).all():
         return None
     draw = numpy_generator(BOOTSTRAP_SEED, *labels)
     return stratified_bootstrap(scores, draw, level=LEVEL)
@@ -163,7 +163,7 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
         ``adam`` on the same seeds over all tasks, and ``probability`` that a seed of
         the method beats a seed of ``adam``, see :func:`baselines_of`. Within a scale,
         largest mean first. A number is missing where a seed's score is infinite, as
-        the loss of one that diverged is.
+        the loss of one that diverged is, or where no seed has one.
 
     Raises:
         KeyError: If no run recorded the metric; the nearest known one is named.
@@ -171,7 +171,22 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
 
     Source: Agarwal et al. 2021 for the statistics.
     """
-    frame, records = load_results(path), load_records(path)
+    return summary_of(load_results(path), load_records(path), metric)
+
+
+def summary_of(frame: pd.DataFrame, records: list[Record], metric: str) -> pd.DataFrame:
+    """Return the summary of numbers that were read before, see :func:`summary`.
+
+    Args:
+        frame: Tidy numbers of a store.
+        records: Of its files.
+        metric: Which metric.
+
+    Raises:
+        KeyError: If no run recorded the metric; the nearest known one is named.
+
+    Source: Agarwal et al. 2021 for the statistics.
+    """
     labels, baselines = labels_of(records), baselines_of(records)
     scales = scales_of(records)
     diverged = {record["hash"]: diverged_seeds(record) for record in records}
@@ -292,7 +307,9 @@ def flat_numbers(path: str | Path) -> dict[str, float | int]:
     """Return the numbers of a store by name, for the book's prose.
 
     Names are ``<benchmark>.<method label>.<metric>.<column of summary>``; a benchmark
-    of several scales is ``<benchmark>(<scale>)``.
+    of several scales is ``<benchmark>(<scale>)``. Evaluations in the middle of a visit
+    are points of a curve, see :func:`isometry.experiments.returns.load_returns`, and
+    have no name.
 
     Args:
         path: The store.
@@ -300,8 +317,11 @@ def flat_numbers(path: str | Path) -> dict[str, float | int]:
     Source: ours.
     """
     flat: dict[str, float | int] = {}
-    for metric in sorted(load_results(path)["metric"].unique()):
-        for row in summary(path, metric).to_dict("records"):
+    frame, records = load_results(path), load_records(path)
+    for metric in sorted(frame["metric"].unique()):
+        if "@" in metric:
+            continue
+        for row in summary_of(frame, records, metric).to_dict("records"):
             scale = f"({row['scale']})" if row["scale"] else ""
             prefix = f"{row['benchmark']}{scale}.{row['method']}.{metric}"
             for key, value in row.items():

@@ -11,7 +11,7 @@ import pandas as pd
 
 from isometry.core.messages import refusal
 from isometry.experiments.labels import labels_of
-from isometry.experiments.store import StoreError, load_records, load_results
+from isometry.experiments.store import Record, StoreError, load_records, load_results
 
 NAMED = re.compile(r"episodic_return/(?P<game>\w+)(?:@(?P<env_steps>\d+))?")
 COLUMNS = [
@@ -35,23 +35,43 @@ def load_returns(path: str | Path) -> pd.DataFrame:
         path: The store, a benchmark's folder in it, or one file.
 
     Returns:
-        Columns ``benchmark, method, settings, seed, visit, cycle, visited, game,
-        env_steps, episodic_return``. ``visited`` is the game of the visit, ``game`` the
-        one that was evaluated, ``env_steps`` counts from the visit's start; visits and
-        cycles from 0. Where the two games differ, the visit is at its end.
+        See :func:`returns_of`.
 
     Raises:
         StoreError: If there is nothing under ``path``, or no return in it.
 
     Source: ours.
     """
-    frame, records = load_results(path), load_records(path)
-    named = frame["metric"].str.extract(f"^{NAMED.pattern}$")
-    found = frame.assign(**named)[named["game"].notna()].copy()
+    found = returns_of(load_results(path), load_records(path))
     if found.empty:
         needed = f"runs of games under {path}"
         do = "run continual_minatar or continual_octax into it"
         raise StoreError(refusal(needed, "none", do))
+    return found
+
+
+def returns_of(results: pd.DataFrame, records: list[Record]) -> pd.DataFrame:
+    """Return every evaluation among the numbers of a store, one a row.
+
+    Args:
+        results: Tidy numbers.
+        records: Of their files; those without games are passed over.
+
+    Returns:
+        Columns ``benchmark, method, settings, seed, visit, cycle, visited, game,
+        env_steps, episodic_return``. ``visited`` is the game of the visit, ``game`` the
+        one that was evaluated, ``env_steps`` counts from the visit's start; visits and
+        cycles from 0. Where the two games differ, the visit is at its end. No row where
+        nothing was evaluated.
+
+    Source: ours.
+    """
+    records = [record for record in records if "games" in record["settings"]]
+    own = results["settings"].isin({record["hash"] for record in records})
+    found = results[own & results["metric"].str.startswith("episodic_return/")]
+    if found.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    found = found.join(found["metric"].str.extract(f"^{NAMED.pattern}$"))
     found["env_steps"] = pd.to_numeric(found["env_steps"])
     visit = ["settings", "seed", "task"]
     during = found[found["env_steps"].notna()]

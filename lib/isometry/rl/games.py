@@ -22,7 +22,7 @@ from isometry.rl.chip8 import COLUMNS, FRAMES, NO_KEY, ROWS
 from isometry.rl.octax_games import OCTAX_GAMES
 from isometry.rl.octax_roms import rom
 from isometry.rl.octax_rules import MOST_STEPS, STEPS_A_SECOND, Rules
-from isometry.rl.pictures import coloured_channels, last_frame
+from isometry.rl.pictures import coloured_channels, newest_screen, whole_board
 
 SIZE = 10  # rows and columns of a board of MinAtar
 FULL_ACTIONS = tuple(range(6))  # of MinAtar: none, left, up, right, down, fire
@@ -46,7 +46,8 @@ class Game:
         step: ``(state, source, action, rule)`` plays a step and returns the reward and
             whether the game is over.
         observe: ``(state, board)`` draws the game over whatever the board shows.
-        picture: Turns boards ``(n, *shape)`` into pictures, uint8 ``(n, h, w, 3)``.
+        channels: Names of what a cell of a picture can show, the uppermost first.
+        cells: Turns boards ``(n, *shape)`` into bool ``(n, rows, columns, channels)``.
         steps_a_second: How fast pictures should follow each other.
 
     Source: ours.
@@ -63,8 +64,13 @@ class Game:
     reset: Callable
     step: Callable
     observe: Callable
-    picture: Callable[[NDArray[np.bool_]], NDArray[np.uint8]]
+    channels: tuple[str, ...]
+    cells: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]
     steps_a_second: int
+
+    def picture(self, boards: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Return pictures of boards ``(n, *shape)``, uint8 ``(n, h, w, 3)``."""
+        return coloured_channels(self.cells(boards), self.channels)
 
 
 GAMES: Registry[Game] = Registry("game")
@@ -96,7 +102,8 @@ def minatar_game(name: str, rules: ModuleType) -> Game:
         reset=rules.reset,
         step=rules.step,
         observe=rules.observe,
-        picture=coloured_channels,
+        channels=rules.CHANNELS,
+        cells=whole_board,
         steps_a_second=10,
     )
 
@@ -124,7 +131,8 @@ def chip8_game(name: str, program: Callable[[], bytes], rules: Rules) -> Game:
         reset=octax_rules.reset,
         step=octax_rules.step,
         observe=octax_rules.observe,
-        picture=last_frame,
+        channels=("screen",),
+        cells=newest_screen,
         steps_a_second=STEPS_A_SECOND,
     )
 

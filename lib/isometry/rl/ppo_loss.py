@@ -149,18 +149,29 @@ def clip_gradients_(
     Source: Huang et al. 2022, detail 11, for the norm; element-wise as in the reference
         agent of Octax.
     """
+    for group in groups:
+        gradients = [parameters[name].grad for name in group]
+        clip_together_([g for g in gradients if g is not None], settings)
+
+
+def clip_together_(gradients: Sequence[Tensor], settings: PPOSettings) -> None:
+    """Clip gradients that have one norm, of every member by itself.
+
+    Args:
+        gradients: ``(members, ...)`` each, changed.
+        settings: Which clip, and its bound.
+
+    Source: as of :func:`clip_gradients_`.
+    """
     bound = settings.gradient_bound
     if settings.gradient_clip == "none":
         return
-    for group in groups:
-        gradients = [parameters[name].grad for name in group]
-        found = [g for g in gradients if g is not None]
-        if settings.gradient_clip == "element":
-            for gradient in found:
-                gradient.clamp_(-bound, bound)
-            continue
-        norms = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in found]
-        norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
-        factor = torch.where(norm < bound, 1.0, bound / norm)
-        for gradient in found:
-            gradient.mul_(per_member(factor, gradient))
+    if settings.gradient_clip == "element":
+        for gradient in gradients:
+            gradient.clamp_(-bound, bound)
+        return
+    norms = [torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients]
+    norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
+    factor = torch.where(norm < bound, 1.0, bound / norm)
+    for gradient in gradients:
+        gradient.mul_(per_member(factor, gradient))

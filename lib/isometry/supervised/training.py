@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from isometry.core.bare_step import bare_step
 from isometry.core.precision import Precision, half_products
 from isometry.core.seeding import generator
 from isometry.core.stacking import Parameters
 from isometry.supervised.kinds import Network
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Task
-from isometry.supervised.written_step import Pass, bare_step, is_written, written_pass
+from isometry.supervised.written_step import Pass, is_written, written_pass
 
 # Images at a time; bounds memory, does not change results. Maps have many places.
 EVALUATION_CHUNK = {"mlp": 4096, "cnn": 256, "transformer": 256}

@@ -1,8 +1,9 @@
 """A training step of a stacked multilayer perceptron, written out.
 
 Where minibatches are small, more than half of a step is bookkeeping: autograd's graph,
-and what an optimiser asks itself before it calls its kernel. Both functions here give,
-bit for bit, what autograd and the optimiser give, and say None where they cannot.
+and what an optimiser asks itself before it calls its kernel (for that one see
+:func:`isometry.core.bare_step.bare_step`). What is here gives autograd's gradients bit
+for bit.
 """
 
 from collections.abc import Callable
@@ -108,61 +109,3 @@ def written_pass(
         return logits, mean, activations
 
     return one_pass
-
-
-def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
-    """Return a fused Adam's or AdamW's step without what surrounds its kernel.
-
-    The state stays the optimiser's own, changed in place as by ``optimizer.step()``;
-    its groups must not change meanwhile.
-
-    Args:
-        optimizer: Has taken a step, so that its state is there.
-
-    Returns:
-        The step, or None if the optimiser is another one, not fused, has hooks, a mode
-        of its own, or parameters without gradients.
-
-    Source: ours; ``torch.optim.adam``.
-    """
-    hooks = (
-        optimizer._optimizer_step_pre_hooks,
-        optimizer._optimizer_step_post_hooks,
-    )
-    if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW) or any(hooks):
-        return None
-    calls: list[tuple[Callable[..., Any], list[list[Tensor]], dict[str, Any]]] = []
-    for group in optimizer.param_groups:
-        modes = ("amsgrad", "maximize", "capturable", "differentiable")
-        if not group["fused"] or any(group[mode] for mode in modes):
-            return None
-        states = [optimizer.state.get(p, {}) for p in group["params"]]
-        if isinstance(group["lr"], Tensor) or not all("step" in s for s in states):
-            return None
-        lists = [group["params"], [p.grad for p in group["params"]]]
-        lists += [[s[key] for s in states] for key in ("exp_avg", "exp_avg_sq")]
-        lists += [[], [s["step"] for s in states]]
-        keywords = {key: group[key] for key in ("lr", "weight_decay", "eps")}
-        keywords["beta1"], keywords["beta2"] = group["betas"]
-        if any(gradient is None for gradient in lists[1]):
-            return None
-        # A key of newer versions, in which AdamW is an Adam with this set.
-        by_class = isinstance(optimizer, torch.optim.AdamW)
-        decoupled = group.get("decoupled_weight_decay", by_class)
-        kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
-        calls.append((kernel, lists, keywords))
-
-    def step() -> None:
-        for kernel, lists, keywords in calls:
-            for count in lists[-1]:
-                count.add_(1)
-            kernel(
-                *lists,
-                **keywords,
-                amsgrad=False,
-                maximize=False,
-                grad_scale=None,
-                found_inf=None,
-            )
-
-    return step
