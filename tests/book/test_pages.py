@@ -50,5 +50,11 @@ def test_the_example_method_can_be_added_and_run(tmp_path, methods, capsys):
     assert frame["value"].notna().all()
 
 
+def test_the_code_that_shows_the_games_runs(tmp_path):
+    names = {"__name__": "x", "store": tmp_path}
+    exec(compile(code_of("use-games.md"), "use-games.md", "exec"), names)
+    assert set(names["returns"]["game"]) == {"breakout"}
+
+
 def test_the_imports_of_the_api_page_work():
     exec(compile(code_of("api.md"), "api.md", "exec"), {})
