@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 from isometry.experiments import games_judges as judges
+from isometry.experiments.benchmark_study import comparisons
 from isometry.experiments.claims import get, judge_all
+from isometry.experiments.report import flat_numbers
 from isometry.rl.protocols import PAPER_OCTAX
 
 METHODS = ("fresh", *judges.RIVALS, judges.OTHER, judges.JUDGED)
@@ -181,3 +183,14 @@ def test_a_store_of_games_leaves_all_other_claims_untested(stored, agents):
     # Some claims are judged by arithmetic of their own, whatever is stored.
     assert "rl-minatar" in tested
     assert not tested & {"rl-octax", "rl-depth", "sensitivity", "mechanism"}
+
+
+def test_a_store_of_games_is_reported_and_no_supervised_comparison(stored, agents):
+    # One seed plays Asterix second: its first visit has no return there.
+    store = stored(agents("adam", [[1.0]]), agents("fresh", [[1.0]]))
+    flat = flat_numbers(store)
+    key = "continual_minatar.adam.episodic_return"
+    assert flat[f"{key}/asterix.last"] == pytest.approx(6)
+    assert f"{key}/asterix.first" not in flat
+    assert not any("@" in name for name in flat)
+    assert comparisons(store) == {}

@@ -64,6 +64,7 @@ def test_only_the_main_methods_have_bands(ax):
     assert [list(line.get_ydata()) for line in curves] == [[1.0, 0.5], [0.8, 0.7]]
     assert [list(line.get_xdata()) for line in curves] == [[1, 2]] * 2
     assert {line.get_ydata()[0] for line in ax.lines[:2]} == {0, 1}
+    assert texts(ax.texts) == ["random policy"]
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert band.min() == pytest.approx(0.4)
 
@@ -91,6 +92,19 @@ def test_dots_stand_in_the_order_of_the_table_and_changed_runs_are_hollow(ax):
     assert points[0].get_color() == METHOD_STYLES["adam"].color
     vertical = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 2]
     assert vertical == [0.5, 1.0]
+
+
+def test_panels_share_the_rows_of_the_first_and_its_names(ax):
+    first = intervals({}, [0.9, 0.5])
+    first.index = pd.Index(["adamo", "adam"])
+    second = intervals({}, [0.7, 0.6])
+    second.index = pd.Index(["adam", "adamo"])
+    _, axes = plt.subplots(1, 2)
+    draw.score_panels(axes, {"all games": first, "Breakout": second})
+    assert texts(axes[0].get_yticklabels()) == ["Adam", "AdamO"]
+    points = [bars.lines[0].get_xdata()[0] for bars in axes[1].containers]
+    assert points == [0.7, 0.6]
+    assert not axes[1].yaxis.get_tick_params()["labelleft"]
 
 
 def test_diagnostics_have_a_row_a_part_and_a_column_each():

@@ -1,24 +1,24 @@
 """Drawings of chapter 7: agents that play one game after the other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from isometry.figures.style import method_style
 
 # Drawn with their bands; the others as thin lines without.
 MAIN = ("fresh", "adam", "adamo", "adamo_maxmin")
 DIAGNOSTICS = {  # diagnostic -> label, whether its axis is logarithmic; the columns
-    "gram_deviation": ("Gram deviation", True),
-    "weight_condition_number": ("condition of weights", True),
-    "dormant_fraction": ("dormant units", False),
-    "feature_effective_rank": ("rank of features", False),
-    "ntk_robust_condition_number": ("condition of kernel", True),
+    "gram_deviation": ("Gram\ndeviation", True),
+    "weight_condition_number": ("condition\nof weights", True),
+    "dormant_fraction": ("dormant\nunits", False),
+    "feature_effective_rank": ("rank of\nfeatures", False),
+    "ntk_effective_rank": ("rank of\nkernel", False),
 }
 
 
@@ -55,6 +55,21 @@ def shade(color: str, share: float) -> str:
     return to_hex((red, green, blue))
 
 
+def thousands(steps: float, _: int = 0) -> str:
+    """Return a number of steps as an axis has it.
+
+    Args:
+        steps: How many.
+
+    Source: ours.
+
+    Example:
+        >>> thousands(150_000), thousands(0)
+        ('150k', '0')
+    """
+    return f"{steps / 1000:g}k" if steps else "0"
+
+
 def learning_curves(ax: Axes, curves: pd.DataFrame, method: str, game: str) -> Axes:
     """Draw one game's return within a visit, a line a cycle, later ones darker.
 
@@ -79,7 +94,7 @@ def learning_curves(ax: Axes, curves: pd.DataFrame, method: str, game: str) -> A
             label=f"cycle {cycle + 1}" if cycle in (0, last) else None,
         )
     ax.xaxis.set_major_locator(MaxNLocator(2))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x / 1000:g}k"))
+    ax.xaxis.set_major_formatter(FuncFormatter(thousands))
     return ax
 
 
@@ -157,6 +172,9 @@ def score_over_cycles(ax: Axes, table: pd.DataFrame, title: str = "") -> Axes:
     """
     for level in (0, 1):
         ax.axhline(level, color="black", linewidth=0.8, zorder=1)
+    right = ax.get_yaxis_transform()
+    place: dict[str, Any] = {"ha": "right", "va": "bottom", "transform": right}
+    ax.text(0.99, 0, "random policy", fontsize=7.5, **place)
     lines_over_cycles(ax, table)
     ax.set(ylabel="score at the end of a visit", title=title)
     return ax
@@ -218,6 +236,30 @@ def score_dots(ax: Axes, table: pd.DataFrame, title: str = "") -> Axes:
     return ax
 
 
+def score_panels(
+    axes: Sequence[Axes], tables: Mapping[str, pd.DataFrame]
+) -> Sequence[Axes]:
+    """Draw :func:`score_dots` side by side, with the rows of the first panel in all.
+
+    Args:
+        axes: One a table.
+        tables: Title -> table as for :func:`score_dots`, of the same methods.
+
+    Source: ours.
+    """
+    first = next(iter(tables.values()))
+    for place, (ax, (title, table)) in enumerate(
+        zip(axes, tables.items(), strict=True)
+    ):
+        score_dots(ax, table.loc[first.index], title)
+        if place:
+            ax.tick_params(axis="y", labelleft=False)
+        ax.title.set_fontsize(10)
+        ax.xaxis.label.set_fontsize(9)
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+    return axes
+
+
 def diagnostics_grid(axes: np.ndarray, table: pd.DataFrame) -> np.ndarray:
     """Draw diagnostics over cycles: a row for actor and critic each.
 
@@ -234,6 +276,9 @@ def diagnostics_grid(axes: np.ndarray, table: pd.DataFrame) -> np.ndarray:
             lines_over_cycles(ax, table[own])
             if log:
                 ax.set_yscale("log")
+                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+                ax.yaxis.set_minor_locator(NullLocator())
             ax.tick_params(labelsize=8)
             if part == "actor":
                 ax.set_title(label, fontsize=9)
