@@ -210,11 +210,12 @@ def variants_table(store: Path, comparison: GamesComparison) -> pd.DataFrame:
         rows.append({"label": main, "method": main, **table.loc[main]})
         for label in (name for name, method in methods.items() if method == main):
             row = {"label": label, "method": main, **table.loc[label]}
-            found = difference(late, label, main)
-            if found is not None:
-                row["difference"] = found.estimate
-                row |= {"difference_low": found.low, "difference_high": found.high}
+            gap = difference(late, label, main)
+            if gap is not None:
+                row["difference"] = gap.estimate
+                row |= {"difference_low": gap.low, "difference_high": gap.high}
             rows.append(row)
     columns = ["method", "mean", "low", "high", "seeds", "difference"]
     columns += ["difference_low", "difference_high"]
-    return pd.DataFrame(rows, columns=["label", *columns]).set_index("label")
+    found = pd.DataFrame(rows, columns=["label", *columns]).set_index("label")
+    return found.astype({"seeds": "int64"})
