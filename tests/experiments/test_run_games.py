@@ -139,6 +139,45 @@ def test_a_command_prints_the_returns_and_refuses_what_is_unknown(
     assert "did you mean 'continual_minatar'" in err
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "--set games=pong",
+            "unknown game of continual_minatar 'pong'; known: asterix",
+        ),
+        ("--set games=brekout", "did you mean 'breakout'?"),
+        ("--set games=", "needed distinct games, with commas, found ''"),
+        ("--set cycles=-1", "needed cycles >= 1, found -1; change cycles"),
+        ("--set env_steps=0", "needed env_steps >= 1, found 0"),
+        ("--set num_envs=-3", "needed num_envs >= 1, found -3"),
+        ("--set num_envs=1.5", "needed a whole number for num_envs, found '1.5'"),
+        ("--set rollout_length=0", "needed rollout_length >= 1, found 0"),
+        ("--set epochs=0", "needed epochs >= 1, found 0"),
+        ("--set minibatches=-4", "needed minibatches >= 1, found -4"),
+        ("--set eval_every=-1", "needed eval_every >= 0, found -1"),
+        ("--set eval_episodes=0", "needed eval_episodes >= 1, found 0"),
+        ("--set max_steps=0", "needed max_steps >= 1, found 0"),
+        ("--set num_actions=0", "needed num_actions >= 1, found 0"),
+        ("--set sticky=nan", "needed a finite number for sticky, found 'nan'"),
+        ("--set lr=-1", "needed lr > 0, found -1.0"),
+        ("--seeds 0:0", "different seeds"),
+        ("--device gpu", "needed a device auto, cpu or cuda, found gpu"),
+    ],
+)
+def test_a_bad_argument_is_refused_in_one_line_and_nothing_is_trained(
+    tmp_path, monkeypatch, capsys, change, message
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(f"run {BENCHMARK} --method adam --profile smoke {change}".split())
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("isometry: ")
+    assert message in err
+    assert not list(tmp_path.glob("**/*.parquet"))
+
+
 def test_a_sweep_of_games_is_judged_by_returns():
     content = {
         "report_seeds": "0:2",

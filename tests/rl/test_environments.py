@@ -265,6 +265,42 @@ def test_random_play_returns_what_the_original_returns(
         (lambda: make_vec("breakout", 1, seed=0), KeyError, "did you mean"),
         (lambda: make_vec("minatar/freeway", 0, seed=0), ValueError, "num_envs >= 1"),
         (lambda: make_vec("minatar/freeway", -2, seed=0), ValueError, "found -2"),
+        (lambda: make_vec("minatar/freeway", 2.0, seed=0), TypeError, "num_envs"),
+        (lambda: make_vec("minatar/freeway", "2", seed=0), TypeError, "found 2;"),
+        (lambda: make_vec("minatar/freeway", True, seed=0), TypeError, "found True"),
+        (lambda: make_vec("minatar/freeway", 1, seed=0.5), TypeError, "for seed"),
+        (lambda: make_vec("minatar/freeway", 1, seed=None), TypeError, "for seed"),
+        (lambda: started().reset(seed="a"), TypeError, "whole number for seed"),
+        (
+            lambda: make_vec("minatar/freeway", 1, seed=0, max_steps=2.5),
+            TypeError,
+            "whole number for max_steps",
+        ),
+        (
+            lambda: make_vec("minatar/freeway", 1, seed=0, max_steps=-1),
+            ValueError,
+            "found -1",
+        ),
+        (
+            lambda: make_vec("minatar/freeway", 1, seed=0, sticky="often"),
+            TypeError,
+            "a number for sticky",
+        ),
+        (
+            lambda: make_vec("minatar/freeway", 1, seed=0, sticky=float("nan")),
+            ValueError,
+            "found nan",
+        ),
+        (
+            lambda: make_vec("minatar/freeway", 1, seed=0, stiky=0.1),
+            ValueError,
+            "sticky, actions, ramping, max_steps",
+        ),
+        (
+            lambda: make_vec("minatar/freeway", 1, seed=0, ramping="no"),
+            ValueError,
+            "ramping True or False",
+        ),
         (
             lambda: make_vec("minatar/freeway", 1, seed=0, sticky=1.1),
             ValueError,
@@ -303,12 +339,25 @@ def test_random_play_returns_what_the_original_returns(
         (lambda: started().step(np.array([-1, 0])), ValueError, "found -1 to 0"),
         (lambda: started().step(np.zeros(2)), TypeError, "found float64"),
         (lambda: started().step([True, False]), TypeError, "found bool"),
+        (lambda: started().step([None, 0]), TypeError, "found object"),
+        (lambda: started().step(0), ValueError, r"shape \(2,\), found \(\)"),
+        (lambda: started().step([]), TypeError, "found float64"),
         (lambda: started().reset(options={"x": 1}), ValueError, "no options"),
     ],
 )
 def test_what_cannot_be_played_is_refused(call, error, message):
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         call()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_refused_step_plays_nothing():
+    refusing, playing = started(), started()
+    for wrong in ([0, 3], [0.0, 1.0], [[0], [0]]):
+        with pytest.raises((TypeError, ValueError)):
+            refusing.step(np.array(wrong))
+    for one, other in zip(roll(refusing, 30), roll(playing, 30), strict=True):
+        np.testing.assert_array_equal(one[0], other[0])
 
 
 def started():

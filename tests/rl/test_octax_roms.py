@@ -4,7 +4,7 @@ from hashlib import sha256
 from importlib.metadata import PackageNotFoundError
 
 import pytest
-from isometry.cli import listing
+from isometry.cli import listing, main
 from isometry.rl import make_vec, octax_roms
 from isometry.rl.octax_games import OCTAX_GAMES
 
@@ -58,6 +58,42 @@ def test_another_program_under_the_same_name_is_refused(installed):
     (installed / "roms" / NAME).write_bytes(PROGRAM + b"\x00")
     with pytest.raises(ValueError, match="--force-reinstall"):
         octax_roms.rom(NAME)
+
+
+BRIX = OCTAX_GAMES["brix"][0]
+RUN = (
+    "run continual_octax --method adam --seeds 0:1 --profile smoke --set games=brix "
+    "--out results"
+)
+
+
+def refused_in_one_line(capsys, monkeypatch, folder):
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as ended:
+        main(RUN.split())
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("isometry: needed the ROM 'Brix")
+    assert not list(folder.glob("results/**/*.parquet"))
+    return err
+
+
+def test_a_run_without_the_package_says_in_one_line_what_to_install(
+    no_octax, capsys, monkeypatch, tmp_path
+):
+    err = refused_in_one_line(capsys, monkeypatch, tmp_path)
+    assert "found none; pip install --no-deps octax==0.1.1" in err
+
+
+def test_a_game_of_an_altered_program_is_not_played(installed, monkeypatch, capsys):
+    monkeypatch.setattr(octax_roms, "files", lambda name: None)
+    (installed / "roms" / BRIX).write_bytes(PROGRAM)
+    with pytest.raises(ValueError, match="SHA-256") as caught:
+        make_vec("octax/brix", 1, seed=0)
+    assert "\n" not in str(caught.value)
+    err = refused_in_one_line(capsys, monkeypatch, installed)
+    assert str(installed / "roms" / BRIX) in err
+    assert "--force-reinstall" in err
 
 
 def test_every_game_has_a_program_with_a_checksum():

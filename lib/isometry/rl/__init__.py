@@ -29,6 +29,7 @@ def make_vec(
     Raises:
         ImportError: If the extra ``rl``, or the ROM of a game of Octax, is not there.
         KeyError: If the game is unknown, with the nearest known name.
+        TypeError: If a count, ``sticky`` or the seed is no number of its kind.
         ValueError: If a setting is unknown or out of range.
 
     Source: ours; the signature follows ``gymnasium.make_vec``.

@@ -84,7 +84,7 @@ class ContinualSettings(PPOSettings):
         require(0 <= self.sticky <= 1, "sticky", "0 <= sticky <= 1", self.sticky)
         names = self.names
         distinct = bool(names) and len(set(names)) == len(names) and all(names)
-        require(distinct, "games", "distinct games, with commas", self.games)
+        require(distinct, "games", "distinct games, with commas", repr(self.games))
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Many games behind gymnasium's vector interface."""
 
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
@@ -51,6 +52,7 @@ class GameVectorEnv(VectorEnv):
     Raises:
         ImportError: If a game of Octax is asked for and its ROM is not installed.
         KeyError: If the game is unknown, with the nearest known name.
+        TypeError: If a count, ``sticky`` or the seed is no number of its kind.
         ValueError: If a setting is unknown or out of range, or a ROM is not octax's.
 
     Source: Young & Tian, arXiv 1903.03176; Radji et al., arXiv 2510.01764; the
@@ -69,6 +71,7 @@ class GameVectorEnv(VectorEnv):
         game = GAMES.get(name)
         _check_settings(name, settings, game.settings)
         chosen = {**game.settings, **settings}
+        _check_whole("seed", seed)
         _check(num_envs, render_mode, **chosen)
         self.metadata = {
             "autoreset_mode": AutoresetMode.SAME_STEP,
@@ -110,10 +113,13 @@ class GameVectorEnv(VectorEnv):
             Boards, bool ``(num_envs, *shape)``, and an empty dictionary.
 
         Raises:
+            TypeError: If the seed is no integer.
             ValueError: If there are options.
         """
         if options:
             raise ValueError(refusal("no options", options, "leave them out"))
+        if seed is not None:
+            _check_whole("seed", seed)
         if seed is not None or self._sources is None:
             chosen = self._seed if seed is None else seed
             self._sources = sources(chosen, self.num_envs, self.game.name)
@@ -239,18 +245,30 @@ def _check(
     sticky: float = 0.0,
     **rule: bool,
 ) -> None:
-    """Refuse settings that are out of range."""
+    """Refuse settings that are of another type or out of range."""
+    _check_whole("num_envs", num_envs)
     if num_envs < 1:
         raise ValueError(refusal("num_envs >= 1", num_envs, "play at least one"))
+    if not isinstance(sticky, Real):
+        raise TypeError(refusal("a number for sticky", sticky, "pass a probability"))
     if not 0 <= sticky <= 1:
         raise ValueError(refusal("0 <= sticky <= 1", sticky, "pass a probability"))
     if actions not in ("minimal", "full"):
         raise ValueError(refusal("actions minimal or full", actions, "choose one"))
-    if max_steps is not None and max_steps < 1:
-        raise ValueError(refusal("max_steps >= 1", max_steps, "or pass None"))
+    if max_steps is not None:
+        _check_whole("max_steps", max_steps)
+        if max_steps < 1:
+            raise ValueError(refusal("max_steps >= 1", max_steps, "or pass None"))
     for key, value in rule.items():
         if value not in (True, False):
             raise ValueError(refusal(f"{key} True or False", value, "choose one"))
     if render_mode not in (None, "rgb_array"):
         needed = "render_mode None or 'rgb_array'"
         raise ValueError(refusal(needed, render_mode, "choose one"))
+
+
+def _check_whole(name: str, value: object) -> None:
+    """Refuse what is no integer."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        needed = f"a whole number for {name}"
+        raise TypeError(refusal(needed, value, "convert it first"))
