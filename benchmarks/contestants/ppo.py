@@ -45,7 +45,7 @@ def isometry() -> Update:
     from isometry.rl.players import reset_
     from isometry.rl.ppo_update import Learner, update_
     from isometry.rl.rollout import collect_, empty_rollout, gumbel_noise
-    from isometry.rl.written_step import written_step
+    from isometry.rl.visit import step_of
 
     torch.set_num_threads(1)
     own = {"games": "breakout", "num_actions": ACTIONS, "max_steps": MAX_STEPS}
@@ -69,7 +69,7 @@ def isometry() -> Update:
         layers=len(structure.layers),
     )
     rollout = empty_rollout(stage.players, settings)
-    step = written_step(learner)
+    step = step_of(learner, run.carried)
     reset_(stage.players, rollout.boards[:, 0])
     done = 0
 

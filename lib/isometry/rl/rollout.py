@@ -156,7 +156,11 @@ def collect_(
 
     Source: Schulman et al. 2017, Algorithm 1.
     """
-    steps = rollout.actions.shape[1]
+    steps, first = rollout.actions.shape[1], "hidden.actor.0.weight"
+    if network.shared is None and players.device.type == "cpu":
+        # board_linear reads it turned: once for all steps.
+        turned = parameters[first].mT.contiguous().mT
+        parameters = {**parameters, first: turned}
     rewards, terminated, truncated = (
         torch.empty(t.shape, dtype=t.dtype)
         for t in (rollout.rewards, rollout.terminated, rollout.truncated)

@@ -18,6 +18,7 @@ from isometry.rl.players import reset_
 from isometry.rl.ppo_update import STATISTICS, Learner, Step, gradient_step, update_
 from isometry.rl.recorded_step import recordable, recorded_step
 from isometry.rl.rollout import Rollout, collect_, empty_rollout, gumbel_noise
+from isometry.rl.written_step import is_written, written_step
 
 # Means over a visit's last update, by the names that the store knows them by.
 KEPT = {
@@ -66,6 +67,20 @@ def evaluated(
     return mean_returns(network, run.parameters, stage, seeds, *labels)
 
 
+def step_of(learner: Learner, carried: dict[str, Any]) -> Step:
+    """Return the fastest gradient step that takes a learner where autograd takes it.
+
+    Args:
+        learner: The stack in training.
+        carried: What the method carries along.
+
+    Source: ours.
+    """
+    if recordable(learner):
+        return recorded_step(learner, carried)
+    return written_step(learner) if is_written(learner) else gradient_step
+
+
 def play_visit(
     settings: ContinualSettings,
     run: Run,
@@ -92,9 +107,7 @@ def play_visit(
     players, network, visit = stage.players, learner.network, run.task
     size = (settings.rollout_length, settings.num_envs, settings.num_actions)
     rate = [group["lr"] for group in learner.optimizer.param_groups]
-    step: Step = gradient_step
-    if recordable(learner):
-        step = recorded_step(learner, run.carried)
+    step = step_of(learner, run.carried)
     reset_(players, rollout.boards[:, 0])
     seen = []
     for update in range(settings.updates):
