@@ -259,6 +259,7 @@ def test_heads_and_shared_layers_are_out_of_reach_unless_asked_for():
         ("adamo", {"isometry_head": True}, "set protect_heads=false as well"),
         ("weight_clipping", {"clip_head": True}, "set protect_heads=false as well"),
         ("adam", {"pad_channels": 3}, "raise pad_channels"),
+        ("adam", {"num_actions": 2}, "num_actions >= 3 for breakout, found 2"),
         ("redo", {"activation": "maxmin"}, "one output a unit for redo"),
     ],
 )

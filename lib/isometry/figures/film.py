@@ -134,13 +134,12 @@ def draw_expectation(ax: Axes, film: Film, discount: float) -> Axes:
         discount: gamma of the agent, in [0, 1].
 
     Returns:
-        ``ax``.
+        ``ax``, without a legend; its lines have names.
     """
     ax.plot(film.values[: _valued(film)], label="the critic's value")
     ax.plot(film.following(discount), label="what followed, discounted")
     ax.set_xlabel("step")
     ax.set_ylabel("return to come")
-    ax.legend()
     return ax
 
 

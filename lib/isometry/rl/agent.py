@@ -26,7 +26,8 @@ def network_of(
         settings: The run's settings.
 
     Raises:
-        ValueError: If a game's boards have more channels than the agent's.
+        ValueError: If a game has more actions than the agent, or its boards have more
+            channels than the agent's.
 
     Source: ours.
     """
@@ -40,11 +41,7 @@ def network_of(
         init_gain=settings.init_gain,
         hidden_bias=settings.hidden_bias,
     )
-    shapes = {
-        game: make_vec(f"{benchmark.suite}/{game}", 1, seed=0).single_observation_space
-        for game in settings.names
-    }
-    boards = {game: space.shape or () for game, space in shapes.items()}
+    boards = boards_of(benchmark, settings)
     observation = boards[settings.names[0]]
     if settings.pad_channels:
         observation = (*observation[:-1], settings.pad_channels)
@@ -63,6 +60,32 @@ def network_of(
         value_gain=settings.value_gain,
         shared=settings.cnn_layout if settings.network == "cnn" else None,
     )
+
+
+def boards_of(
+    benchmark: ContinualBenchmark, settings: ContinualSettings
+) -> dict[str, tuple[int, ...]]:
+    """Return the shape of a board of each game.
+
+    Args:
+        benchmark: Names the suite of games.
+        settings: The run's settings.
+
+    Raises:
+        ValueError: If the agent has fewer actions than a game.
+
+    Source: ours.
+    """
+    shapes = {}
+    for game in settings.names:
+        name, actions = f"{benchmark.suite}/{game}", settings.action_set
+        env = make_vec(name, 1, seed=0, actions=actions)
+        count = int(env.single_action_space.n)  # type: ignore[attr-defined]
+        if count > settings.num_actions:
+            needed = f"num_actions >= {count} for {game}"
+            raise ValueError(refusal(needed, settings.num_actions, "raise num_actions"))
+        shapes[game] = env.single_observation_space.shape or ()
+    return shapes
 
 
 def in_reach(structure: Structure, settings: ContinualSettings) -> Structure:
