@@ -192,6 +192,16 @@ def deep(agents):
     return [*files, agents("adam", level(9.0), "lr", **own, depth=32, lr=0.1)]
 
 
+def test_another_start_is_a_line_of_its_own_in_the_study_of_depth(deep, agents, stored):
+    own = {"games": "breakout", "init": "default"}
+    other = [agents("adam", level(0.2), f"d{d}", **own, depth=d) for d in (4, 16)]
+    found = variants.depth_study(stored(*deep, *other), MINATAR)
+    assert set(found["method"]) == {"adam", "adamo", "adam(init=default)"}
+    table = variants.depth_table(found).set_index(["method", "depth"])
+    usual, other = (table.loc[(m, 4), "mean"] for m in ("adam", "adam(init=default)"))
+    assert usual - other == pytest.approx(0.3 * 10), "the scale of Breakout there"
+
+
 def test_depths_are_compared_with_all_else_equal(deep, stored):
     store = stored(*deep)
     found = variants.depth_study(store, MINATAR)

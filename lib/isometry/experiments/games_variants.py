@@ -23,20 +23,23 @@ from isometry.experiments.games_study import (
 )
 from isometry.experiments.labels import SCALE, labels_of, trained
 from isometry.experiments.store import Record, StoreError, load_records, load_results
+from isometry.rl.ppo_settings import PPOSettings
 
 MOST_CHANGES = 2  # settings in which a variant may differ
+USUAL_INIT = PPOSettings.init
 
 
 def depth_runs(records: list[Record], benchmark: str) -> dict[tuple[str, int], Record]:
-    """Return the runs of one game that differ in method and depth alone.
+    """Return the runs of one game that differ in method, start and depth alone.
 
     Args:
         records: Of a store.
         benchmark: Name of the benchmark.
 
     Returns:
-        (Method, depth) -> record, of the settings with the most such runs of at least
-        two depths; empty without.
+        (Label, depth) -> record, of the settings with the most such runs of at least
+        two depths; empty without. The label is the method, and the initialisation
+        behind it where that is not the benchmark's: ``adam(init=default)``.
 
     Source: ours.
     """
@@ -44,8 +47,13 @@ def depth_runs(records: list[Record], benchmark: str) -> dict[tuple[str, int], R
     for record in records:
         settings = record["settings"]
         if record["benchmark"] == benchmark and "," not in settings["games"]:
-            rest = json.dumps({**trained(settings), "depth": None}, sort_keys=True)
-            key = record["method"], settings["depth"]
+            varied = {"depth": None, "init": None}
+            rest = json.dumps({**trained(settings), **varied}, sort_keys=True)
+            start = settings.get("init", USUAL_INIT)
+            label = record["method"]
+            if start != USUAL_INIT:
+                label += f"(init={start})"
+            key = label, settings["depth"]
             found = families.setdefault(rest, {})
             if key not in found or nearness(record) > nearness(found[key]):
                 found[key] = record
