@@ -1,6 +1,6 @@
 """Rollouts and updates against plain loops, a member at a time and stacked."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import sqrt
 
 import numpy as np
@@ -12,7 +12,7 @@ from isometry.methods import Architecture, get
 from isometry.methods.binding import hooks, new_optimizer, started
 from isometry.rl import make_vec
 from isometry.rl.actor_critic import ActorCritic
-from isometry.rl.players import action_codes, players_of, reset_
+from isometry.rl.players import action_codes, in_threads, players_of, reset_
 from isometry.rl.ppo_settings import PPOSettings
 from isometry.rl.ppo_update import (
     Learner,
@@ -163,6 +163,21 @@ def test_actions_have_the_law_of_the_softmax():
     counts = sampled(logits.expand_as(noise), noise).bincount(minlength=4) / 100_000
     # four standard deviations of a share of 10^5 draws
     assert_close(counts, logits.softmax(0), rtol=0, atol=4 * 0.5 / 100_000**0.5)
+
+
+def test_members_that_play_at_the_same_time_play_what_they_play_in_turn(monkeypatch):
+    found = []
+    for games in (5, 4):  # from which a thread pays; there are four
+        monkeypatch.setattr("isometry.rl.players.GAMES_FOR_A_THREAD", games)
+        monkeypatch.setattr("isometry.rl.players.processors", lambda: 3)
+        players, rollout, _ = stack_of([0, 1, 2, 3, 4])
+        assert in_threads(players) is (games == 4)
+        found.append({f.name: getattr(rollout, f.name) for f in fields(rollout)})
+    assert found[0]["episodes"].sum() > 0
+    for name, tensor in found[0].items():
+        assert torch.equal(found[1][name], tensor), name
+    monkeypatch.setattr("isometry.rl.players.processors", lambda: 1)
+    assert not in_threads(players)
 
 
 @pytest.mark.parametrize("bootstrap", [True, False])

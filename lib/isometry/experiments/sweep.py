@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from isometry.core.messages import refusal
+from isometry.core.processors import processors
 from isometry.experiments.choices import (
     choice,
     choice_path,
@@ -25,7 +26,7 @@ from isometry.experiments.store import Record, StoreError, finished_seeds
 from isometry.experiments.sweep_file import read_sweep
 from isometry.experiments.sweep_progress import REPORT, TUNE, told
 from isometry.experiments.units import Crew, here
-from isometry.experiments.workers import processes, processors
+from isometry.experiments.workers import processes
 from isometry.supervised.data import load
 
 

@@ -7,7 +7,6 @@ goes on working on a store behind its back. One that dies is replaced.
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
@@ -26,16 +25,6 @@ ONE_THREAD = {
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-
-
-def processors() -> int:
-    """Return how many processors this process may use.
-
-    Source: ours.
-    """
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def start_worker(alive: Connection) -> None:

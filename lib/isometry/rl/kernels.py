@@ -1,4 +1,7 @@
-"""Many games at a time: the loop around a game's rules, compiled once for these."""
+"""Many games at a time: the loop around a game's rules, compiled once for these.
+
+The loops hold no lock of Python's, so that threads can play at the same time.
+"""
 
 from collections.abc import Callable
 from functools import cache
@@ -34,7 +37,7 @@ def compiled(name: str) -> tuple[Callable, Callable, Callable]:
 def _loops(
     reset: Callable, step: Callable, observe: Callable, may_stick: bool
 ) -> tuple[Callable, Callable, Callable]:
-    @njit
+    @njit(nogil=True)
     def reset_all(
         states: NDArray,  # (n, state size), changed
         sources: NDArray,  # (n, k), changed
@@ -49,13 +52,13 @@ def _loops(
                 reset(states[i], sources[i])
                 observe(states[i], boards[i])
 
-    @njit
+    @njit(nogil=True)
     def observe_all(states: NDArray, boards: NDArray[np.bool_]) -> None:
         """Draw every game."""
         for i in range(len(states)):
             observe(states[i], boards[i])
 
-    @njit
+    @njit(nogil=True)
     def step_all(
         states: NDArray,  # (n, state size), changed
         sources: NDArray,  # (n, k), changed
