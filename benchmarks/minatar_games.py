@@ -2,11 +2,11 @@
 
 ``python benchmarks/minatar_games.py`` makes the peers' environment under ``.peers`` if
 it is missing and lets all play at random on one core, several rounds in turn. It prints
-environment steps a processor second, the best round of each, and how many times faster
-ours is than the fastest peer. A peer whose mean reward is further from ours than five
-standard errors plays another game and is not counted; whether ours is the original is
-tested draw by draw in ``tests/rl``. The result goes to
-``benchmarks/reports/minatar_games.json``.
+environment steps a processor second, the best round of each, how many times faster ours
+is than the fastest peer, and the most memory that each process held. A peer whose mean
+reward is further from ours than five standard errors plays another game and is not
+counted; whether ours is the original is tested draw by draw in ``tests/rl``. The result
+goes to ``benchmarks/reports/minatar_games.json``.
 """
 
 import argparse
@@ -49,7 +49,9 @@ def played(peer: Path, game: str, args: argparse.Namespace) -> dict[str, dict]:
             row = measure(python, SCRIPT, name, ROOT, *flat)
             if row is None:
                 continue
-            seen = rows.setdefault(name, {"seconds": float("inf"), "rewards": []})
+            start = {"seconds": float("inf"), "rewards": [], "peak_mib": 0.0}
+            seen = rows.setdefault(name, start)
+            seen["peak_mib"] = max(seen["peak_mib"], row[game]["peak_mib"])
             seen["seconds"] = min(seen["seconds"], row[game]["seconds"])
             seen["rewards"] += row[game]["rewards"]
     return rows
@@ -62,6 +64,7 @@ def compared(rows: dict[str, dict]) -> dict[str, object]:
         name: {
             "env_steps_per_second": 1 / row["seconds"],
             "reward": float(np.mean(row["rewards"])),
+            "peak_mib": row["peak_mib"],
             "standard_errors_from_ours": apart(own["rewards"], row["rewards"]),
         }
         for name, row in rows.items()
@@ -97,7 +100,7 @@ def main() -> None:
         for name, row in result["contestants"].items():
             print(
                 f"  {name:10}{row['env_steps_per_second']:12,.0f} env steps a second, "
-                f"reward {row['reward']:.4f} a step, "
+                f"reward {row['reward']:.4f} a step, {row['peak_mib']:,.0f} MiB, "
                 f"{row['standard_errors_from_ours']:.1f} standard errors from ours"
             )
     report = {

@@ -3,9 +3,10 @@
 ``python benchmarks/ppo.py`` makes the peers' environment under ``.peers`` if it is
 missing and lets all learn MinAtar's Breakout on one core, several rounds in turn: the
 same networks, sizes and numbers, 128 games, rollouts of 128 steps. It prints frames a
-processor second and how many times faster ours is, the median over rounds. A contestant
-that learns less than half of what ours does in the same frames, or more than twice as
-much, does something else: nothing is written then. The result goes to
+processor second, how many times faster ours is, the median over rounds, and the most
+memory that each process held, its libraries included. A contestant that learns less
+than half of what ours does in the same frames, or more than twice as much, does
+something else: nothing is written then. The result goes to
 ``benchmarks/reports/ppo.json``.
 """
 
@@ -63,11 +64,13 @@ def main() -> None:
             "times_ours": statistics.median(ratios),
             "times_ours_range": [min(ratios), max(ratios)],
             "online_return": learned[name],
+            "peak_mib": max(row["peak_mib"] for row in rows),
         }
         print(
             f"{name:40}{found['frames_per_second']:10,.0f} frames a second,"
             f"{found['times_ours']:6.2f} times ours,"
-            f" return {found['online_return']:.2f}"
+            f" return {found['online_return']:.2f},"
+            f" {found['peak_mib']:,.0f} MiB"
         )
     report = {
         "settings": SETTINGS,

@@ -8,6 +8,7 @@ of the games played side by side.
 
 import argparse
 import json
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,7 @@ def main() -> None:
         found[game] = {
             "seconds": best / (args.steps * args.num_envs),
             "rewards": np.concatenate(rewards).mean(0).tolist(),
+            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
     print(json.dumps(found))
 

@@ -7,6 +7,7 @@ episodes that ended in the last updates.
 
 import argparse
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -348,6 +349,7 @@ def main() -> None:
             {
                 "seconds": float(np.median(seconds)),
                 "online_return": total / max(1, episodes),
+                "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             }
         )
     )
