@@ -113,5 +113,7 @@ def observe(state: NDArray[np.int32], board: NDArray[np.bool_]) -> None:
     board[9, state[PADDLE], 0] = True
     board[state[ROW], state[COLUMN], 1] = True
     board[state[OLD_ROW], state[OLD_COLUMN], 2] = True
-    for k in range(30):
-        board[1 + k // 10, k % 10, 3] = state[BRICKS + k] == 1
+    for row in range(3):
+        for column in range(10):
+            brick = state[BRICKS + 10 * row + column]
+            board[1 + row, column, 3] = brick == 1
