@@ -6,8 +6,16 @@ from isometry.core.checkpoint import Run, on_device
 from isometry.core.seeding import generator
 from isometry.core.settings import keys
 from isometry.experiments.run import plan
-from isometry.methods import METHODS, get
+from isometry.methods import (
+    METHODS,
+    Architecture,
+    continual_backprop,
+    get,
+    redo,
+)
+from isometry.methods import self_normalised_resets as snr
 from isometry.methods.binding import hooks, new_optimizer, started
+from isometry.rl import visit
 from isometry.rl.agent import in_reach, network_of, optimizer_roles
 from isometry.rl.continual import train
 from torch.testing import assert_close
@@ -37,6 +45,15 @@ BRISK = {
     "weight_clipping": {"clip": 0.5},
 }
 EVERY = (*METHODS.names(), "layernorm+adamo", "nap+redo", "maxmin+l2_init")
+ARCHITECTURE = Architecture(
+    network="mlp",
+    width=8,
+    depth=2,
+    activation="relu",
+    negative_slope=0.01,
+    init="orthogonal",
+    init_gain=1.0,
+)
 # They replace hidden units, and with them what heads read of these.
 REPLACING = ("redo", "cbp", "snr")
 
@@ -102,3 +119,42 @@ def test_without_a_gradient_it_moves_hidden_layers_and_never_a_protected_head(na
         assert {"hidden.actor.0.weight", "hidden.critic.1.weight"} <= moved
     if name != "adamw":  # its decay is the optimiser's, for all parameters
         assert not {key for key in moved if key.startswith("head.")}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_steps_without_autograd_lead_where_steps_with_it_lead(name, monkeypatch):
+    plan_, asked = planned(name, cycles=1, epochs=2), []
+
+    def noted(learner, known=visit.is_written):
+        asked.append(known(learner))
+        return asked[-1]
+
+    monkeypatch.setattr(visit, "is_written", noted)
+    found = trained(plan_, [3, 5])
+    method = plan_.method
+    plain = method.architecture(ARCHITECTURE, plan_.method_settings)
+    known = plain.normalisation == "none" and plain.activation != "crelu"
+    known &= method.penalty is None or method.penalty_gradient_ is not None
+    assert asked == [known]
+    if not known:
+        return
+    monkeypatch.setattr(visit, "is_written", lambda learner: False)
+    for key, parameter in trained(plan_, [3, 5]).parameters.items():
+        # sums of a minibatch are ordered differently
+        assert_close(found.parameters[key], parameter, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("redo", redo), ("cbp", continual_backprop), ("snr", snr), ("nap+redo", redo)],
+)
+def test_units_of_actor_and_critic_are_replaced(name, module, monkeypatch):
+    replaced = set()
+
+    def noted(training, index, *rest, act=module.replace_units_, **keywords):
+        replaced.add(training.structure.layers[index].weight.split(".")[1])
+        act(training, index, *rest, **keywords)
+
+    monkeypatch.setattr(module, "replace_units_", noted)
+    trained(planned(name), [3, 5])
+    assert replaced == {"actor", "critic"}

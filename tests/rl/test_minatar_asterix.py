@@ -100,6 +100,28 @@ def test_on_a_full_board_nothing_enters_but_two_draws_are_taken():
     assert state[asterix.SPAWN_COUNTDOWN] == 9
 
 
+def test_one_empty_lane_is_found_with_a_third_draw():
+    state = fresh()
+    for row in (1, 2, 3, 4, 5, 7, 8):
+        creature(row, 0, 1, state=state)
+    state[asterix.SPAWN_COUNTDOWN] = 0
+    source = tape(0.7, 0.5, 0)
+    play(state, NONE, source)
+    assert source[0] == source.size
+    assert (6, 9) in cells(state, ENEMY)
+    assert len(cells(state, TRAIL)) == 0, "behind each creature the board ends"
+
+
+def test_the_rest_of_a_step_runs_after_the_game_is_over():
+    state = creature(5, 5, 1)
+    creature(7, 3, 1, gold=True, state=state)
+    state[asterix.MOVE_COUNTDOWN] = state[asterix.SPAWN_COUNTDOWN] = 0
+    source = tape(0.2, 0.9, 0)
+    assert play(state, NONE, source) == (0, True)
+    assert cells(state, ENEMY) == [(1, 1), (5, 6)]
+    assert cells(state, GOLD) == [(7, 4)]
+
+
 @pytest.mark.parametrize("ramping", [True, False])
 def test_the_game_becomes_harder_every_102_steps(ramping):
     state, periods = fresh(), {}

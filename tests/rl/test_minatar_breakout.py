@@ -134,6 +134,19 @@ def test_bricks_come_back_when_the_ball_comes_down_even_if_it_is_missed():
     assert board_of(state)[..., 3].sum() == 30
 
 
+def test_bricks_come_back_and_the_ball_goes_on_if_it_is_met():
+    state = placed((8, 3), "DR", paddle=3, bricks=False)
+    assert play(state, NONE) == [(0, False)]
+    assert (ball(state), heading(state)) == ((8, 4), "UR")
+    assert board_of(state)[..., 3].sum() == 30
+
+
+def test_a_ball_that_rises_to_an_empty_board_finds_no_bricks():
+    state = placed((4, 4), "UL", bricks=False)
+    assert play(state, *[NONE] * 4) == [(0, False)] * 4
+    assert board_of(state)[..., 3].sum() == 0
+
+
 def test_side_wall_and_paddle_in_one_step():
     state = placed((8, 9), "DR", paddle=9)
     assert play(state, NONE) == [(0, False)]

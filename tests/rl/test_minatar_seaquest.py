@@ -169,6 +169,80 @@ def test_enemies_and_divers_enter_and_opposite_traffic_is_refused():
     assert (5, 8) in cells(state, TRAIL)
 
 
+@pytest.mark.parametrize("kind", ["FISH", "SUBS"])
+def test_a_submarine_enters_unless_something_in_its_row_swims_against_it(kind):
+    for direction, enters in ((-1, True), (1, False)):
+        state = add(quiet(spawn_countdown=0), kind, 3, 4, direction)
+        before = len(cells(state, SUBS))
+        play(state, NONE, tape(0.9, 0.1, 3))
+        assert ((3, 9) in cells(state, SUBS)) is enters
+        assert len(cells(state, SUBS)) == before + enters
+    state = quiet(spawn_countdown=0)
+    play(state, NONE, tape(0.9, 0.1, 3))
+    at = seaquest.SUBS + 1
+    assert state[[at + seaquest.TIMER, at + seaquest.GUN]].tolist() == [4, 9]
+    assert entry(state, "fish", "spawn_countdown") == (0, 19)
+
+
+def test_a_diver_enters_a_row_whatever_swims_there():
+    state = add(quiet(diver_countdown=0), "FISH", 7, 4, 1)
+    play(state, NONE, tape(0.9, 7))
+    assert cells(state, DIVERS) == [(7, 9)]
+    assert entry(state, "diver_countdown") == 29
+
+
+@pytest.mark.parametrize(
+    ("aboard", "timer", "taken"), [(5, 0, 1), (6, 0, 0), (6, 3, 0)]
+)
+def test_a_full_crew_takes_no_diver(aboard, timer, taken):
+    state = add(quiet(column=5, aboard=aboard), "DIVERS", 4, 4 + (timer > 0), 1, timer)
+    play(state, NONE)
+    assert entry(state, "aboard") == aboard + taken
+    assert len(cells(state, DIVERS)) == 1 - taken
+
+
+@pytest.mark.parametrize("kind", ["DIVERS", "FISH", "SUBS", "SHOTS", "OWN"])
+@pytest.mark.parametrize(("column", "direction"), [(0, -1), (9, 1)])
+def test_what_swims_off_the_board_is_gone(kind, column, direction):
+    state = add(quiet(), kind, 6, column, direction, timer=0, gun=5)
+    assert play(state, NONE) == (0, False)
+    assert entry(state, kind) == 0
+
+
+@pytest.mark.parametrize("kind", ["FISH", "SUBS"])
+def test_an_enemy_that_moves_to_the_player_ends_the_game(kind):
+    for timer, over in ((0, True), (1, False)):
+        state = add(quiet(column=5), kind, 4, 6, -1, timer=timer)
+        assert play(state, NONE) == (0, over)
+
+
+def test_a_fish_that_swims_into_a_bullet_is_hit():
+    state = add(quiet(column=2), "OWN", 4, 4, 1)
+    add(state, "FISH", 4, 6, -1, timer=0)
+    assert play(state, NONE) == (1, False)
+    assert cells(state, FISH) == cells(state, OWN) == []
+
+
+def test_a_bullet_hits_a_fish_before_a_submarine_and_the_oldest_first():
+    state = add(quiet(column=2), "OWN", 4, 4, 1)
+    add(state, "SUBS", 4, 5, -1)
+    add(state, "FISH", 4, 5, -1, timer=3)
+    add(state, "FISH", 4, 5, 1, timer=4)
+    assert play(state, NONE) == (1, False)
+    assert len(cells(state, SUBS)) == entry(state, "fish") == 1
+    at = seaquest.FISH + 1
+    assert state[[at + seaquest.DIRECTION, at + seaquest.TIMER]].tolist() == [1, 3]
+
+
+def test_moving_up_or_down_keeps_the_facing():
+    state = quiet(column=5, facing=1)
+    for action, row in ((UP, 3), (DOWN, 4)):
+        play(state, action)
+        assert (cells(state, FRONT), cells(state, BACK)) == ([(row, 5)], [(row, 4)])
+    play(state, LEFT)
+    assert cells(state, BACK) == [(4, 5)]
+
+
 def test_surfacing_makes_the_game_harder_nineteen_times():
     state = quiet(row=1, aboard=-1)
     pairs = []

@@ -88,6 +88,41 @@ def test_the_fleet_descends_at_the_edge_and_turns():
     assert cells(state, ALIEN) == [(5, 4), (6, 1)]
 
 
+def test_the_fleet_turns_at_the_right_edge_too():
+    state = placed([(5, 9), (4, 3)], heading=1, fleet_countdown=0, gun_countdown=7)
+    play(state, NONE)
+    assert cells(state, HEADS_LEFT) == cells(state, ALIEN) == [(5, 3), (6, 9)]
+    assert cells(state, HEADS_RIGHT) == []
+
+
+def test_an_alien_and_a_bullet_that_exchange_rows_miss_each_other():
+    state = placed([(4, 0), (1, 5)], own=[(5, 0)], fleet_countdown=0, gun_countdown=5)
+    assert play(state, NONE) == (0, False)
+    assert (cells(state, ALIEN), cells(state, OWN)) == ([(2, 5), (5, 0)], [(4, 0)])
+
+
+def test_every_alien_that_is_hit_counts():
+    state = placed(
+        [(4, 2), (4, 6), (1, 1)],
+        own=[(5, 2), (5, 6), (8, 8)],
+        fleet_countdown=5,
+        gun_countdown=5,
+    )
+    assert play(state, NONE) == (2, False)
+    assert (cells(state, ALIEN), cells(state, OWN)) == ([(1, 1)], [(7, 8)])
+
+
+def test_a_new_wave_leaves_bullets_cannon_and_heading_as_they_are():
+    state = placed(
+        [(4, 4)], own=[(5, 4), (7, 7)], enemy=[(5, 9)], heading=1, cannon=3,
+        fleet_countdown=5, gun_countdown=5,
+    )  # fmt: skip
+    assert play(state, NONE) == (1, False)
+    assert len(cells(state, HEADS_RIGHT)) == 24
+    assert (cells(state, OWN), cells(state, ENEMY)) == ([(6, 7)], [(6, 9)])
+    assert cells(state, CANNON) == [(9, 3)]
+
+
 @pytest.mark.parametrize(
     ("bullet", "reward", "left", "shown"),
     [((5, 4), 0, [(2, 6), (4, 3)], [(4, 4)]), ((5, 3), 1, [(2, 6)], [])],
