@@ -109,6 +109,23 @@ def test_the_optimiser_is_new_at_a_switch_unless_it_is_kept(tmp_path):
     assert not torch.equal(runs[0].parameters[name], runs[1].parameters[name])
 
 
+@pytest.mark.parametrize("method", ["l2_init", "nap"])
+def test_what_a_method_remembers_of_the_start_is_that_of_the_first_visit(method):
+    plan_ = planned(method, cycles=3)
+    run = trained(plan_, [0, 1])
+    parts = plan_.method, plan_.method_settings
+    first = network_of(plan_.benchmark, *parts, plan_.settings).stacked([0, 1], 0)
+    assert {"hidden.actor.0.weight", "hidden.critic.1.weight"} <= set(run.carried)
+    for name, kept in run.carried.items():
+        now, start = run.parameters[name].detach(), first[name]
+        assert not torch.equal(now, start)
+        if method == "l2_init":
+            assert torch.equal(kept, start)
+        else:
+            assert_close(kept, start.flatten(1).norm(dim=1))
+            assert_close(now.flatten(1).norm(dim=1), kept)
+
+
 def test_what_is_recorded_is_tidy_and_complete():
     plan_ = planned(diagnose_every=2)
     run = trained(plan_, [0, 4])

@@ -74,6 +74,39 @@ def test_the_paper_profile_is_the_papers_protocol(name, protocol):
     assert planned.method_settings.isometry_head is False
 
 
+BOTH = {
+    "epochs": 4, "discount": 0.99, "gae_lambda": 0.95, "ratio_clip": 0.2,
+    "value_clip": 0.2, "value_coefficient": 0.5, "entropy_coefficient": 0.01,
+    "normalise_advantages": True, "truncation_bootstrap": False,
+    "lr_schedule": "constant", "gradient_bound": 0.5, "width": 64, "depth": 4,
+    "activation": "relu", "init": "orthogonal", "init_gain": 2**0.5,
+    "policy_gain": 0.01, "value_gain": 1.0, "num_actions": 6,
+    "action_set": "minimal", "invalid_action": "first", "reset_optimizer": True,
+    "eval_episodes": 128, "protect_heads": True, "protect_shared": True,
+}  # fmt: skip
+PUBLISHED = {
+    "minatar": BOTH | {
+        "num_envs": 2048, "rollout_length": 128, "minibatches": 128, "lr": 2.5e-4,
+        "gradient_clip": "norm", "network": "mlp", "order": "shuffled", "cycles": 20,
+        "pad_channels": 10, "permute_channels": True, "sticky": 0.0, "ramping": True,
+        "max_steps": 1000, "freeway_max_steps": 2500, "eval_every": 2 * 2048 * 128,
+    },
+    "octax": BOTH | {
+        "num_envs": 512, "rollout_length": 32, "minibatches": 32, "lr": 5e-4,
+        "gradient_clip": "element", "network": "cnn", "cnn_layout": "columns",
+        "order": "fixed", "cycles": 3, "pad_channels": 0, "permute_channels": False,
+        "timer_wrap": True, "max_steps": 4500, "eval_every": 131_072,
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("suite", PUBLISHED)
+def test_every_detail_of_the_paper_profile_is_the_published_one(suite):
+    settings = CONTINUAL.get(f"continual_{suite}").profiles["paper"]
+    found = {key: getattr(settings, key) for key in PUBLISHED[suite]}
+    assert found == PUBLISHED[suite]
+
+
 @every_benchmark
 def test_a_benchmark_says_what_it_is_and_has_every_profile(name):
     benchmark = CONTINUAL.get(name)

@@ -196,6 +196,8 @@ def test_a_members_added_gradient_and_a_new_learning_rate_are_heeded():
 def test_what_it_does_not_know_is_left_to_autograd(changes, known):
     learner = learner_of([4], **changes)
     assert is_written(learner) is known
+    shared = replace(learner.network, shared="frames")
+    assert not is_written(replace(learner, network=shared))
     learner.intervene["penalty"] = lambda: torch.zeros(1)
     assert not is_written(learner)
 
