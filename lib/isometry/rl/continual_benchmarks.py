@@ -181,18 +181,18 @@ OCTAX = paper_settings(
     max_steps=4500,
     eval_every=131_072,
 )
-# Two of the eight games, those in which a laptop learns something within a minute.
+# Two games in which a pilot run of a minute learned something.
 OCTAX_LAPTOP = replace(
     OCTAX,
-    games="tank,ufo",
-    cycles=4,
-    env_steps=32_768,
+    games="deep,ufo",
+    cycles=2,
+    env_steps=98_304,
     num_envs=64,
     minibatches=8,
     lr=1e-3,
     max_steps=1000,
-    eval_every=16_384,
-    eval_episodes=32,
+    eval_every=49_152,
+    eval_episodes=64,
     eval_all_games=False,
 )
 CONTINUAL_MINATAR = CONTINUAL.register(
