@@ -315,5 +315,5 @@ def return_over_depth(ax: Axes, table: pd.DataFrame, game: str = "") -> Axes:
     ax.minorticks_off()
     name = f", {written(game)}" if game else ""
     ax.set(xlabel="hidden layers of actor and critic", ylabel=f"return{name}")
-    ax.legend(fontsize=9)
+    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return ax
