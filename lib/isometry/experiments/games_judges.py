@@ -20,7 +20,9 @@ from isometry.experiments.labels import BASELINE
 from isometry.experiments.store import Record, StoreError
 from isometry.rl.protocols import PAPER_MINATAR, PAPER_OCTAX, Protocol
 
-JUDGED = "adamo_maxmin"  # the paper's own form in games; said before a number was seen
+# The first form of the authors' code. It was named after a pilot on other games and
+# before these runs; the reason of a verdict gives the numbers of both.
+JUDGED = "adamo_maxmin"
 OTHER = "adamo"
 RIVALS = (BASELINE, "l2_init", "nap", "spectral_norm")
 DEPTHS_BENCHMARK = "continual_minatar"

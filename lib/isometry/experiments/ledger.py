@@ -265,7 +265,8 @@ CLAIM_TEXTS: tuple[tuple[str, int, str, str, str], ...] = (
         "Over at least 8 seeds, the interquartile mean of the return over the last "
         "quarter of the cycles, normalised by game, is not below any baseline's by more "
         "than the 95 % interval of the difference. The form that is judged is AdamO with "
-        "MaxMin; partly, if it holds for Adam and one other baseline.",
+        "MaxMin, which was said after a pilot on other games; partly, if it holds for "
+        "Adam and one other baseline.",
     ),
     (
         "rl-octax",
@@ -276,7 +277,8 @@ CLAIM_TEXTS: tuple[tuple[str, int, str, str, str], ...] = (
         "Over at least 4 seeds, the interquartile mean of the return over the last "
         "quarter of the cycles, normalised by game, is not below any baseline's by more "
         "than the 95 % interval of the difference. The form that is judged is AdamO with "
-        "MaxMin; partly, if it holds for Adam and one other baseline.",
+        "MaxMin, which was said after a pilot on other games; partly, if it holds for "
+        "Adam and one other baseline.",
     ),
     (
         "rl-depth",
