@@ -1,6 +1,9 @@
 """What every game of both suites has in common: gymnasium's checker, and options."""
 
 import copy
+import pickle
+import subprocess
+import sys
 from typing import ClassVar
 
 import gymnasium
@@ -134,16 +137,47 @@ def test_games_become_harder_only_with_ramping(name, entry, start):
         assert (least < start) is ramping
 
 
-def test_a_copy_goes_on_as_the_original():
-    envs = make_vec("minatar/asterix", 30, seed=0, sticky=0.1)
-    envs.reset()
+def pickled(envs):
+    return pickle.loads(pickle.dumps(envs))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
+@pytest.mark.parametrize(
+    "name", [*MINATAR, pytest.param("octax/brix", marks=needs_roms)]
+)
+def test_a_copy_goes_on_as_the_original(name, copied):
+    more = {"sticky": 0.1} if name in MINATAR else {}
+    envs = make_vec(name, 30, seed=0, max_steps=90, **more)
+    twin, ended = copied(envs), 0
     draw = np.random.default_rng(0)
-    actions = draw.integers(5, size=(120, 30))
-    for chosen in actions[:60]:
-        envs.step(chosen)
-    twin = copy.deepcopy(envs)
-    for chosen in actions[60:]:
+    for number, chosen in enumerate(draw.integers(3, size=(300, 30))):
+        if number in (0, 200):  # the first draws from the seed, the second goes on
+            np.testing.assert_array_equal(envs.reset()[0], twin.reset()[0])
+        if number in (60, 250):
+            twin = copied(envs)
         for one, other in zip(
             envs.step(chosen)[:4], twin.step(chosen)[:4], strict=True
         ):
             np.testing.assert_array_equal(one, other)
+        ended += int((envs._elapsed == 0).sum())
+    np.testing.assert_array_equal(envs._sources, twin._sources)
+    assert ended > 30
+    assert twin.settings == envs.settings
+
+
+ELSEWHERE = """
+import pickle, sys
+envs = pickle.load(sys.stdin.buffer)
+pickle.dump([envs.step([1, 2])[0] for _ in range(40)], sys.stdout.buffer)
+"""
+
+
+def test_another_process_goes_on_as_this_one():
+    envs = make_vec("minatar/freeway", 2, seed=0)
+    envs.reset()
+    sent = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE],
+        input=pickle.dumps(envs), capture_output=True, check=True,
+    )  # fmt: skip
+    boards = [envs.step([1, 2])[0] for _ in range(40)]
+    np.testing.assert_array_equal(pickle.loads(sent.stdout), boards)

@@ -15,6 +15,8 @@ from isometry.rl.draws import sources
 from isometry.rl.games import GAMES
 from isometry.rl.kernels import compiled
 
+_LOOPS = ("_reset_all", "_step_all", "_observe_all")
+
 
 class GameVectorEnv(VectorEnv):
     """Games of one kind, played side by side, each with draws of its own.
@@ -24,6 +26,7 @@ class GameVectorEnv(VectorEnv):
     ``infos["_final_obs"]`` says so, with ``infos["episodic_return"]`` and
     ``infos["episode_length"]``. ``terminated`` is the game's own end, ``truncated`` the
     limit of steps; never both. Arrays returned are never written to again.
+    ``copy.deepcopy`` and ``pickle`` make twins that go on alike, draws included.
 
     Observations are arrays of bool. MinAtar's are ``(10, 10, channels)``: row, column,
     channel. Octax's are ``(4, 32, 64)``: the frames after 11, 22, 33 and 44
@@ -97,6 +100,16 @@ class GameVectorEnv(VectorEnv):
         self._executed = np.zeros(num_envs, dtype=np.int64)
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
         self._returns = np.zeros(num_envs, dtype=np.float64)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all but compiled code, which a copy finds again by its game's name."""
+        kept = {key: self.__dict__[key] for key in self.__dict__.keys() - set(_LOOPS)}
+        return {**kept, "game": self.game.name}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, in this process or another that knows the game."""
+        loops = zip(_LOOPS, compiled(state["game"]), strict=True)
+        self.__dict__.update(state, game=GAMES.get(state["game"]), **dict(loops))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
