@@ -31,6 +31,12 @@ TINY = {
     "diagnose_every": 0,
 }
 
+REPLACING = [  # units, in a few steps
+    ("redo", {"redo_every": 2, "redo_window": 1, "redo_threshold": 0.5}),
+    ("cbp", {"maturity": 0, "replacement_rate": 0.2}),
+    ("snr", {"snr_least": 1, "snr_most": 8}),
+]
+
 
 class Screens(VectorEnv):
     """A game with the interface of Octax: a lit pixel, and one action that pays."""
@@ -81,7 +87,7 @@ def trained(method, **changes):
     ("method", "changes"),
     [
         ("adamo", {}),
-        ("redo", {"redo_every": 2, "redo_window": 1, "protect_shared": False}),
+        *((method, {**often, "protect_shared": False}) for method, often in REPLACING),
         ("nap", {"protect_shared": False}),
         ("adam", {"cnn_layout": "frames", "truncation_bootstrap": True}),
         ("adam", {"network": "mlp", "invalid_action": "last"}),
@@ -97,18 +103,21 @@ def test_agents_learn_on_screens(method, changes):
 
 
 @pytest.mark.usefixtures("screens")
-def test_shared_convolutions_are_left_alone_by_methods_as_published():
-    plain, isometric = trained("adam"), trained("adamo", isometry_strength=50.0)
-    reached = trained("adamo", isometry_strength=50.0, protect_shared=False)
+@pytest.mark.parametrize(
+    ("method", "changes"), [("adamo", {"isometry_strength": 50.0}), *REPLACING]
+)
+def test_shared_convolutions_are_left_alone_by_methods_as_published(method, changes):
+    plain, spared = trained("adam"), trained(method, **changes)
+    reached = trained(method, **changes, protect_shared=False)
 
     def distance(one, other, name):
         moved = one.parameters[name] - other.parameters[name]
         return float(moved.detach().norm())
 
     hidden, shared = "hidden.actor.0.weight", "hidden.shared.0.weight"
-    assert distance(plain, isometric, hidden) > 0.1
+    assert distance(plain, spared, hidden) > 0.1
     # It feels the method only through the layers above it.
-    assert distance(plain, isometric, shared) < 0.1 < distance(plain, reached, shared)
+    assert distance(plain, spared, shared) < 0.1 < distance(plain, reached, shared)
 
 
 def test_the_games_of_octax_have_this_interface():
