@@ -160,17 +160,6 @@ def test_sticky_actions_repeat_the_last_executed_one():
     assert columns == [5, 6, 7, 6, 6]
 
 
-def test_minimal_actions_are_the_ones_that_do_something():
-    few = make_vec("minatar/freeway", 3, seed=0)
-    full = make_vec("minatar/freeway", 3, seed=0, actions="full")
-    assert (few.single_action_space.n, full.single_action_space.n) == (3, 6)
-    few.reset(), full.reset()
-    for action in (1, 1, 1, 1, 2, 0, 1, 1) * 20:
-        a = few.step(np.full(3, action))[0]
-        b = full.step(np.full(3, (0, 2, 4)[action]))[0]
-        np.testing.assert_array_equal(a, b)
-
-
 def test_arrays_returned_are_never_written_to_again():
     envs = make_vec("minatar/breakout", 3, seed=0)
     boards, _ = envs.reset()
