@@ -81,7 +81,7 @@ def departures(record: Record) -> int:
     """
     planned = plan(record["benchmark"], record["method"])
     usual, own = as_dict(planned.method_settings), record["method_settings"]
-    return sum(own.get(key) != value for key, value in usual.items())
+    return sum(own.get(key) != usual.get(key) for key in {*own, *usual})
 
 
 def same_games(records: list[Record], benchmark: str) -> dict[str, Record]:
