@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from isometry.core.settings import as_dict
 from isometry.experiments import games_comparison as comparison
 from isometry.experiments import games_study as study
 from isometry.experiments import games_variants as variants
+from isometry.experiments.plans import plan
 from isometry.experiments.returns import load_returns, returns_of
 from isometry.experiments.store import COLUMNS, StoreError
 
@@ -178,6 +180,32 @@ def test_a_diagnostic_is_ranked_against_the_score_of_the_next_visit(stored, agen
     assert study.prediction(found, flat, "actor", "dormant_fraction").estimate == 0
 
 
+def test_a_comparison_can_be_asked_for_by_settings(stored, agents):
+    own = [agents(method, STEADY) for method in ("fresh", "adam", "nap")]
+    deep = [agents(m, FALLING, depth=16) for m in ("fresh", "adam")]
+    store = stored(*own, *deep)
+    assert set(comparison.games_comparison(store, MINATAR).runs) == {
+        "fresh",
+        "adam",
+        "nap",
+    }
+    found = comparison.games_comparison(store, MINATAR, depth=16)
+    assert set(found.runs) == {"fresh", "adam"}
+    assert {r["settings"]["depth"] for r in found.runs.values()} == {16}
+
+
+def test_a_setting_that_came_later_counts_as_a_departure(agents):
+    usual = as_dict(plan(MINATAR, "nap").method_settings)
+    assert "nap_affine" not in usual, "left out where it has its default"
+    files = [
+        agents("nap", STEADY, "later", own={**usual, "nap_affine": False}),
+        agents("nap", STEADY[:2], "usual", own=usual),
+    ]
+    records = [record for _, record in files]
+    assert [comparison.departures(record) for record in records] == [1, 0]
+    assert comparison.same_games(records, MINATAR)["nap"]["hash"] == "usual"
+
+
 # --- depth and single changes ---------------------------------------------------------
 
 
@@ -274,6 +302,11 @@ def test_a_comparison_without_changed_runs_has_an_empty_table_of_them(stored, ag
             [("adam", STEADY)],
             lambda s: comparison.games_comparison(s, "continual_octax"),
             "needed results under",
+        ),
+        (
+            [("adam", STEADY)],
+            lambda s: comparison.games_comparison(s, MINATAR, depth=16),
+            "needed returns of continual_minatar with depth=16 under .*, found none",
         ),
     ],
 )

@@ -7,6 +7,7 @@ method alone. Beside them a store may hold studies of depth and single changes.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -244,12 +245,13 @@ def returns_by_method(results: pd.DataFrame, runs: dict[str, Record]) -> pd.Data
     return returns.assign(method=returns["settings"].map(names))
 
 
-def games_comparison(store: Path, benchmark: str) -> GamesComparison:
+def games_comparison(store: Path, benchmark: str, **settings: Any) -> GamesComparison:
     """Return the main comparison of a benchmark of games in a store.
 
     Args:
         store: The results store.
         benchmark: Name of the benchmark.
+        **settings: Only runs with these, e.g. ``depth=16``.
 
     Raises:
         StoreError: If the store has no such run, or returns have no scale.
@@ -257,8 +259,14 @@ def games_comparison(store: Path, benchmark: str) -> GamesComparison:
     Source: ours.
     """
     folder = store / benchmark
-    found = compared_games(load_results(folder), load_records(folder), benchmark)
+    chosen = [
+        record
+        for record in load_records(folder)
+        if settings.items() <= record["settings"].items()
+    ]
+    found = compared_games(load_results(folder), chosen, benchmark)
     if found is None:
-        needed = f"returns of {benchmark} under {store}"
+        with_ = "".join(f" with {key}={value}" for key, value in settings.items())
+        needed = f"returns of {benchmark}{with_} under {store}"
         raise StoreError(refusal(needed, "none", f"run {benchmark} into it"))
     return found
