@@ -83,11 +83,14 @@ def test_a_member_of_a_stack_is_what_it_is_alone(name):
     assert [r["metric"] for r in own] == [r["metric"] for r in alone.records]
 
 
+@pytest.mark.parametrize("protected", [True, False])
 @pytest.mark.parametrize("name", [n for n in EVERY if n not in ("fresh", "nap+redo")])
-def test_without_a_gradient_it_moves_hidden_layers_and_never_a_protected_head(name):
+def test_without_a_gradient_it_moves_hidden_layers_and_never_a_protected_head(
+    name, protected
+):
     if name in REPLACING:
         pytest.skip("it acts on units that were seen")
-    plan_ = planned(name)
+    plan_ = planned(name, protect_value_head=protected)
     parts = plan_.method, plan_.method_settings
     network = network_of(plan_.benchmark, *parts, plan_.settings)
     whole, run = network.structure(), Run(seeds=[0, 1])
@@ -117,8 +120,10 @@ def test_without_a_gradient_it_moves_hidden_layers_and_never_a_protected_head(na
     acts = {"add_gradient", "after_step"} & set(bound) or bound["penalty"] is not None
     if acts or "adamo" in name:
         assert {"hidden.actor.0.weight", "hidden.critic.1.weight"} <= moved
+        assert protected or "head.critic.weight" in moved
     if name != "adamw":  # its decay is the optimiser's, for all parameters
-        assert not {key for key in moved if key.startswith("head.")}
+        spared = "head." if protected else "head.actor."
+        assert not {key for key in moved if key.startswith(spared)}
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -132,6 +132,12 @@ def test_a_benchmark_says_what_it_is_and_has_every_profile(name):
         ("minatar", {"pad_channels": "0"}, ValueError, "set permute_channels=false"),
         ("octax", {"sticky": "0.1"}, ValueError, "sticky=0.0 for continual_octax"),
         ("octax", {"pad_channels": "4"}, ValueError, "pad_channels=0 for"),
+        (
+            "minatar",
+            {"protect_heads": "false", "protect_value_head": "false"},
+            ValueError,
+            "needed protect_value_head=true while protect_heads=false, found False; ",
+        ),
         ("minatar", {"env_step": "9"}, KeyError, "did you mean 'env_steps'"),
         ("minatar", {"minibatches": "7"}, ValueError, "minibatches that divide"),
     ],

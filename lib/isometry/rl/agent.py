@@ -10,6 +10,8 @@ from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.continual_benchmarks import ContinualBenchmark
 from isometry.rl.continual_settings import ContinualSettings
 
+VALUE_HEAD = "head.critic.weight"
+
 
 def network_of(
     benchmark: ContinualBenchmark,
@@ -97,14 +99,37 @@ def in_reach(structure: Structure, settings: ContinualSettings) -> Structure:
 
     Returns:
         The structure without the roles of what is left alone; heads stay named, so that
-        the weights that read a unit are known.
+        the weights that read a unit are known. If methods act on the value's head
+        alone, they do so as on any hidden weight.
 
     Source: :data:`isometry.rl.protocols.AUTHORS_CODE`: hidden kernels only.
     """
+    structure = with_value_head(structure, settings)
     spared = spared_prefixes(settings)
     roles = {n: r for n, r in structure.roles.items() if not n.startswith(spared)}
     layers = [la for la in structure.layers if not la.weight.startswith(spared)]
     return replace(structure, roles=roles, layers=tuple(layers))
+
+
+def with_value_head(structure: Structure, settings: ContinualSettings) -> Structure:
+    """Return the networks, an unprotected head of the value among the hidden weights.
+
+    Args:
+        structure: Of actor and critic.
+        settings: Say whether it is protected; then nothing changes.
+
+    Source: :data:`isometry.rl.protocols.AUTHORS_CODE`: on Octax, where actor and critic
+        are one network, only the policy's head is left out of AdamO's step.
+    """
+    if settings.protect_value_head:
+        return structure
+    (head,) = [la for la in structure.heads if la.weight == VALUE_HEAD]
+    return replace(
+        structure,
+        roles={**structure.roles, VALUE_HEAD: "hidden"},
+        heads=tuple(la for la in structure.heads if la is not head),
+        inner=(*structure.inner, head),
+    )
 
 
 def spared_prefixes(settings: ContinualSettings) -> tuple[str, ...]:
@@ -115,7 +140,12 @@ def spared_prefixes(settings: ContinualSettings) -> tuple[str, ...]:
 
     Source: ours.
     """
-    chosen = {"head.": settings.protect_heads, "hidden.shared": settings.protect_shared}
+    heads = settings.protect_heads
+    chosen = {
+        "head.actor": heads,
+        "head.critic": heads and settings.protect_value_head,
+        "hidden.shared": settings.protect_shared,
+    }
     return tuple(prefix for prefix, spared in chosen.items() if spared)
 
 
@@ -129,9 +159,10 @@ def optimizer_roles(structure: Structure, settings: ContinualSettings) -> Roles:
     Source: ours.
     """
     spared = spared_prefixes(settings)
+    roles = with_value_head(structure, settings).roles
     return {
         name: "embedding" if name.startswith(spared) and role != "vector" else role
-        for name, role in structure.roles.items()
+        for name, role in roles.items()
     }
 
 

@@ -56,6 +56,12 @@ class ContinualSettings(PPOSettings):
     protect_heads: bool = setting(
         True, "Whether methods leave the heads alone and act on hidden layers only."
     )
+    protect_value_head: bool = setting(
+        True,
+        "False: while the policy's head is left alone, methods act on the value's "
+        "as on hidden layers.",
+        later=True,
+    )
     protect_shared: bool = setting(
         True, "Whether they leave shared convolutions alone as well."
     )
@@ -82,6 +88,9 @@ class ContinualSettings(PPOSettings):
         for key in ("pad_channels", "eval_every", "diagnose_every"):
             require(getattr(self, key) >= 0, key, f"{key} >= 0", getattr(self, key))
         require(0 <= self.sticky <= 1, "sticky", "0 <= sticky <= 1", self.sticky)
+        heads, value_head = self.protect_heads, self.protect_value_head
+        needed = "protect_value_head=true while protect_heads=false"
+        require(heads or value_head, "one of the two", needed, value_head)
         names = self.names
         distinct = bool(names) and len(set(names)) == len(names) and all(names)
         require(distinct, "games", "distinct games, with commas", repr(self.games))

@@ -1,0 +1,26 @@
+"""The committed runs keep their names, whatever settings have come since."""
+
+from pathlib import Path
+
+import pytest
+from isometry.experiments.plans import plan
+from isometry.experiments.store import load_records
+from isometry.rl.continual_benchmarks import CONTINUAL
+from isometry.supervised.benchmarks import BENCHMARKS
+
+STORE = Path(__file__).parents[2] / "results"
+NAMES = (*BENCHMARKS.names(), *CONTINUAL.names())
+STORED = [name for name in NAMES if (STORE / name).is_dir()]
+
+
+def test_runs_of_images_and_of_games_are_stored():
+    assert "permuted_mnist" in STORED
+    assert "continual_minatar" in STORED
+
+
+@pytest.mark.parametrize("benchmark", STORED)
+def test_the_settings_of_a_stored_run_have_the_name_of_its_file(benchmark):
+    for record in load_records(STORE / benchmark):
+        settings = {**record["settings"], **record["method_settings"]}
+        named = plan(benchmark, record["method"], settings, "paper")
+        assert named.hash() == record["hash"], (record["method"], record["hash"])
