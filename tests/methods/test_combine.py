@@ -6,7 +6,7 @@ from itertools import combinations
 import pytest
 import torch
 from isometry.adamo import AdamO
-from isometry.core.settings import changed, help_of, keys
+from isometry.core.settings import as_dict, changed, help_of, keys
 from isometry.experiments import run
 from isometry.experiments.run import plan
 from isometry.experiments.store import load_results
@@ -76,6 +76,14 @@ def test_settings_are_those_of_all_parts_with_their_defaults_help_and_checks():
         changed(method.settings, {"nap_every": "0"})
     with pytest.raises(ValueError, match="needed 0 <= beta1 < 1"):
         changed(method.settings, {"beta1": 2})
+
+
+def test_settings_that_came_later_rename_no_combination_until_they_are_used():
+    method = get("nap+l2_init")
+    assert not {"nap_affine", "l2_init_vectors"} & set(as_dict(method.settings))
+    used = changed(method.settings, {"nap_affine": "false"})
+    assert as_dict(used)["nap_affine"] is False
+    assert method.architecture(PLAIN, used).normalisation == "bare_layer"
 
 
 def test_architecture_and_optimiser_are_the_parts_own(toy):

@@ -78,6 +78,34 @@ def test_l2_init_is_half_the_strength_times_the_squared_distance_of_all(
     assert_close(found, by_member(own, expected))
 
 
+@pytest.mark.parametrize("normalised", [False, True])
+def test_l2_init_of_weights_alone_leaves_vectors_out_of_value_and_gradient(
+    toy, normalised
+):
+    own = toy("l2_init", normalised, l2_init_strength=0.3, l2_init_vectors=False)
+    start = own.copy()
+    own.adam_step(0)
+
+    def expected(arrays, i):
+        gaps = [arrays[n] - start[n][i] for n in arrays if n.endswith(".w")]
+        return 0.15 * sum((gap**2).sum() for gap in gaps)
+
+    value = own.penalty()
+    assert_close(value.detach(), by_member(own, expected))
+    names, leaves = list(own.parameters), list(own.parameters.values())
+    trusted = torch.autograd.grad(
+        value.sum(), leaves, allow_unused=True, materialize_grads=True
+    )
+    for parameter in leaves:
+        parameter.grad = torch.zeros_like(parameter)
+    arguments = own.parameters, own.structure.roles, own.settings, own.state
+    with torch.no_grad():
+        own.method.penalty_gradient_(*arguments)
+    for name, parameter, gradient in zip(names, leaves, trusted, strict=True):
+        assert_close(parameter.grad, gradient)
+        assert bool(gradient.any()) is name.endswith(".w"), name
+
+
 def test_the_anchor_is_the_network_before_the_first_step_of_the_first_task(digits):
     plan_ = plan("permuted_mnist", "l2_init", TINY, "smoke")
     parts = (plan_.benchmark, plan_.method, plan_.method_settings, plan_.settings)
@@ -157,7 +185,8 @@ def test_settings_out_of_range_are_refused(toy, method, values, message):
 
 def test_every_new_setting_is_refused_somewhere():
     refused = {(method, key) for method, values, _ in REFUSALS for key in values}
-    free = {("weight_clipping", "clip_head")}
+    free = {("weight_clipping", "clip_head"), ("nap", "nap_affine")}
+    free |= {("l2_init", "l2_init_vectors")}
     for method in {method for method, *_ in REFUSALS}:
         own = dataclasses.fields(METHODS.get(method).settings)
         for key in {f.name for f in own} - {"beta1", "beta2", "eps"}:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from isometry.methods import Architecture
 from torch.testing import assert_close
 
 # --- Normalize-and-Project ------------------------------------------------------------
@@ -33,6 +34,41 @@ def test_nap_holds_hidden_norms_and_each_pair_of_gain_and_offset(toy):
                 assert torch.equal(
                     own.parameters[name].detach(), torch.tensor(moved[name])
                 )
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_nap_asks_for_a_layernorm_with_or_without_gain_and_offset(toy, affine):
+    method, settings = toy("nap").method, toy("nap", nap_affine=affine).settings
+    plain = Architecture(
+        network="mlp",
+        width=4,
+        depth=1,
+        activation="relu",
+        negative_slope=0.1,
+        init="orthogonal",
+        init_gain=1.0,
+    )
+    found = method.architecture(plain, settings)
+    assert (plain.normalised, found.normalised, found.hidden_bias) == (0, 1, 0)
+    assert found.norm_vectors == (("gain", "offset") if affine else ())
+    assert plain.norm_vectors == ()
+
+
+def test_nap_without_gain_and_offset_holds_hidden_norms_and_leaves_the_rest(toy):
+    own = toy("nap", nap_affine=False)  # a network without gains
+    start = own.copy()
+    own.adam_step(0)
+    moved = own.copy()
+    own.after(0)
+    for name, array in own.copy().items():
+        if name in ("h0.w", "h1.w"):
+            norms = [
+                np.linalg.norm(a.reshape(3, -1), axis=1) for a in (array, start[name])
+            ]
+            np.testing.assert_allclose(*norms)
+            assert not np.array_equal(array, moved[name])
+        else:
+            assert np.array_equal(array, moved[name])
 
 
 def test_nap_projects_after_every_kth_step(toy):

@@ -39,7 +39,7 @@ def boards(network, batch=7, members=2):
     return torch.rand(members, batch, *network.observation, generator=draw) < 0.3
 
 
-def chain(own, part, depth):
+def chain(own, part, depth, normalised=False):
     """One part of one member, out of torch's own layers."""
     layers = []
     for name in [*(f"hidden.{part}.{i}" for i in range(depth)), f"head.{part}"]:
@@ -47,8 +47,9 @@ def chain(own, part, depth):
         linear = nn.Linear(weight.shape[1], weight.shape[0])
         bias = own.get(f"{name}.bias", torch.zeros(len(weight)))
         linear.load_state_dict({"weight": weight, "bias": bias})
-        layers += [linear, nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+        norm = nn.LayerNorm(len(weight), elementwise_affine=False)
+        layers += [linear, norm, nn.ReLU()] if normalised else [linear, nn.ReLU()]
+    return nn.Sequential(*layers[: -2 if normalised else -1])
 
 
 @pytest.mark.parametrize("hidden_bias", [True, False])
@@ -72,9 +73,26 @@ def test_each_member_is_two_plain_networks(hidden_bias):
     assert_close(network.values(parameters, inputs), values)
 
 
+def test_each_member_is_two_networks_with_torchs_layernorms_without_parameters():
+    changes = {"normalisation": "bare_layer", "hidden_bias": False}
+    network = replace(MLP, architecture=replace(ARCHITECTURE, **changes))
+    parameters = in_double(network)
+    assert sum("bias" in name for name in parameters) == 2
+    assert all(name.endswith(("weight", "bias")) for name in parameters)
+    inputs = boards(network).flatten(2)
+    logits, values, _ = network.watched(parameters, inputs)
+    for i in range(2):
+        own, seen = member(parameters, i), inputs[i].double()
+        assert_close(logits[i], chain(own, "actor", 3, True)(seen))
+        assert_close(values[i], chain(own, "critic", 3, True)(seen).squeeze(-1))
+
+
+@pytest.mark.parametrize("normalised", [False, True])
 @pytest.mark.parametrize("layout", ["columns", "frames"])
-def test_the_convolutions_are_torchs_own_on_padded_maps(layout):
-    network = replace(CNN, shared=layout)
+def test_the_convolutions_are_torchs_own_on_padded_maps(layout, normalised):
+    kind = "bare_layer" if normalised else "none"
+    architecture = replace(ARCHITECTURE, normalisation=kind)
+    network = replace(CNN, shared=layout, architecture=architecture)
     parameters = in_double(network)
     screens = boards(network)
     logits, values, activations = network.watched(parameters, screens.flatten(2))
@@ -90,12 +108,16 @@ def test_the_convolutions_are_torchs_own_on_padded_maps(layout):
             convolution = nn.Conv2d(maps.shape[1], channels, kernel, stride)
             state = {"weight": own[f"{name}.weight"], "bias": own[f"{name}.bias"]}
             convolution.load_state_dict(state)
-            maps = convolution(functional.pad(maps, pads)).relu()
+            maps = convolution(functional.pad(maps, pads))
+            if normalised:
+                maps = nn.LayerNorm(maps.shape[1:], elementwise_affine=False)(maps)
+            maps = maps.relu()
             samples = maps.permute(0, 2, 3, 1).flatten(0, 2)
             assert_close(activations[layer][i], samples)
             assert maps.shape[1:] == features_of((4, 32, 64), layout)[layer]
-        assert_close(logits[i], chain(own, "actor", 3)(maps.flatten(1)))
-        assert_close(values[i], chain(own, "critic", 3)(maps.flatten(1)).squeeze(-1))
+        actor, critic = (chain(own, p, 3, normalised) for p in ("actor", "critic"))
+        assert_close(logits[i], actor(maps.flatten(1)))
+        assert_close(values[i], critic(maps.flatten(1)).squeeze(-1))
 
 
 def test_the_paper_layout_has_512_features():

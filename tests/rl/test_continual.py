@@ -226,8 +226,11 @@ def test_boards_reach_the_agent_as_the_published_code_shows_them():
     assert stage.channels.tolist() == [places]
 
 
-def test_diagnostics_look_at_actor_and_critic_of_every_member():
-    plan_ = planned()
+@pytest.mark.parametrize(
+    ("method", "changes"), [("adam", {}), ("nap", {"nap_affine": False})]
+)
+def test_diagnostics_look_at_actor_and_critic_of_every_member(method, changes):
+    plan_ = planned(method, **changes)
     network = network_of(
         plan_.benchmark, plan_.method, plan_.method_settings, plan_.settings
     )

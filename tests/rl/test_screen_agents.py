@@ -89,6 +89,7 @@ def trained(method, **changes):
         ("adamo", {}),
         *((method, {**often, "protect_shared": False}) for method, often in REPLACING),
         ("nap", {"protect_shared": False}),
+        ("nap", {"nap_affine": False}),
         ("adam", {"cnn_layout": "frames", "truncation_bootstrap": True}),
         ("adam", {"network": "mlp", "invalid_action": "last"}),
     ],
@@ -118,6 +119,19 @@ def test_shared_convolutions_are_left_alone_by_methods_as_published(method, chan
     assert distance(plain, spared, hidden) > 0.1
     # It feels the method only through the layers above it.
     assert distance(plain, spared, shared) < 0.1 < distance(plain, reached, shared)
+
+
+@pytest.mark.usefixtures("screens")
+def test_the_value_head_is_pushed_to_norm_one_as_published_and_the_policys_is_not():
+    steady = {"epochs": 5, "value_gain": 2.0, "policy_gain": 2.0}
+    pull = {"isometry_strength": 30.0, **steady}
+    spared = trained("adamo", **pull).parameters
+    reached = trained("adamo", **pull, protect_value_head=False).parameters
+    value, policy = "head.critic.weight", "head.actor.weight"
+    assert (spared[value].flatten(1).norm(dim=1) > 1.9).all()
+    assert ((reached[value].flatten(1).norm(dim=1) - 1).abs() < 0.05).all()
+    for parameters in (spared, reached):
+        assert (torch.linalg.svdvals(parameters[policy]) > 1.9).all()
 
 
 def test_the_games_of_octax_have_this_interface():

@@ -62,6 +62,9 @@ def by_hand(network, own, inputs):
         if f"hidden.{i}.gain" in own:
             gain, offset = own[f"hidden.{i}.gain"], own[f"hidden.{i}.offset"]
             hidden = functional.group_norm(hidden, 1, gain, offset)
+        elif network.architecture.normalisation == "bare_layer":
+            norm = nn.LayerNorm(hidden.shape[1:], elementwise_affine=False)
+            hidden = norm(hidden)
         hidden = make(network.architecture.negative_slope, 1)(hidden)
         found.append(hidden)
     return found, functional.linear(hidden, own["head.weight"], own["head.bias"])
@@ -74,6 +77,7 @@ every_form = pytest.mark.parametrize(
         ("relu", {"normalisation": "layer"}),
         ("relu", {"normalisation": "layer", "hidden_bias": False}),
         ("crelu", {"normalisation": "layer", "units": "parameters"}),
+        ("gelu", {"normalisation": "bare_layer", "hidden_bias": False}),
     ],
 )
 

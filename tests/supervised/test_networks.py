@@ -151,6 +151,23 @@ def test_a_normalised_member_as_a_module_computes_the_same(activation, hidden_bi
     assert_close(found, network.forward(parameters, inputs)[1])
 
 
+def test_a_bare_layernorm_is_torchs_own_without_gain_and_offset():
+    network = mlp("tanh", normalisation="bare_layer", hidden_bias=False)
+    parameters, inputs = with_biases(network, [3, 4]), batch(2)
+    assert all(name.endswith(("weight", "head.bias")) for name in parameters)
+    logits = network.forward(parameters, inputs)
+    for i in range(2):
+        own, hidden = member(parameters, i), inputs[i]
+        norm = nn.LayerNorm(6, elementwise_affine=False)
+        for layer in range(3):
+            hidden = norm(hidden @ own[f"hidden.{layer}.weight"].T).tanh()
+        assert_close(logits[i], hidden @ own["head.weight"].T + own["head.bias"])
+        module = as_module(network, parameters, i)
+        assert_close(module.double()(inputs[i]), logits[i])
+        numbers = sum(p.numel() for p in module.parameters())
+        assert numbers == sum(tensor.numel() for tensor in own.values())
+
+
 def test_a_normalisation_starts_with_gains_one_and_offsets_zero():
     for init in ("orthogonal", "default"):
         parameters = mlp(normalisation="layer", init=init).initial(0)

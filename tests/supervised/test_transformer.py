@@ -110,6 +110,7 @@ def test_a_block_is_torchs_pre_ln_encoder_layer():
         *((name, {}) for name in ACTIVATIONS),
         ("gelu", {"normalisation": "layer"}),
         ("relu", {"normalisation": "layer", "hidden_bias": False}),
+        ("relu", {"normalisation": "bare_layer", "hidden_bias": False}),
         ("crelu", {"units": "parameters"}),
     ],
 )
@@ -126,6 +127,28 @@ def test_a_member_as_a_module_of_its_own_computes_the_same(activation, changes):
         for parameter in module.parameters():
             parameter.zero_()
     assert all((tensor[1] != 0).any() for tensor in parameters.values()), "copies"
+
+
+def test_a_bare_layernorm_of_a_perceptron_leaves_the_blocks_own_as_they_are():
+    network = transformer(depth=1, normalisation="bare_layer", hidden_bias=False)
+    affine = transformer(depth=1, normalisation="layer", hidden_bias=False)
+    assert set(affine.shapes()) - set(network.shapes()) == {
+        "hidden.0.gain",
+        "hidden.0.offset",
+    }
+    parameters = drawn(network, [0])
+    own, block = member(parameters, 0), as_module(network, parameters, 0)[1].double()
+    stream = normal(7, network.tokens, own["embed.bias"].shape[0])
+    attended = stream.clone()
+    query, key, value, output = block.projections
+    seen = block.first(stream)
+    attended += output(attention(query(seen), key(seen), value(seen)))
+    gain, offset = own["perceptron.0.norm.gain"], own["perceptron.0.norm.offset"]
+    hidden = functional.layer_norm(attended, gain.shape, gain, offset)
+    norm = nn.LayerNorm(32, elementwise_affine=False)
+    hidden = norm(hidden @ own["hidden.0.weight"].T).relu()
+    added = hidden @ own["perceptron.0.weight"].T + own["perceptron.0.bias"]
+    assert_close(block(stream), attended + added)
 
 
 @pytest.mark.parametrize(

@@ -81,14 +81,14 @@ def activate(inputs: Tensor, architecture: Architecture, dim: int = -1) -> Tenso
 
 def normalise(
     inputs: Tensor,  # (members, batch, units)
-    gain: Tensor,  # (members, units)
-    offset: Tensor,  # (members, units)
+    gain: Tensor | None,  # (members, units)
+    offset: Tensor | None,  # (members, units)
 ) -> Tensor:
     """Return LayerNorm of every sample by itself, with each member's gain and offset.
 
     Args:
         inputs: Pre-activations.
-        gain: Factor of each unit.
+        gain: Factor of each unit, or None, with the offset: neither.
         offset: Added to each unit.
 
     Returns:
@@ -98,6 +98,8 @@ def normalise(
     """
     units = inputs.shape[-1]
     standard = functional.layer_norm(inputs, (units,), eps=NORMALISATION_EPS)
+    if gain is None or offset is None:
+        return standard
     return torch.addcmul(offset.unsqueeze(1), standard, gain.unsqueeze(1))
 
 
@@ -122,7 +124,7 @@ def linear_module(own: Parameters, name: str) -> nn.Linear:
 
 
 def norm_module(own: Parameters, name: str) -> nn.LayerNorm:
-    """Return a LayerNorm as a module.
+    """Return a LayerNorm as a module, with gain and offset where the layer has them.
 
     Args:
         own: One member's parameters.
@@ -130,6 +132,9 @@ def norm_module(own: Parameters, name: str) -> nn.LayerNorm:
 
     Source: ours.
     """
+    if f"{name}.gain" not in own:
+        units = len(own[f"{name}.weight"])
+        return nn.LayerNorm(units, NORMALISATION_EPS, elementwise_affine=False)
     gain, offset = own[f"{name}.gain"], own[f"{name}.offset"]
     norm = nn.LayerNorm(len(gain), eps=NORMALISATION_EPS, device=gain.device)
     norm.load_state_dict({"weight": gain, "bias": offset})

@@ -1,7 +1,7 @@
 """Combinations: ``layernorm+adamo`` is a method made of the places of its parts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields, make_dataclass, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from itertools import combinations
 from typing import Any, get_type_hints
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from isometry.core.messages import refusal
-from isometry.core.settings import help_of, keys, setting
+from isometry.core.settings import keys
 from isometry.methods.method import METHODS, AdamSettings, Method, adam
 from isometry.methods.structure import Architecture, State, Structure, Training
 
@@ -142,10 +142,11 @@ def combined_settings(parts: list[Method]) -> Any:
     types = [type(part.settings) for part in parts]
     found: dict[str, tuple[str, Any, Any]] = {}
     for part in parts:
-        hints, help_ = get_type_hints(type(part.settings)), help_of(part.settings)
-        for key in keys(part.settings):
-            again = setting(getattr(part.settings, key), help_[key])
-            found.setdefault(key, (key, hints[key], again))
+        hints = get_type_hints(type(part.settings))
+        for own in fields(part.settings):
+            value = getattr(part.settings, own.name)
+            again = field(default=value, metadata=own.metadata)
+            found.setdefault(own.name, (own.name, hints[own.name], again))
 
     def check(self: Any) -> None:
         for kind in types:

@@ -104,6 +104,9 @@ class L2InitSettings(AdamSettings):
     l2_init_strength: float = setting(
         1e-2, "Factor of half the squared distance to the start, >= 0."
     )
+    l2_init_vectors: bool = setting(
+        True, "Whether biases, gains and offsets are pulled as well.", later=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -130,18 +133,35 @@ def anchors(
     return {name: tensor.detach().clone() for name, tensor in parameters.items()}
 
 
+def anchored(
+    parameters: Parameters, roles: Roles, settings: L2InitSettings
+) -> list[str]:
+    """Return the names of what L2 Init pulls: all, or all but vectors.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        roles: What each parameter is.
+        settings: Says whether biases, gains and offsets are pulled.
+
+    Source: Kumar et al. 2023 for all; weights alone as in the code of arXiv 2606.09762
+        for reinforcement learning, see ``book/departures.md``.
+    """
+    spared = () if settings.l2_init_vectors else ("vector", "gain", "offset")
+    return [name for name in parameters if roles[name] not in spared]
+
+
 def l2_init_penalty(
     parameters: Parameters, roles: Roles, settings: L2InitSettings, state: State
 ) -> Tensor:
-    """Return ``strength / 2 * ||theta - theta_0||^2`` of each member, all parameters.
+    """Return ``strength / 2 * ||theta - theta_0||^2`` of each member.
 
     The formula in the paper has no 1/2, the authors' code has one. We follow the code,
     so that a strength counts as in their tables.
 
     Args:
         parameters: name -> ``(members, ...)``.
-        roles: Not used.
-        settings: The strength.
+        roles: What each parameter is.
+        settings: The strength, and whether vectors are pulled.
         state: theta_0, from :func:`anchors`.
 
     Returns:
@@ -149,7 +169,8 @@ def l2_init_penalty(
 
     Source: Kumar et al. 2023.
     """
-    squares = [squared_norm(p - state[name]) for name, p in parameters.items()]
+    names = anchored(parameters, roles, settings)
+    squares = [squared_norm(parameters[name] - state[name]) for name in names]
     return settings.l2_init_strength / 2 * torch.stack(squares).sum(0)
 
 
@@ -160,13 +181,14 @@ def l2_init_gradient_(
 
     Args:
         parameters: name -> ``(members, ...)``, with gradients.
-        roles: Not used.
-        settings: The strength.
+        roles: What each parameter is.
+        settings: The strength, and whether vectors are pulled.
         state: theta_0.
 
     Source: the gradient of :func:`l2_init_penalty`.
     """
-    for name, parameter in parameters.items():
+    for name in anchored(parameters, roles, settings):
+        parameter = parameters[name]
         gap = parameter - state[name]
         parameter.grad.add_(gap, alpha=settings.l2_init_strength)  # type: ignore[union-attr]
 

@@ -32,6 +32,9 @@ class NaPSettings(AdamSettings):
     """
 
     nap_every: int = setting(1, "Project after every k-th step, k >= 1.")
+    nap_affine: bool = setting(
+        True, "Whether the added LayerNorms have a gain and an offset.", later=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,15 +45,19 @@ class NaPSettings(AdamSettings):
 def nap_network(architecture: Architecture, settings: Any) -> Architecture:
     """Return the architecture with LayerNorm before each nonlinearity and no biases.
 
-    The normalisation's offset makes a hidden layer's bias redundant.
+    The normalisation's offset makes a hidden layer's bias redundant. Without gain and
+    offset, hidden layers learn nothing but their weights. A transformer's own
+    normalisations stay as they are.
 
     Args:
         architecture: What the benchmark asks for.
-        settings: Not used.
+        settings: Says whether the added LayerNorms have a gain and an offset.
 
-    Source: Lyle et al. 2024, arXiv 2407.01800.
+    Source: Lyle et al. 2024, arXiv 2407.01800; without gain and offset as in the
+        authors' public code for reinforcement learning, see ``book/departures.md``.
     """
-    return replace(architecture, normalisation="layer", hidden_bias=False)
+    kind = "layer" if settings.nap_affine else "bare_layer"
+    return replace(architecture, normalisation=kind, hidden_bias=False)
 
 
 def member_norm(tensor: Tensor) -> Tensor:
@@ -88,10 +95,10 @@ def nap_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
     """Rescale hidden weights to their initial norms, and each pair of gain and offset.
 
     ``W <- ||W_0||_F W / ||W||_F``, and ``(g, b) <- sqrt(d) (g, b) / ||(g, b)||`` for d
-    units, jointly. The head is left alone, and so are the normalisations that a
-    transformer has in any case. There is no official code; a public copy
-    projects without any normalisation and takes the head along, which is another
-    method.
+    units, jointly, where there are such. The head is left alone, and so are the
+    normalisations that a transformer has in any case. There is no official code; a
+    public copy projects without any normalisation and takes the head along, which is
+    another method.
 
     Args:
         training: The stack, changed in place.

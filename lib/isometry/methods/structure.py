@@ -31,7 +31,7 @@ class Architecture:
         init: ``orthogonal`` or torch's own ``default``.
         init_gain: Factor on the hidden layers' orthogonal weights.
         normalisation: ``layer``: LayerNorm with gain and offset before every
-            nonlinearity; ``none``.
+            nonlinearity; ``bare_layer``: the same without gain and offset; ``none``.
         hidden_bias: Whether hidden layers have a bias of their own.
         units: How many units a hidden layer has: ``width``, ``half`` of it, or as many
             as keep the number of ``parameters`` of a network with one output a unit.
@@ -49,6 +49,16 @@ class Architecture:
     normalisation: str = "none"
     hidden_bias: bool = True
     units: str = "width"
+
+    @property
+    def normalised(self) -> bool:
+        """Whether a LayerNorm stands before every nonlinearity."""
+        return self.normalisation != "none"
+
+    @property
+    def norm_vectors(self) -> tuple[str, ...]:
+        """The kinds of parameters that each of these LayerNorms has."""
+        return ("gain", "offset") if self.normalisation == "layer" else ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,8 +107,8 @@ class ActorCritic:
                 shapes[f"{name}.weight"] = (units, fan_in)
                 if self.architecture.hidden_bias:
                     shapes[f"{name}.bias"] = (units,)
-                if self.architecture.normalisation == "layer":
-                    shapes[f"{name}.gain"] = shapes[f"{name}.offset"] = (units,)
+                for kind in self.architecture.norm_vectors:
+                    shapes[f"{name}.{kind}"] = (units,)
                 fan_in = units * outputs
             count = self.num_actions if part == "actor" else 1
             shapes[f"head.{part}.weight"] = (count, fan_in)
@@ -268,9 +268,9 @@ class ActorCritic:
             if layer:
                 bias = parameters.get(f"{name}.bias")
                 hidden = stacked_linear(hidden, parameters[f"{name}.weight"], bias)
-            if self.architecture.normalisation == "layer":
-                gain, offset = parameters[f"{name}.gain"], parameters[f"{name}.offset"]
-                hidden = normalise(hidden, gain, offset)
+            if self.architecture.normalised:
+                gain = parameters.get(f"{name}.gain")
+                hidden = normalise(hidden, gain, parameters.get(f"{name}.offset"))
             hidden = activate(hidden, self.architecture)
             found.append(hidden)
         head = f"head.{part}"

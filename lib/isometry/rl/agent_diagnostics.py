@@ -42,7 +42,7 @@ def part_as_module(
     for layer in range(architecture.depth):
         name = f"hidden.{part}.{layer}"
         layers.append(linear_module(own, name))
-        if architecture.normalisation == "layer":
+        if architecture.normalised:
             layers.append(norm_module(own, name))
         make = ACTIVATION_MODULES[architecture.activation]
         layers.append(make(architecture.negative_slope, -1))

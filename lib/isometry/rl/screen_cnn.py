@@ -105,8 +105,8 @@ def screen_shapes(
         shapes[f"{name}.weight"] = (channels, fan_in, *kernel)
         if architecture.hidden_bias:
             shapes[f"{name}.bias"] = (channels,)
-        if architecture.normalisation == "layer":
-            shapes[f"{name}.gain"] = shapes[f"{name}.offset"] = (channels,)
+        for kind in architecture.norm_vectors:
+            shapes[f"{name}.{kind}"] = (channels,)
         fan_in = channels * outputs
     _, height, width = features_of(observation, layout)[-1]
     return shapes, fan_in * height * width
@@ -185,11 +185,12 @@ def screen_activations(
         name = f"hidden.shared.{layer}"
         bias = parameters.get(f"{name}.bias")
         maps = convolved(maps, parameters[f"{name}.weight"], bias, stride)
-        if architecture.normalisation == "layer":
+        if architecture.normalised:
             maps = functional.layer_norm(maps, maps.shape[2:], eps=NORMALISATION_EPS)
+        if architecture.norm_vectors:
             gain, offset = (
                 parameters[f"{name}.{kind}"][:, None, :, None, None]
-                for kind in ("gain", "offset")
+                for kind in architecture.norm_vectors
             )
             maps = torch.addcmul(offset, maps, gain)
         maps = activate(maps, architecture, 2)

@@ -119,14 +119,14 @@ def stacked_convolution(
 
 def normalise_maps(
     inputs: Tensor,  # (members, batch, channels, height, width)
-    gain: Tensor,  # (members, channels)
-    offset: Tensor,  # (members, channels)
+    gain: Tensor | None,  # (members, channels)
+    offset: Tensor | None,  # (members, channels)
 ) -> Tensor:
     """Return LayerNorm of every sample over channels and places together.
 
     Args:
         inputs: Pre-activations.
-        gain: Factor of each channel.
+        gain: Factor of each channel, or None, with the offset: neither.
         offset: Added to each channel.
 
     Returns:
@@ -136,6 +136,8 @@ def normalise_maps(
         group.
     """
     standard = functional.layer_norm(inputs, inputs.shape[2:], eps=NORMALISATION_EPS)
+    if gain is None or offset is None:
+        return standard
     by_channel = (slice(None), None, slice(None), None, None)
     return torch.addcmul(offset[by_channel], standard, gain[by_channel])
 
@@ -209,9 +211,8 @@ class CNN:
                 sides = list(self.maps[layer][1:])
             if self.architecture.hidden_bias:
                 shapes[f"hidden.{layer}.bias"] = (own,)
-            if self.architecture.normalisation == "layer":
-                shapes[f"hidden.{layer}.gain"] = (own,)
-                shapes[f"hidden.{layer}.offset"] = (own,)
+            for kind in self.architecture.norm_vectors:
+                shapes[f"hidden.{layer}.{kind}"] = (own,)
             fan_in = own * outputs
         shapes["head.weight"] = (self.num_classes, fan_in)
         shapes["head.bias"] = (self.num_classes,)
@@ -299,10 +300,10 @@ class CNN:
                 hidden = stacked_linear(hidden.flatten(2), weight, bias)
             else:
                 hidden = stacked_convolution(hidden, weight, bias, maps[layer][0])
-            if self.architecture.normalisation == "layer":
+            if self.architecture.normalised:
                 norm = normalise if dense else normalise_maps
-                gain, offset = parameters[f"{name}.gain"], parameters[f"{name}.offset"]
-                hidden = norm(hidden, gain, offset)
+                gain = parameters.get(f"{name}.gain")
+                hidden = norm(hidden, gain, parameters.get(f"{name}.offset"))
             hidden = activate(hidden, self.architecture, -1 if dense else 2)
             found.append(hidden)
         return found

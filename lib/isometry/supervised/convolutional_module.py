@@ -27,17 +27,16 @@ def cnn_as_module(network: CNN, parameters: Parameters, member: int) -> nn.Seque
     """
     architecture = network.architecture
     own = {name: tensor[member].detach() for name, tensor in parameters.items()}
-    normalised = architecture.normalisation == "layer"
     make = ACTIVATION_MODULES[architecture.activation]
     layers: list[nn.Module] = [nn.Unflatten(1, network.image_shape)]
     for layer, (stride, _, _) in enumerate(network.maps):
         layers.append(convolution_module(own, f"hidden.{layer}", stride))
-        if normalised:
+        if architecture.normalised:
             layers.append(group_norm_module(own, f"hidden.{layer}"))
         layers.append(make(architecture.negative_slope, 1))
     name = f"hidden.{len(network.maps)}"
     layers += [nn.Flatten(), linear_module(own, name)]
-    if normalised:
+    if architecture.normalised:
         layers.append(norm_module(own, name))
     layers.append(make(architecture.negative_slope, -1))
     return nn.Sequential(*layers, linear_module(own, "head"))
@@ -75,11 +74,14 @@ def group_norm_module(own: Parameters, name: str) -> nn.GroupNorm:
     """Return a LayerNorm over channels and places as a module.
 
     Args:
-        own: One member's parameters.
+        own: One member's parameters; there may be no gain and offset of this layer.
         name: Of the layer.
 
     Source: ours.
     """
+    if f"{name}.gain" not in own:
+        channels = len(own[f"{name}.weight"])
+        return nn.GroupNorm(1, channels, NORMALISATION_EPS, affine=False)
     gain, offset = own[f"{name}.gain"], own[f"{name}.offset"]
     norm = nn.GroupNorm(1, len(gain), eps=NORMALISATION_EPS, device=gain.device)
     norm.load_state_dict({"weight": gain, "bias": offset})

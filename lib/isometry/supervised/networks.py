@@ -64,9 +64,8 @@ class MLP:
             shapes[f"hidden.{layer}.weight"] = (units, fan_in)
             if self.architecture.hidden_bias:
                 shapes[f"hidden.{layer}.bias"] = (units,)
-            if self.architecture.normalisation == "layer":
-                shapes[f"hidden.{layer}.gain"] = (units,)
-                shapes[f"hidden.{layer}.offset"] = (units,)
+            for kind in self.architecture.norm_vectors:
+                shapes[f"hidden.{layer}.{kind}"] = (units,)
             fan_in = units * outputs
         shapes["head.weight"] = (self.num_classes, fan_in)
         shapes["head.bias"] = (self.num_classes,)
@@ -142,14 +141,14 @@ class MLP:
             inputs: ``(members, batch, in_features)``.
         """
         hidden, activations = inputs, []
-        normalised = self.architecture.normalisation == "layer"
         for layer in range(self.architecture.depth):
             weight = parameters[f"hidden.{layer}.weight"]
             bias = parameters.get(f"hidden.{layer}.bias")
             hidden = stacked_linear(hidden, weight, bias)
-            if normalised:
-                gain = parameters[f"hidden.{layer}.gain"]
-                hidden = normalise(hidden, gain, parameters[f"hidden.{layer}.offset"])
+            if self.architecture.normalised:
+                gain = parameters.get(f"hidden.{layer}.gain")
+                offset = parameters.get(f"hidden.{layer}.offset")
+                hidden = normalise(hidden, gain, offset)
             hidden = activate(hidden, self.architecture)
             activations.append(hidden)
         return activations
@@ -192,7 +191,7 @@ def mlp_as_module(network: MLP, parameters: Parameters, member: int) -> nn.Seque
     layers: list[nn.Module] = []
     for layer in range(architecture.depth):
         layers.append(linear_module(own, f"hidden.{layer}"))
-        if architecture.normalisation == "layer":
+        if architecture.normalised:
             layers.append(norm_module(own, f"hidden.{layer}"))
         make = ACTIVATION_MODULES[architecture.activation]
         layers.append(make(architecture.negative_slope, -1))

@@ -145,8 +145,10 @@ class Transformer:
             "embed.positions": (self.tokens, length),
         }
 
-        def norm(name: str, size: int) -> None:
-            shapes[f"{name}.gain"] = shapes[f"{name}.offset"] = (size,)
+        def norm(
+            name: str, size: int, kinds: tuple[str, ...] = ("gain", "offset")
+        ) -> None:
+            shapes.update({f"{name}.{kind}": (size,) for kind in kinds})
 
         for block in range(self.architecture.depth):
             norm(f"attention.{block}.norm", length)
@@ -156,8 +158,7 @@ class Transformer:
             shapes[f"hidden.{block}.weight"] = (units, length)
             if self.architecture.hidden_bias:
                 shapes[f"hidden.{block}.bias"] = (units,)
-            if self.architecture.normalisation == "layer":
-                norm(f"hidden.{block}", units)
+            norm(f"hidden.{block}", units, self.architecture.norm_vectors)
             shapes[f"perceptron.{block}.weight"] = (length, units * outputs)
             shapes[f"perceptron.{block}.bias"] = (length,)
         norm("head.norm", length)
@@ -253,8 +254,8 @@ class Transformer:
             return stacked_linear(hidden, weight, parameters.get(bias))
 
         def norm(hidden: Tensor, name: str) -> Tensor:
-            gain, offset = parameters[f"{name}.gain"], parameters[f"{name}.offset"]
-            return normalise(hidden, gain, offset)
+            gain = parameters.get(f"{name}.gain")
+            return normalise(hidden, gain, parameters.get(f"{name}.offset"))
 
         tokens = patches(inputs.unflatten(2, self.image_shape), self.side)
         stream = linear(tokens.flatten(1, 2), "embed").view(*tokens.shape[:3], -1)
@@ -271,7 +272,7 @@ class Transformer:
             stream = stream + linear(mixed, f"{name}.output")
             seen = norm(stream, f"perceptron.{block}.norm")
             hidden = linear(seen, f"hidden.{block}")
-            if self.architecture.normalisation == "layer":
+            if self.architecture.normalised:
                 hidden = norm(hidden, f"hidden.{block}")
             found.append(activate(hidden, self.architecture))
             stream = stream + linear(found[-1], f"perceptron.{block}")

@@ -59,7 +59,7 @@ class Block(nn.Module):
         make = ACTIVATION_MODULES[architecture.activation]
         layers: list[nn.Module] = [norm_module(own, f"perceptron.{block}.norm")]
         layers.append(linear_module(own, f"hidden.{block}"))
-        if architecture.normalisation == "layer":
+        if architecture.normalised:
             layers.append(norm_module(own, f"hidden.{block}"))
         layers.append(make(architecture.negative_slope, -1))
         layers.append(linear_module(own, f"perceptron.{block}"))
