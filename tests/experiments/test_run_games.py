@@ -140,8 +140,33 @@ def test_a_command_prints_the_returns_and_refuses_what_is_unknown(
 
 
 @pytest.mark.parametrize(
+    ("method", "change"),
+    [
+        ("adamo", "protect_value_head"),
+        ("nap", "nap_affine"),
+        ("l2_init", "l2_init_vectors"),
+    ],
+)
+def test_details_of_the_authors_code_are_settings_on_the_command_line(
+    method, change, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    command = COMMAND.replace("adamo", method).replace("cycles=2", "cycles=1")
+    with pytest.raises(SystemExit) as ended:
+        main(f"{command} --set {change}=false".split())
+    assert not ended.value.code
+    (record,) = load_records("store")
+    assert {**record["settings"], **record["method_settings"]}[change] is False
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
+        (
+            "--set protect_heads=false --set protect_value_head=false",
+            "needed protect_value_head=true while protect_heads=false, found False; "
+            "change one of the two",
+        ),
         (
             "--set games=pong",
             "unknown game of continual_minatar 'pong'; known: asterix",
