@@ -1,4 +1,4 @@
-"""Speed of PPO end to end, beside a PyTorch loop and a JAX program over gymnax.
+"""Speed of PPO end to end, beside a PyTorch loop, JAX and rejax over gymnax.
 
 ``python benchmarks/ppo.py`` makes the peers' environment under ``.peers`` if it is
 missing and lets all learn MinAtar's Breakout on one core, several rounds in turn: the
@@ -18,7 +18,7 @@ import sysconfig
 from pathlib import Path
 
 from contestants import ppo as contestants_of
-from contestants.ppo import ENVS, JAX, LOOP, OURS, SETTINGS, STEPS
+from contestants.ppo import ENVS, JAX, LOOP, OURS, REJAX, SETTINGS, STEPS
 from contestants.processes import ROOT, cpu_model, measure, peer_python, versions
 
 SCRIPT = Path(contestants_of.__file__)
@@ -36,7 +36,7 @@ def main() -> None:
     if peer is None:
         raise SystemExit("without peers there is nothing to compare with")
     packages = Path(sysconfig.get_paths()["purelib"])
-    pythons = {OURS: sys.executable, LOOP: peer, JAX: peer}
+    pythons = {OURS: sys.executable, LOOP: peer, JAX: peer, REJAX: peer}
     rounds: dict[str, list[dict]] = {name: [] for name in pythons}
     for _ in range(args.rounds):
         for name, python in pythons.items():
@@ -79,7 +79,7 @@ def main() -> None:
         "cpu": cpu_model(),
         "cores": 1,
         "versions": versions(sys.executable, "torch", "numba")
-        | versions(peer, "gymnax", "jax", "optax"),
+        | versions(peer, "gymnax", "jax", "optax", "rejax"),
         "contestants": contestants,
     }
     args.report.parent.mkdir(parents=True, exist_ok=True)
