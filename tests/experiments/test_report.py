@@ -257,6 +257,7 @@ def test_a_setting_that_older_files_do_not_have_is_named_where_it_is():
         ([record("a"), record("b", lr=0.5)], "a"),  # the same one is preferred
         ([record("a", lr=0.5), record("b", lr=0.1)], None),  # which one?
         ([record("a"), record("b", own={"beta1": 0.5})], None),
+        ([record("a", protect_value_head=False)], "a"),  # it acts on no head
         ([record("a", width=64)], None),  # not the same network
         ([record("a", data="mnist")], None),
         ([record("a", benchmark="other")], None),

@@ -22,6 +22,8 @@ SCALE = (
 )
 # Settings that change what is recorded and not what is trained.
 NEUTRAL = ("diagnose_every", "test_images")
+# What methods leave alone, which is nothing to one that acts on nothing.
+REACH = ("protect_heads", "protect_value_head", "protect_shared")
 
 
 def trained(settings: Record) -> Record:
@@ -97,8 +99,9 @@ def baselines_of(records: list[Record]) -> dict[str, str]:
     """Return, by settings hash, the hash of the baseline that a run is compared with.
 
     It is :data:`BASELINE` on the same benchmark under the same settings of the run, of
-    which only the learning rate, which is tuned for each method, may differ. Where
-    several would do and none has the same learning rate, there is no comparison.
+    which only the learning rate, which is tuned for each method, and :data:`REACH` may
+    differ. Where several would do and none has the same learning rate, there is no
+    comparison.
 
     Args:
         records: Of a store, see :func:`isometry.experiments.store.load_records`.
@@ -106,6 +109,10 @@ def baselines_of(records: list[Record]) -> dict[str, str]:
     Source: ours.
     """
     settings = {record["hash"]: trained(record["settings"]) for record in records}
+    shared = {
+        name: {key: own[key] for key in own.keys() - {"lr", *REACH}}
+        for name, own in settings.items()
+    }
     found = {}
     for record in records:
         own = settings[record["hash"]]
@@ -114,7 +121,7 @@ def baselines_of(records: list[Record]) -> dict[str, str]:
             for other in records
             if other["method"] == BASELINE
             and other["benchmark"] == record["benchmark"]
-            and {**settings[other["hash"]], "lr": None} == {**own, "lr": None}
+            and shared[other["hash"]] == shared[record["hash"]]
         }
         same = [key for key, same_lr in candidates.items() if same_lr]
         for choice in (same, list(candidates)):

@@ -96,7 +96,7 @@ def plan(
         method_settings,
         {**defaults, **{k: v for k, v in changes.items() if k in method_keys}},
     )
-    settings = chosen.settings(profile, **as_dict(settings))
+    settings = chosen.settings(profile, **{k: getattr(settings, k) for k in run_keys})
     return Plan(
         benchmark=chosen,
         method=way,

@@ -128,7 +128,8 @@ def method_defaults(protocol: Protocol) -> dict[str, Any]:
     """Return where settings of methods start in an experiment of the paper.
 
     The authors' L2 Init has no factor 1/2, ours has one; so theirs of 0.001 is our
-    0.002. It acts on hidden weights there, on hidden weights and biases here.
+    0.002. It acts on hidden weights there, on hidden weights and biases here, unless
+    ``l2_init_vectors`` says otherwise.
 
     Args:
         protocol: Epsilon of Adam, strength of AdamO.
