@@ -63,6 +63,8 @@ def filled():
     [
         (lambda r: r.get("adma"), KeyError, "unknown method 'adma'; did you mean"),
         (lambda r: r.remove("adma"), KeyError, "did you mean 'adam'"),
+        (lambda r: r.get(None), TypeError, "the name of a method, found None; pass a"),
+        (lambda r: r.get(["adam"]), TypeError, "found ..adam..; pass a string"),
         (lambda r: r.register("adam", 2), ValueError, "'adam' is registered already"),
     ],
 )

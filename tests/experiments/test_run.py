@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -241,9 +242,14 @@ def test_seeds_must_be_there_and_distinct(tmp_path, seeds):
         small(seeds=seeds, out=tmp_path)
 
 
-def test_seeds_must_be_whole_numbers(tmp_path):
-    with pytest.raises(TypeError, match="float"):
-        small(seeds=[1.5], out=tmp_path)
+@pytest.mark.parametrize("seeds", [[1.5], ["a"], "0:2", 3, None])
+def test_seeds_must_be_whole_numbers(tmp_path, seeds):
+    needed = f"needed a list of whole numbers for seeds, found {seeds}; pass"
+    with pytest.raises(TypeError, match=re.escape(needed)):
+        small(seeds=seeds, out=tmp_path)
+
+
+def test_seeds_may_be_an_array(tmp_path):
     assert set(small(seeds=np.arange(2), out=tmp_path)["seed"]) == {0, 1}
 
 

@@ -252,6 +252,7 @@ def test_random_play_returns_what_the_original_returns(
     [
         (lambda: make_vec("minatar/brekout", 1, seed=0), KeyError, "minatar/breakout"),
         (lambda: make_vec("breakout", 1, seed=0), KeyError, "did you mean"),
+        (lambda: make_vec(None, 1, seed=0), TypeError, "the name of a game, found No"),
         (lambda: make_vec("minatar/freeway", 0, seed=0), ValueError, "num_envs >= 1"),
         (lambda: make_vec("minatar/freeway", -2, seed=0), ValueError, "found -2"),
         (lambda: make_vec("minatar/freeway", 2.0, seed=0), TypeError, "num_envs"),
@@ -269,6 +270,11 @@ def test_random_play_returns_what_the_original_returns(
             lambda: make_vec("minatar/freeway", 1, seed=0, max_steps=-1),
             ValueError,
             "found -1",
+        ),
+        (
+            lambda: make_vec("minatar/freeway", 1, seed=0, max_steps=2**63),
+            ValueError,
+            "max_steps >= 1 and below",
         ),
         (
             lambda: make_vec("minatar/freeway", 1, seed=0, sticky="often"),
@@ -291,12 +297,22 @@ def test_random_play_returns_what_the_original_returns(
             "ramping True or False",
         ),
         (
+            lambda: make_vec("minatar/freeway", 1, seed=0, ramping=np.ones(2, int)),
+            ValueError,
+            "ramping True or False",
+        ),
+        (
             lambda: make_vec("minatar/freeway", 1, seed=0, sticky=1.1),
             ValueError,
             "sticky <= 1",
         ),
         (
             lambda: make_vec("minatar/freeway", 1, seed=0, actions="some"),
+            ValueError,
+            "minimal or full",
+        ),
+        (
+            lambda: make_vec("minatar/freeway", 1, seed=0, actions=np.array([0, 2])),
             ValueError,
             "minimal or full",
         ),
@@ -329,6 +345,7 @@ def test_random_play_returns_what_the_original_returns(
         (lambda: started().step(np.zeros(2)), TypeError, "found float64"),
         (lambda: started().step([True, False]), TypeError, "found bool"),
         (lambda: started().step([None, 0]), TypeError, "found object"),
+        (lambda: started().step([[0], [0, 1]]), TypeError, "found what numpy refuses"),
         (lambda: started().step(0), ValueError, r"shape \(2,\), found \(\)"),
         (lambda: started().step([]), TypeError, "found float64"),
         (lambda: started().reset(options={"x": 1}), ValueError, "no options"),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from isometry.core.messages import unknown
+from isometry.core.messages import refusal, unknown
 
 T = TypeVar("T")
 
@@ -44,7 +44,15 @@ class Registry(Generic[T]):
         del self._entries[name]
 
     def get(self, name: str) -> T:
-        """Return the value under ``name``; KeyError with the nearest known name."""
+        """Return the value under ``name``; KeyError with the nearest known name.
+
+        Raises:
+            KeyError: If there is none.
+            TypeError: If the name is no string.
+        """
+        if not isinstance(name, str):
+            needed = f"the name of a {self.kind}"
+            raise TypeError(refusal(needed, name, "pass a string"))
         if name not in self._entries:
             raise KeyError(unknown(self.kind, name, self._entries))
         return self._entries[name]

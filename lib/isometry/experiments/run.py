@@ -256,7 +256,11 @@ def run(
 
     Source: ours.
     """
-    wanted = [index(seed) for seed in seeds]
+    try:
+        wanted = [index(seed) for seed in seeds]
+    except TypeError as error:
+        needed = "a list of whole numbers for seeds"
+        raise TypeError(refusal(needed, seeds, "pass e.g. range(3)")) from error
     if not wanted or len(set(wanted)) != len(wanted):
         raise ValueError(refusal("distinct seeds, at least one", wanted, "change them"))
     planned, store = plan(benchmark, method, settings, profile), Path(out)

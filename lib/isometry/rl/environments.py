@@ -225,7 +225,12 @@ class GameVectorEnv(VectorEnv):
         self._returns[chosen] = 0
 
     def _checked(self, actions: NDArray[np.integer]) -> NDArray[np.integer]:
-        array = np.asarray(actions)
+        try:
+            array = np.asarray(actions)
+        except (RuntimeError, TypeError, ValueError) as error:
+            found = f"what numpy refuses ({error})"
+            line = refusal("integer actions", found, "convert them")
+            raise TypeError(line) from error
         if not np.issubdtype(array.dtype, np.integer):
             found = str(array.dtype)
             raise TypeError(refusal("integer actions", found, "convert them"))
@@ -266,14 +271,15 @@ def _check(
         raise TypeError(refusal("a number for sticky", sticky, "pass a probability"))
     if not 0 <= sticky <= 1:
         raise ValueError(refusal("0 <= sticky <= 1", sticky, "pass a probability"))
-    if actions not in ("minimal", "full"):
+    if not isinstance(actions, str) or actions not in ("minimal", "full"):
         raise ValueError(refusal("actions minimal or full", actions, "choose one"))
     if max_steps is not None:
         _check_whole("max_steps", max_steps)
-        if max_steps < 1:
-            raise ValueError(refusal("max_steps >= 1", max_steps, "or pass None"))
+        if not 1 <= max_steps < 2**63:  # compiled code counts them in 64 bits
+            needed = "max_steps >= 1 and below 2**63"
+            raise ValueError(refusal(needed, max_steps, "or pass None"))
     for key, value in rule.items():
-        if value not in (True, False):
+        if not isinstance(value, Integral | np.bool_) or value not in (True, False):
             raise ValueError(refusal(f"{key} True or False", value, "choose one"))
     if render_mode not in (None, "rgb_array"):
         needed = "render_mode None or 'rgb_array'"
