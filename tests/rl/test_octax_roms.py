@@ -67,13 +67,13 @@ RUN = (
 )
 
 
-def refused_in_one_line(capsys, monkeypatch, folder):
+def refused_in_one_line(capsys, monkeypatch, folder, game="brix", start="needed the"):
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as ended:
-        main(RUN.split())
+        main(RUN.replace("brix", game).split())
     out, err = capsys.readouterr()
     assert (ended.value.code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith("isometry: needed the ROM 'Brix")
+    assert err.startswith(f"isometry: {start}")
     assert not list(folder.glob("results/**/*.parquet"))
     return err
 
@@ -82,7 +82,10 @@ def test_a_run_without_the_package_says_in_one_line_what_to_install(
     no_octax, capsys, monkeypatch, tmp_path
 ):
     err = refused_in_one_line(capsys, monkeypatch, tmp_path)
+    assert "needed the ROM 'Brix" in err
     assert "found none; pip install --no-deps octax==0.1.1" in err
+    err = refused_in_one_line(capsys, monkeypatch, tmp_path, "brics", "unknown game")
+    assert "did you mean 'octax/brix'?" in err
 
 
 def test_a_game_of_an_altered_program_is_not_played(installed, monkeypatch, capsys):
