@@ -7,11 +7,11 @@ import torch
 from isometry.core.seeding import generator
 from isometry.methods import Architecture
 from isometry.rl.actor_critic import ActorCritic
-from isometry.rl.ppo_gradient import policy_gradient, value_gradient
-from isometry.rl.ppo_loss import Minibatch, ppo_losses
+from isometry.rl.ppo_gradient import clip_rows_, policy_gradient, value_gradient
+from isometry.rl.ppo_loss import Minibatch, clip_together_, ppo_losses
 from isometry.rl.ppo_settings import PPOSettings
 from isometry.rl.ppo_update import Learner, Samples, gradient_step
-from isometry.rl.sparse_boards import listed
+from isometry.rl.sparse_boards import add_rows, collect_rows, listed
 from isometry.rl.written_chain import WRITTEN
 from isometry.rl.written_step import is_written, written_step
 from torch.testing import assert_close
@@ -241,9 +241,54 @@ def test_the_written_losses_have_the_gradient_of_the_loss():
     assert_close(value, losses.value.item())
 
 
-def test_listed_boards_name_their_columns_in_the_order_of_their_features():
-    boards = torch.tensor([[[True, False, True]], [[True, True, False]]])
-    found = listed(boards, torch.tensor([[7, 1, 0], [2, 300, 4]]))
-    assert found.starts.tolist() == [0, 2, 4]
-    assert found.places.tolist() == [7, 0, 2, 300]
-    assert listed(boards & False).places.size == 0
+def test_listed_boards_name_what_differs_from_the_usual_board():
+    rows = [[1, 0, 1], [1, 1, 0], [1, 0, 0]], [[1, 1, 0], [0, 1, 0], [1, 0, 1]]
+    found = listed(torch.tensor(rows).bool(), torch.tensor([[7, 1, 0], [2, 300, 4]]))
+    assert found.usual_starts.tolist() == [0, 1, 3]
+    assert found.usual_places.tolist() == [7, 2, 300]
+    # Each board: what is on only here, then what is off only here.
+    assert found.starts.tolist() == [0, 1, 1, 2, 2, 2, 2, 2, 2, 2, 3, 4, 5]
+    assert found.places.tolist()[:2] == [0, 1]
+    assert found.places.tolist()[2:] == [2, 4, 300]
+
+
+def test_boards_that_are_all_empty_have_no_places():
+    found = listed(torch.zeros(2, 3, 4, dtype=torch.bool))
+    assert found.places.size == found.usual_places.size == 0
+
+
+@pytest.mark.parametrize("features", [1, 6, 12, 20, 400])
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.9])
+def test_rows_are_added_and_collected_as_by_a_product_with_the_boards(features, share):
+    draw = generator(0, features)
+    often = torch.rand(2, 1, features, generator=draw) < share
+    boards = often ^ (torch.rand(2, 50, features, generator=draw) < 0.1)
+    table, gradient, bias = (
+        torch.randn(2, *size, generator=draw, dtype=torch.float64)
+        for size in ((features, 5), (9, 5), (5,))
+    )
+    rows = torch.randint(50, (2, 9), generator=draw)
+    shown = boards[torch.arange(2)[:, None], rows].double()
+    on, chosen = listed(boards), (rows + torch.tensor([[0], [50]])).numpy()
+    out, collected = torch.empty_like(gradient), torch.empty_like(table)
+    add_rows(on, chosen, table, bias, out)
+    assert_close(out, shown @ table + bias[:, None])
+    collect_rows(on, chosen, gradient, collected)
+    assert_close(collected, shown.mT @ gradient)
+
+
+@pytest.mark.parametrize("bound", [0.5, 1e3])
+@pytest.mark.parametrize("clip", ["norm", "element", "none"])
+def test_rows_are_clipped_as_gradients_are(clip, bound):
+    settings = replace(SETTINGS, gradient_clip=clip, gradient_bound=bound)
+    draw = generator(0, "rows")
+    rows = [
+        torch.randn(3, n, generator=draw, dtype=torch.float64) / 3 for n in (4, 70, 1)
+    ]
+    rows[1][2, 5] = torch.nan
+    for row in rows:
+        row[0] /= 100  # one member within the bound, one beyond it, one without a norm
+    trusted = [row.clone() for row in rows]
+    clip_together_(trusted, settings)
+    clip_rows_(rows, settings)
+    assert_close(rows, trusted, equal_nan=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from isometry.core.messages import refusal
 from isometry.rl.draws import sources
 from isometry.rl.games import GAMES
-from isometry.rl.kernels import compiled
+from isometry.rl.kernels import compiled, keep_ends
 
 _LOOPS = ("_reset_all", "_step_all", "_observe_all")
 
@@ -93,6 +93,11 @@ class GameVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._reset_all, self._step_all, self._observe_all = compiled(name)
+        self._rules = (
+            float(chosen.get("sticky", 0.0)),
+            bool(chosen[game.rule]),
+            chosen["max_steps"] or 0,
+        )
         self._seed = seed
         self._start = game.start()
         self._states = np.tile(self._start, (num_envs, 1))
@@ -137,8 +142,9 @@ class GameVectorEnv(VectorEnv):
             chosen = self._seed if seed is None else seed
             self._sources = sources(chosen, self.num_envs, self.game.name)
             self._executed[:] = 0
-        boards = self._empty()
-        self._restart(np.ones(self.num_envs, dtype=np.bool_), boards)
+        boards, all_games = self._empty(), np.ones(self.num_envs, dtype=np.bool_)
+        self._reset_all(self._states, self._sources, self._start, all_games, boards)
+        self._elapsed[:] = self._returns[:] = 0
         return boards, {}
 
     def step(
@@ -179,9 +185,7 @@ class GameVectorEnv(VectorEnv):
             self._executed,
             self._elapsed,
             codes,
-            float(self.settings.get("sticky", 0.0)),
-            bool(self.settings[self.game.rule]),
-            self.settings["max_steps"] or 0,
+            *self._rules,
             boards,
             rewards,
             terminated,
@@ -191,15 +195,25 @@ class GameVectorEnv(VectorEnv):
         infos: dict[str, Any] = {}
         if ended:
             done = terminated | truncated
-            final_boards = np.zeros_like(boards)
-            final_boards[done] = boards[done]
-            for key, value in (
-                ("final_obs", final_boards),
-                ("episodic_return", np.where(done, self._returns, 0.0)),
-                ("episode_length", np.where(done, self._elapsed, 0)),
-            ):
+            last, returns, lengths = kept = (
+                np.zeros_like(boards),
+                np.zeros_like(self._returns),
+                np.zeros_like(self._elapsed),
+            )
+            rows = (self.num_envs, -1)
+            keep_ends(
+                done,
+                boards.reshape(rows),
+                last.reshape(rows),
+                self._returns,
+                self._elapsed,
+                returns,
+                lengths,
+            )
+            keys = ("final_obs", "episodic_return", "episode_length")
+            for key, value in zip(keys, kept, strict=True):
                 infos[key], infos[f"_{key}"] = value, done.copy()
-            self._restart(done, boards)
+            self._reset_all(self._states, self._sources, self._start, done, boards)
         return boards, rewards, terminated, truncated, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
@@ -219,11 +233,6 @@ class GameVectorEnv(VectorEnv):
     def _empty(self) -> NDArray[np.bool_]:
         return np.empty((self.num_envs, *self.game.shape), dtype=np.bool_)
 
-    def _restart(self, chosen: NDArray[np.bool_], boards: NDArray[np.bool_]) -> None:
-        self._reset_all(self._states, self._sources, self._start, chosen, boards)
-        self._elapsed[chosen] = 0
-        self._returns[chosen] = 0
-
     def _checked(self, actions: NDArray[np.integer]) -> NDArray[np.integer]:
         try:
             array = np.asarray(actions)
@@ -231,14 +240,15 @@ class GameVectorEnv(VectorEnv):
             found = f"what numpy refuses ({error})"
             line = refusal("integer actions", found, "convert them")
             raise TypeError(line) from error
-        if not np.issubdtype(array.dtype, np.integer):
+        if array.dtype.kind not in "iu":
             found = str(array.dtype)
             raise TypeError(refusal("integer actions", found, "convert them"))
         if array.shape != (self.num_envs,):
             needed = f"one action a game, shape ({self.num_envs},)"
             raise ValueError(refusal(needed, str(array.shape), "reshape"))
         last = len(self._codes) - 1
-        if array.min() < 0 or array.max() > last:
+        # A negative number is a large one without its sign.
+        if array.view(f"u{array.itemsize}").max() > last:
             found = f"{array.min()} to {array.max()}"
             raise ValueError(refusal(f"actions 0 to {last}", found, "clip or mask"))
         return array

@@ -90,3 +90,25 @@ def _loops(
         return ended
 
     return reset_all, step_all, observe_all
+
+
+@njit(nogil=True)
+def keep_ends(
+    done: NDArray[np.bool_],  # (n,), which games have ended
+    boards: NDArray[np.bool_],  # (n, features)
+    last_boards: NDArray[np.bool_],  # (n, features), overwritten for those
+    returns: NDArray,  # float64 (n,), zeroed for those
+    elapsed: NDArray,  # int64 (n,), zeroed for those
+    last_returns: NDArray,  # float64 (n,), overwritten for those
+    lengths: NDArray,  # int64 (n,), overwritten for those
+) -> None:
+    """Write down what ended games end with, before they start anew.
+
+    Source: ours.
+    """
+    for i in range(len(done)):
+        if done[i]:
+            for feature in range(boards.shape[1]):
+                last_boards[i, feature] = boards[i, feature]
+            last_returns[i], lengths[i] = returns[i], elapsed[i]
+            returns[i] = elapsed[i] = 0

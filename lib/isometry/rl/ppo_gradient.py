@@ -6,13 +6,16 @@ many again; here actor and critic take one each. Sums are in float64 whatever th
 networks' type is.
 """
 
+from collections.abc import Sequence
 from math import exp, log, sqrt
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from torch import Tensor
 
-from isometry.rl.ppo_loss import NORMALISER_EPS
+from isometry.rl.ppo_loss import NORMALISER_EPS, clip_together_
+from isometry.rl.ppo_settings import PPOSettings
 
 # Columns of the numbers that a sample has, see isometry.rl.ppo_update.Samples.
 LOG_PROBABILITY, ADVANTAGE, VALUE, TARGET = range(4)
@@ -130,3 +133,50 @@ def value_gradient(
         total += error * error
         gradient[i] = coefficient * slope / len(rows)
     return 0.5 * total / len(rows)
+
+
+@njit(nogil=True, fastmath={"reassoc", "contract"})  # in any order, not a number as is
+def squares(rows: NDArray, total: NDArray) -> None:
+    """Add the sum of squares of each row of ``(members, n)``.
+
+    Source: ours.
+    """
+    for member in range(len(rows)):
+        own = 0.0
+        for i in range(rows.shape[1]):
+            own += np.float64(rows[member, i]) * np.float64(rows[member, i])
+        total[member] += own
+
+
+@njit(nogil=True)
+def scale_down(rows: NDArray, total: NDArray, bound: float) -> None:
+    """Multiply rows whose norm, the root of ``total``, is beyond the bound.
+
+    Source: Huang et al. 2022, detail 11.
+    """
+    for member in range(len(rows)):
+        norm = sqrt(total[member])
+        if norm < bound:
+            continue
+        factor = rows.dtype.type(bound / norm)
+        for i in range(rows.shape[1]):
+            rows[member, i] *= factor
+
+
+def clip_rows_(gradients: Sequence[Tensor], settings: PPOSettings) -> None:
+    """Do what :func:`isometry.rl.ppo_loss.clip_together_` does, in two passes.
+
+    Args:
+        gradients: ``(members, n)`` each, on a CPU, changed.
+        settings: Which clip, and its bound.
+
+    Source: as of :func:`isometry.rl.ppo_loss.clip_gradients_`.
+    """
+    if settings.gradient_clip != "norm":
+        clip_together_(gradients, settings)
+        return
+    total = np.zeros(len(gradients[0]))
+    for gradient in gradients:
+        squares(gradient.numpy(), total)
+    for gradient in gradients:
+        scale_down(gradient.numpy(), total, settings.gradient_bound)

@@ -1,7 +1,10 @@
 """Rollouts: a stack plays its games for a while, and all is kept in place."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -11,8 +14,11 @@ from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.advantage import generalised_advantages, next_values
 from isometry.rl.players import Players, last_boards, step_
 from isometry.rl.ppo_settings import PPOSettings
+from isometry.rl.sparse_boards import listed
+from isometry.rl.written_chain import chain_of, forward_, is_known, turn_
 
 VALUE_CHUNK = 4096  # boards of a member at a time; bounds memory
+WRITTEN_CHUNK = 1024  # the same for written chains, whose buffers stay in the cache
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -128,8 +134,50 @@ def values_of(network: ActorCritic, parameters: Parameters, boards: Tensor) -> T
 
     Source: ours.
     """
-    parts = boards.split(VALUE_CHUNK, dim=1)
-    return torch.cat([network.values(parameters, part) for part in parts], 1)
+    if boards.dtype != torch.bool or not is_known(network, parameters):
+        parts = boards.split(VALUE_CHUNK, dim=1)
+        return torch.cat([network.values(parameters, part) for part in parts], 1)
+    members, count, _ = boards.shape
+    chunk = min(count, WRITTEN_CHUNK)
+    critic, on = (
+        chain_of(network, parameters, "critic", chunk, learns=False),
+        listed(boards),
+    )
+    turn_(critic)
+    values = critic.output.new_empty(members, count)
+    for begin in range(0, count, chunk):
+        rows = np.arange(begin, begin + chunk).clip(max=count - 1)
+        forward_(critic, on, rows + count * np.arange(members)[:, None])
+        values[:, begin : begin + chunk] = critic.output[:, : count - begin, 0]
+    return values
+
+
+def acting(
+    network: ActorCritic, parameters: Parameters, games: int
+) -> Callable[[Tensor], Tensor]:
+    """Return the actor for one rollout: a function from boards to logits.
+
+    It takes ``(members, games, features)`` and returns ``(members, games, actions)``,
+    which its next call may overwrite.
+
+    Args:
+        network: Actor and critic.
+        parameters: name -> ``(members, ...)``, placed; they do not change meanwhile.
+        games: Of a member.
+
+    Source: ours.
+    """
+    if not is_known(network, parameters):
+        return partial(network.logits, parameters)
+    actor = chain_of(network, parameters, "actor", games, learns=False)
+    turn_(actor)
+    rows = np.arange(len(actor.output) * games).reshape(-1, games)
+
+    def logits(boards: Tensor) -> Tensor:
+        forward_(actor, listed(boards), rows)
+        return actor.output
+
+    return logits
 
 
 @torch.no_grad()
@@ -156,39 +204,34 @@ def collect_(
 
     Source: Schulman et al. 2017, Algorithm 1.
     """
-    steps, first = rollout.actions.shape[1], "hidden.actor.0.weight"
-    if network.shared is None and players.device.type == "cpu":
-        # board_linear reads it turned: once for all steps.
-        turned = parameters[first].mT.contiguous().mT
-        parameters = {**parameters, first: turned}
+    act = acting(network, parameters, players.num_envs)
     rewards, terminated, truncated = (
         torch.empty(t.shape, dtype=t.dtype)
         for t in (rollout.rewards, rollout.terminated, rollout.truncated)
     )
+    told = rewards.numpy(), terminated.numpy(), truncated.numpy()
     logits = torch.empty(noise.shape, dtype=noise.dtype, device=noise.device)
+    returned, episodes = rollout.returned.numpy(), rollout.episodes.numpy()
     cut: list[tuple[int, int, Tensor]] = []  # member, step, last boards
-    for step in range(steps):
-        now = network.logits(parameters, rollout.boards[:, step])
+    for step in range(rollout.actions.shape[1]):
+        now = act(rollout.boards[:, step])
         logits[:, step] = now
         actions = sampled(now, noise[:, step])
         rollout.actions[:, step] = actions
         outcome = step_(players, actions, rollout.boards[:, step + 1])
-        rewards[:, step] = torch.from_numpy(outcome.rewards)
-        terminated[:, step] = torch.from_numpy(outcome.terminated)
-        truncated[:, step] = torch.from_numpy(outcome.truncated)
+        given = outcome.rewards, outcome.terminated, outcome.truncated
+        for to, found in zip(told, given, strict=True):
+            to[:, step] = found
         for member, infos in enumerate(outcome.infos):
             if "episodic_return" in infos:
                 done = infos["_episodic_return"]
-                rollout.returned[member] += float(infos["episodic_return"][done].sum())
-                rollout.episodes[member] += int(done.sum())
+                returned[member] += infos["episodic_return"][done].sum()
+                episodes[member] += done.sum()
             if settings.truncation_bootstrap and outcome.truncated[member].any():
                 cut.append((member, step, last_boards(players, outcome, member)))
-    for to, found in (
-        (rollout.rewards, rewards),
-        (rollout.terminated, terminated),
-        (rollout.truncated, truncated),
-    ):
-        to.copy_(found)
+    rollout.rewards.copy_(rewards)
+    rollout.terminated.copy_(terminated)
+    rollout.truncated.copy_(truncated)
     log_policy = logits.log_softmax(-1)
     taken = log_policy.gather(-1, rollout.actions.unsqueeze(-1))
     rollout.log_probabilities.copy_(taken.squeeze(-1))

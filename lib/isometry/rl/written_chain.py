@@ -127,7 +127,12 @@ class Chain:
 
 
 def chain_of(
-    network: ActorCritic, parameters: Parameters, part: Part, batch: int
+    network: ActorCritic,
+    parameters: Parameters,
+    part: Part,
+    batch: int,
+    *,
+    learns: bool = True,
 ) -> Chain:
     """Return actor or critic, ready to take minibatches.
 
@@ -136,6 +141,7 @@ def chain_of(
         parameters: name -> ``(members, ...)``, with gradients, which are overwritten.
         part: Which one.
         batch: Samples of a member's minibatch.
+        learns: Whether it also goes back; else there need be no gradients.
 
     Source: ours.
     """
@@ -153,33 +159,63 @@ def chain_of(
         architecture=network.architecture,
         weights=[w.detach() for w in weights],
         biases=[None if b is None else b.detach() for b in biases],
-        weight_gradients=[w.grad for w in weights],  # type: ignore[misc]
-        bias_gradients=[None if b is None else b.grad for b in biases],
+        weight_gradients=[w.grad for w in weights] if learns else [],  # type: ignore[misc]
+        bias_gradients=[b if b is None else b.grad for b in biases] if learns else [],
         table=new(members, features, units),
         hidden=[new(size) for _ in range(depth)],
         swapped=pairs,
         output=output,
         by_output=torch.empty_like(output),
-        by_hidden=[new(size), new(size)],
+        by_hidden=[new(size), new(size)] if learns else [],
     )
+
+
+def is_known(network: ActorCritic, parameters: Parameters) -> bool:
+    """Return whether :func:`forward_` knows how to run a network.
+
+    It knows perceptrons without normalisation, with the activations of
+    :data:`WRITTEN`, on a CPU.
+
+    Args:
+        network: Actor and critic.
+        parameters: name -> ``(members, ...)``.
+
+    Source: ours.
+    """
+    own = network.architecture
+    return (
+        network.shared is None
+        and own.normalisation == "none"
+        and own.activation in WRITTEN
+        and all(p.device.type == "cpu" for p in parameters.values())
+    )
+
+
+def turn_(chain: Chain) -> None:
+    """Write down the first weight as :func:`forward_` reads it.
+
+    Args:
+        chain: Its table is overwritten.
+
+    Source: ours.
+    """
+    chain.table.copy_(chain.weights[0].mT)
 
 
 def forward_(chain: Chain, on: Listed, rows: NDArray[np.int64]) -> None:
     """Write a chain's activations and output.
 
     Args:
-        chain: Its buffers are overwritten.
+        chain: Its buffers are overwritten; after :func:`turn_`.
         on: Where boards are on, as the first weight's columns count them.
         rows: ``(members, batch)``, which boards.
 
     Source: definition.
     """
-    chain.table.copy_(chain.weights[0].mT)
     bias = chain.biases[0]
     if bias is None:
         bias = chain.table.new_zeros(chain.table[:, 0].shape)
-    table, first = chain.table.numpy(), chain.hidden[0].numpy()
-    add_rows(on.starts, on.places, rows, table, bias.numpy(), first)
+    add_rows(on, rows, chain.table, bias, chain.hidden[0])
     for layer, read in enumerate(chain.hidden):
         activate_(read, chain.swapped[layer], chain.architecture)
         out = (*chain.hidden, chain.output)[layer + 1]
@@ -206,8 +242,7 @@ def backward_(chain: Chain, on: Listed, rows: NDArray[np.int64]) -> None:
         if to_bias is not None:
             torch.sum(gradient, 1, out=to_bias)
         if layer == 0:
-            table = chain.table.numpy()
-            collect_rows(on.starts, on.places, rows, gradient.numpy(), table)
+            collect_rows(on, rows, gradient, chain.table)
             chain.weight_gradients[0].copy_(chain.table.mT)
             return
         read, following = chain.hidden[layer - 1], chain.by_hidden[layer % 2]

@@ -15,35 +15,37 @@ from torch import Tensor
 from isometry.core.bare_step import bare_step
 from isometry.core.stacking import Parameters
 from isometry.rl.actor_critic import PARTS, ActorCritic, Part
-from isometry.rl.ppo_gradient import policy_gradient, value_gradient
-from isometry.rl.ppo_loss import clip_together_, gradient_groups
+from isometry.rl.ppo_gradient import clip_rows_, policy_gradient, value_gradient
+from isometry.rl.ppo_loss import gradient_groups
 from isometry.rl.ppo_settings import PPOSettings
 from isometry.rl.ppo_update import Learner, Samples, Step
 from isometry.rl.sparse_boards import Listed, listed
-from isometry.rl.written_chain import WRITTEN, Chain, backward_, chain_of, forward_
+from isometry.rl.written_chain import (
+    Chain,
+    backward_,
+    chain_of,
+    forward_,
+    is_known,
+    turn_,
+)
 
 
 def is_written(learner: Learner) -> bool:
     """Return whether :func:`written_step` knows how to take a learner's steps.
 
-    It knows perceptrons without normalisation, with the activations of
-    :data:`isometry.rl.written_chain.WRITTEN`, on a CPU, and methods whose penalty, if
-    there is one, has its gradient written out.
+    It knows the networks of :func:`isometry.rl.written_chain.is_known`, and methods
+    whose penalty, if there is one, has its gradient written out.
 
     Args:
         learner: The stack in training.
 
     Source: ours.
     """
-    network, intervene = learner.network, learner.intervene
-    own = network.architecture
+    own = learner.network.architecture
     return (
-        network.shared is None
-        and own.normalisation == "none"
-        and own.activation in WRITTEN
+        is_known(learner.network, learner.parameters)
         and (own.activation != "leaky_relu" or own.negative_slope > 0)
-        and intervene["penalty"] is None
-        and all(p.device.type == "cpu" for p in learner.parameters.values())
+        and learner.intervene["penalty"] is None
     )
 
 
@@ -112,6 +114,8 @@ def losses_and_gradients_(
     actions = samples.actions.view(members, -1).numpy()
     found = np.empty((6, members))
     actor, critic = chains["actor"], chains["critic"]
+    turn_(actor)
+    turn_(critic)
     forward_(actor, on, rows)
     logits, by_logits = actor.output.numpy(), actor.by_output.numpy()
     for i in range(members):
@@ -183,7 +187,7 @@ def written_step(learner: Learner) -> Step:
         if add_gradient is not None:
             add_gradient()
         for gradients in together:
-            clip_together_(gradients, settings)
+            clip_rows_(gradients, settings)
         held["update"]()
         if held["update"] == learner.optimizer.step:
             held["update"] = bare_step(learner.optimizer) or learner.optimizer.step
