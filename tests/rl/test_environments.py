@@ -378,9 +378,10 @@ def test_a_missing_extra_is_named(monkeypatch):
         make_vec("minatar/breakout", 1, seed=0)
 
 
-def test_solvable_processes_do_not_need_the_extra():
+def test_solvable_processes_and_settings_of_runs_do_not_need_the_extra():
     lines = "import sys; sys.modules['numba'] = sys.modules['gymnasium'] = None"
     lines += "\nimport isometry.rl.gridworld, isometry.rl.improvement"
+    lines += "\nimport isometry.rl.continual_benchmarks"
     lines += "\nimport isometry.rl.protocols, isometry.figures.reinforcement_learning"
     subprocess.run([sys.executable, "-c", lines], check=True)
 

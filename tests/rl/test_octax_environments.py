@@ -9,7 +9,7 @@ import pytest
 from isometry.rl import chip8, make_vec
 from isometry.rl.draws import tape
 from isometry.rl.games import GAMES, chip8_game
-from isometry.rl.octax_rules import (
+from isometry.rl.octax_games import (
     AT_LEAST,
     DIFFERENT,
     EQUAL,
@@ -20,13 +20,8 @@ from isometry.rl.octax_rules import (
     UP_TO_128,
     VALUE,
     Rules,
-    observe,
-    over,
-    reset,
-    score,
-    start_state,
-    step,
 )
+from isometry.rl.octax_rules import observe, over, reset, score, start_state, step
 
 NAME = "own/copy"
 COPY = bytes.fromhex(

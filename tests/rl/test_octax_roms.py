@@ -84,8 +84,17 @@ def test_a_run_without_the_package_says_in_one_line_what_to_install(
     err = refused_in_one_line(capsys, monkeypatch, tmp_path)
     assert "needed the ROM 'Brix" in err
     assert "found none; pip install --no-deps octax==0.1.1" in err
-    err = refused_in_one_line(capsys, monkeypatch, tmp_path, "brics", "unknown game")
-    assert "did you mean 'octax/brix'?" in err
+
+
+@pytest.mark.parametrize("games", ["brics", "brix,brics"])
+def test_an_unknown_game_is_named_before_a_missing_rom(
+    games, no_octax, capsys, monkeypatch, tmp_path
+):
+    start = "unknown game of continual_octax 'brics'; did you mean 'brix'? known: "
+    err = refused_in_one_line(capsys, monkeypatch, tmp_path, games, start)
+    assert err.removeprefix(f"isometry: {start}").rstrip() == ", ".join(
+        sorted(OCTAX_GAMES)
+    )
 
 
 def test_a_game_of_an_altered_program_is_not_played(installed, monkeypatch, capsys):

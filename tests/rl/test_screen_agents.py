@@ -1,5 +1,7 @@
 """Agents of Octax: convolutions that both share, on screens of a game's shape."""
 
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
@@ -15,7 +17,6 @@ from isometry.rl.screen_cnn import convolved, same_padding
 from torch.testing import assert_close
 
 TINY = {
-    "games": "left,right",
     "cycles": 1,
     "env_steps": 16,
     "num_envs": 2,
@@ -78,7 +79,8 @@ def screens(monkeypatch):
 
 def trained(method, **changes):
     planned = plan("continual_octax", method, {**TINY, **changes}, "smoke")
-    parts = planned.method, planned.method_settings, planned.settings
+    settings = replace(planned.settings, games="left,right")  # of Screens
+    parts = planned.method, planned.method_settings, settings
     return train(planned.benchmark, *parts, [0, 1])
 
 

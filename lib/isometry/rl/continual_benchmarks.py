@@ -7,6 +7,7 @@ from typing import Any
 from isometry.core.messages import refusal, unknown
 from isometry.core.registry import Registry
 from isometry.rl.continual_settings import ContinualSettings
+from isometry.rl.octax_games import OCTAX_GAMES
 from isometry.rl.protocols import (
     AUTHORS_CODE,
     PAPER_MINATAR,
@@ -37,7 +38,7 @@ class ContinualBenchmark:
         summary: One line for tables.
         source: Where the benchmark comes from.
         suite: First part of the games' names.
-        known: Games that may be named; none: all of the suite.
+        known: Games that may be named.
         profiles: Settings of each profile in :data:`PROFILES`.
         method_defaults: Where settings of methods start, unlike elsewhere, by name.
         experiment_version: Raised when a change makes old results incomparable.
@@ -73,7 +74,7 @@ class ContinualBenchmark:
             )
         settings = replace(self.profiles[profile], **changes)
         for game in settings.names:
-            if self.known and game not in self.known:
+            if game not in self.known:
                 raise KeyError(unknown(f"game of {self.name}", game, self.known))
         for key, neutral in FOREIGN[self.suite].items():
             if getattr(settings, key) != neutral:
@@ -220,7 +221,7 @@ CONTINUAL_OCTAX = CONTINUAL.register(
         summary="play eight CHIP-8 games in turn, with convolutions that both share",
         source=f"arXiv 2606.09762, Sec. 6; details: {AUTHORS_CODE}",
         suite="octax",
-        known=(),
+        known=tuple(OCTAX_GAMES),
         profiles={
             "paper": OCTAX,
             "laptop": OCTAX_LAPTOP,

@@ -19,9 +19,9 @@ from isometry.rl import (
     octax_rules,
 )
 from isometry.rl.chip8 import COLUMNS, FRAMES, NO_KEY, ROWS
-from isometry.rl.octax_games import OCTAX_GAMES
+from isometry.rl.octax_games import OCTAX_GAMES, Rules
 from isometry.rl.octax_roms import rom
-from isometry.rl.octax_rules import MOST_STEPS, STEPS_A_SECOND, Rules
+from isometry.rl.octax_rules import MOST_STEPS, STEPS_A_SECOND
 from isometry.rl.pictures import coloured_channels, newest_screen, whole_board
 
 SIZE = 10  # rows and columns of a board of MinAtar

@@ -3,17 +3,38 @@
 Source: a description of octax 0.1.1 (Radji et al., arXiv 2510.01764) in our own words.
 """
 
-from isometry.rl.octax_rules import (
-    AT_LEAST,
-    DIFFERENT,
-    EQUAL,
-    NEGATIVE_SUM,
-    TENS_EQUAL,
-    TENS_MINUS_UNITS,
-    UNITS_EQUAL,
-    UP_TO_128,
-    Rules,
-)
+from dataclasses import dataclass
+
+# How a score is read from a register r: its value; the negative of it and the next one,
+# in eight bits; its tens minus its units; its value up to 128, else 0.
+VALUE, NEGATIVE_SUM, TENS_MINUS_UNITS, UP_TO_128 = range(4)
+# How a register is compared with a value.
+EQUAL, DIFFERENT, AT_LEAST, TENS_EQUAL, UNITS_EQUAL = range(5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What makes a game of a program.
+
+    Attributes:
+        keys: Keys of the actions, in their order; one more action presses none.
+        score: VALUE, NEGATIVE_SUM, TENS_MINUS_UNITS or UP_TO_128 of a register.
+        score_register: 0 to 15.
+        ends: The game is over when one of these holds, at most two: a register, how
+            it is compared, and with what value.
+        startup: Instructions executed before the first step.
+        held: Key that is down meanwhile; None: none.
+        zeroed: Whether timers are set to 0 after each step; else they tick once.
+    """
+
+    keys: tuple[int, ...]
+    score_register: int
+    ends: tuple[tuple[int, int, int], ...]
+    score: int = VALUE
+    startup: int = 0
+    held: int | None = None
+    zeroed: bool = False
+
 
 CAVERN = Rules(
     keys=(2, 4, 6, 8), score_register=0x0, ends=((0xE, EQUAL, 0),), startup=250

@@ -8,8 +8,6 @@ by their random bytes and actions alone.
 Source: a description of octax 0.1.1 (Radji et al., arXiv 2510.01764) in our own words.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -17,16 +15,21 @@ from numpy.typing import NDArray
 from isometry.rl import chip8
 from isometry.rl.chip8 import COLUMNS, FRAMES, MACHINE_SIZE, NO_KEY, ROWS, Integer
 from isometry.rl.draws import tape
+from isometry.rl.octax_games import (
+    AT_LEAST,
+    DIFFERENT,
+    EQUAL,
+    NEGATIVE_SUM,
+    TENS_EQUAL,
+    TENS_MINUS_UNITS,
+    UNITS_EQUAL,
+    UP_TO_128,
+    Rules,
+)
 
 INSTRUCTIONS = 11  # a frame: 700 a second, 60 frames a second, rounded down
 MOST_STEPS = 4500  # five minutes of play
 STEPS_A_SECOND = 15
-
-# How a score is read from a register r: its value; the negative of it and the next one,
-# in eight bits; its tens minus its units; its value up to 128, else 0.
-VALUE, NEGATIVE_SUM, TENS_MINUS_UNITS, UP_TO_128 = range(4)
-# How a register is compared with a value.
-EQUAL, DIFFERENT, AT_LEAST, TENS_EQUAL, UNITS_EQUAL = range(5)
 
 # What is stored behind the machine: the last score, then the game's rules.
 SCORE, ZEROED, SCORE_KIND, SCORE_REGISTER, TESTS = range(MACHINE_SIZE, MACHINE_SIZE + 5)
@@ -41,30 +44,6 @@ STARTUP_BYTES = bytes.fromhex(
     "0e24011dc6057fe314eea06046d87407eb4aadab5abae7b4fccf0de222a60aa2"
     "15915120a8063c3e081c74cd06326d0ceb8215dd"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """What makes a game of a program.
-
-    Attributes:
-        keys: Keys of the actions, in their order; one more action presses none.
-        score: VALUE, NEGATIVE_SUM, TENS_MINUS_UNITS or UP_TO_128 of a register.
-        score_register: 0 to 15.
-        ends: The game is over when one of these holds, at most two: a register, how
-            it is compared, and with what value.
-        startup: Instructions executed before the first step.
-        held: Key that is down meanwhile; None: none.
-        zeroed: Whether timers are set to 0 after each step; else they tick once.
-    """
-
-    keys: tuple[int, ...]
-    score_register: int
-    ends: tuple[tuple[int, int, int], ...]
-    score: int = VALUE
-    startup: int = 0
-    held: int | None = None
-    zeroed: bool = False
 
 
 def start_state(program: bytes, rules: Rules) -> NDArray[np.int64]:
