@@ -277,7 +277,7 @@ def test_rows_are_added_and_collected_as_by_a_product_with_the_boards(features, 
     assert_close(collected, shown.mT @ gradient)
 
 
-@pytest.mark.parametrize("bound", [0.5, 1e3])
+@pytest.mark.parametrize("bound", [0.5, 2.0, 1e3])
 @pytest.mark.parametrize("clip", ["norm", "element", "none"])
 def test_rows_are_clipped_as_gradients_are(clip, bound):
     settings = replace(SETTINGS, gradient_clip=clip, gradient_bound=bound)
