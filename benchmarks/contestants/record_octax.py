@@ -50,9 +50,9 @@ def served(first, last) -> list[int]:
             return found[: len(found) - CHUNK + int(places[0]) + 1]
 
 
-def checksum(board) -> int:
-    """Return 16 bits of an observation, frame by row by column."""
-    return zlib.crc32(np.packbits(np.asarray(board).swapaxes(-1, -2))) & 0xFFFF
+def packed(board) -> np.ndarray:
+    """Return an observation's bits, eight a byte, frame by row by column."""
+    return np.packbits(np.asarray(board).swapaxes(-1, -2))
 
 
 def play(environment, actions, keys):
@@ -70,36 +70,53 @@ def play(environment, actions, keys):
     return board, jax.lax.scan(one, state, (actions, keys[1:]))[1]
 
 
-def record(game: str) -> None:
-    """Play and write what happened."""
+def played(game: str, steps: int, seed: int, held: float = HELD) -> dict:
+    """Play; return random bytes, actions, rewards, ends, and packed observations.
+
+    These are the first one, and one after each step and each reset.
+    """
     from octax.environments import create_environment
 
     environment, _ = create_environment(game)
-    generator = np.random.default_rng(SEED)
-    actions = generator.integers(environment.num_actions, size=STEPS)
-    held = generator.random(STEPS) < HELD
-    for step in range(1, STEPS):
-        actions[step] = actions[step - 1] if held[step] else actions[step]
-    keys = jax.random.split(jax.random.PRNGKey(SEED), STEPS + 1)
-    first, played = jax.jit(lambda a, k: play(environment, a, k))(actions, keys)
-    boards, rewards, ended, rngs = map(np.asarray, played)
-    seen, draws, key = [checksum(first)], [], keys[0]
-    for step in range(STEPS):
-        seen.append(checksum(boards[step]))
-        if ended[step] or step == STEPS - 1:
+    generator = np.random.default_rng(seed)
+    actions = generator.integers(environment.num_actions, size=steps)
+    again = generator.random(steps) < held
+    for step in range(1, steps):
+        actions[step] = actions[step - 1] if again[step] else actions[step]
+    keys = jax.random.split(jax.random.PRNGKey(seed), steps + 1)
+    first, traced = jax.jit(lambda a, k: play(environment, a, k))(actions, keys)
+    boards, rewards, ended, rngs = map(np.asarray, traced)
+    seen, draws, key = [packed(first)], [], keys[0]
+    for step in range(steps):
+        seen.append(packed(boards[step]))
+        if ended[step] or step == steps - 1:
             draws += served(key, rngs[step])
         if ended[step]:
-            seen.append(checksum(first))
+            seen.append(packed(first))
             key = keys[step + 1]
+    return {
+        "draws": draws,
+        "actions": actions,
+        "boards": seen,
+        "rewards": rewards,
+        "ends": ended,
+    }
+
+
+def record(game: str) -> None:
+    """Play and write what happened."""
+    trace = played(game, STEPS, SEED)
+    checksums = [zlib.crc32(board) & 0xFFFF for board in trace["boards"]]
     np.savez_compressed(
         GOLDEN / f"octax_{game}.npz",
-        draws=np.array(draws, dtype=np.uint8),
-        actions=actions.astype(np.uint8),
-        boards=np.array(seen, dtype=np.uint16),
-        rewards=rewards.astype(np.int16),
-        ends=ended,
+        draws=np.array(trace["draws"], dtype=np.uint8),
+        actions=trace["actions"].astype(np.uint8),
+        boards=np.array(checksums, dtype=np.uint16),
+        rewards=trace["rewards"].astype(np.int16),
+        ends=trace["ends"],
     )
-    print(game, len(draws), int(rewards.sum()), int(ended.sum()), flush=True)
+    counts = len(trace["draws"]), int(trace["rewards"].sum()), int(trace["ends"].sum())
+    print(game, *counts, flush=True)
 
 
 if __name__ == "__main__":

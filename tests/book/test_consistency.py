@@ -10,7 +10,9 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from press import ROOT
 
-NOT_LOCKED = {"octax"}  # programs are read from it; it is installed without its needs
+# Programs are read from octax, which is installed without its needs; peers are the
+# originals of our games, for optional tests in an environment of their own.
+NOT_LOCKED = {"octax", "peers"}
 
 
 def normal(name):
@@ -67,6 +69,15 @@ def test_what_is_installed_is_what_the_lock_says(lock):
         if found == "nothing" or not requirement.specifier.contains(found):
             wrong[requirement.name] = f"{requirement.specifier}, installed {found}"
     assert wrong == {}, "the environment is not the lock's; run: make setup"
+
+
+def test_originals_of_games_are_tested_in_the_versions_that_are_measured(project):
+    folder, pinned = ROOT / "benchmarks" / "contestants", set()
+    for name in ("chip8", "minatar_games"):
+        pinned |= set((folder / f"{name}.requirements.txt").read_text().splitlines())
+    exact = [str(r) for r in required(project, "peers") if "==" in str(r.specifier)]
+    assert {"jax", "minatar", "octax"} <= {line.split("==")[0] for line in exact}
+    assert set(exact) <= pinned
 
 
 def test_jupyter_book_stays_below_two(project):

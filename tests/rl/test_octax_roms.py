@@ -1,5 +1,6 @@
 """ROMs are read from the installed package octax, as data, after a look at them."""
 
+import sys
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError
 
@@ -29,6 +30,7 @@ def installed(tmp_path, monkeypatch):
     (tmp_path / "roms").mkdir()
     (tmp_path / "roms" / NAME).write_bytes(PROGRAM)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "octax", raising=False)
     monkeypatch.setitem(octax_roms.SHA256, NAME, sha256(PROGRAM).hexdigest())
     return tmp_path
 

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from isometry.rl import chip8, draws, make_vec
+from isometry.rl import chip8, make_vec
 from isometry.rl.games import GAMES
-from isometry.rl.kernels import compiled
 from isometry.rl.octax_games import OCTAX_GAMES
 from isometry.rl.octax_roms import INSTALL, rom_path
 from isometry.rl.protocols import PAPER_OCTAX
@@ -71,41 +70,19 @@ def test_start_up_leads_to_the_state_in_which_octax_starts(row):
     assert not state[chip8.SCREENS : chip8.SCREEN].any()
 
 
-def checksum(boards):
-    return zlib.crc32(np.packbits(boards[0])) & 0xFFFF
-
-
 @needs_roms
 @pytest.mark.parametrize("path", TRACES, ids=lambda path: path.stem)
-def test_every_frame_reward_end_and_random_byte_is_that_of_octax(path):
+def test_every_frame_reward_end_and_random_byte_is_that_of_octax(path, replayed):
     trace = dict(np.load(path))
-    game = GAMES.get(path.stem.replace("_", "/", 1))
-    reset_all, step_all, _ = compiled(game.name)
-    source = draws.tape(*trace["draws"].astype(np.float64))[None]
-    start = game.start()
-    state = start[None].copy()
-    executed, elapsed = np.zeros((2, 1), dtype=np.int64)
-    boards = np.ones((1, *game.shape), dtype=np.bool_)
-    anew = source, start, np.ones(1, dtype=np.bool_), boards
-    reset_all(state, *anew)
-    seen, rewards, ends = [checksum(boards)], [], []
-    for action in np.array(game.minimal_actions)[trace["actions"]]:
-        reward, over = np.zeros(1, dtype=np.float32), np.zeros((2, 1), dtype=np.bool_)
-        step_all(
-            state, source, executed, elapsed, action[None], 0.0, True, 0, boards,
-            reward, *over,
-        )  # fmt: skip
-        seen.append(checksum(boards))
-        rewards.append(int(reward[0]))
-        ends.append(bool(over[0, 0]))
-        if ends[-1]:
-            reset_all(state, *anew)
-            seen.append(checksum(boards))
+    name = path.stem.replace("_", "/", 1)
+    codes = np.array(GAMES.get(name).minimal_actions)[trace["actions"]]
+    found, left = replayed(name, codes, trace["draws"])
+    seen = [zlib.crc32(board) & 0xFFFF for board in found["boards"]]
     np.testing.assert_array_equal(seen, trace["boards"])
-    np.testing.assert_array_equal(rewards, trace["rewards"])
-    np.testing.assert_array_equal(ends, trace["ends"])
-    assert source[0, 0] == source.shape[1]  # every byte was taken, none is left
-    assert len(ends) == 1000
+    np.testing.assert_array_equal(found["rewards"], trace["rewards"])
+    np.testing.assert_array_equal(found["ends"], trace["ends"])
+    assert left == 0  # every byte was taken
+    assert len(found["ends"]) == 1000
 
 
 MEASURED = [  # mean and standard error, of 200 random episodes of octax's rules

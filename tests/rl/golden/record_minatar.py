@@ -33,9 +33,9 @@ class Draws:
         return value if size else int(value)
 
 
-def checksum(board):
-    """Return 16 bits of a board."""
-    return zlib.crc32(np.packbits(board.astype(np.bool_)).tobytes()) & 0xFFFF
+def packed(board):
+    """Return a board's bits, eight a byte."""
+    return np.packbits(board.astype(np.bool_))
 
 
 def choose(game, board, generator):
@@ -99,34 +99,52 @@ def dodge(board):
     return 0
 
 
-def record(game):
-    """Play and write what happened."""
+def played(game, steps, seed, *, choose=choose, sticky=STICKY, ramping=True):
+    """Play; return draws, actions, rewards, ends and the boards after each of these.
+
+    Boards are packed; the first one, and one after each end, are those of a reset.
+    """
     from minatar import Environment
 
-    generator = np.random.default_rng(SEED)
-    environment = Environment(game, sticky_action_prob=STICKY)
+    generator = np.random.default_rng(seed)
+    environment = Environment(
+        game, sticky_action_prob=sticky, difficulty_ramping=ramping
+    )
     draws = Draws(generator)
     environment.random = environment.env.random = draws
     environment.reset()
     actions, rewards, ends = [], [], []
-    boards = [checksum(environment.state())]
-    for _ in range(STEPS):
+    boards = [packed(environment.state())]
+    for _ in range(steps):
         action = choose(game, environment.state(), generator)
         reward, over = environment.act(action)
         actions.append(action)
         rewards.append(int(reward))
         ends.append(bool(over))
-        boards.append(checksum(environment.state()))
+        boards.append(packed(environment.state()))
         if over:
             environment.reset()
-            boards.append(checksum(environment.state()))
+            boards.append(packed(environment.state()))
+    return {
+        "draws": draws.log,
+        "actions": actions,
+        "boards": boards,
+        "rewards": rewards,
+        "ends": ends,
+    }
+
+
+def record(game):
+    """Play and write what happened."""
+    trace = played(game, STEPS, SEED)
+    checksums = [zlib.crc32(board) & 0xFFFF for board in trace["boards"]]
     np.savez_compressed(
         Path(__file__).with_name(f"minatar_{game}.npz"),
-        draws=np.array(draws.log, dtype=np.float16),
-        actions=np.array(actions, dtype=np.int8),
-        boards=np.array(boards, dtype=np.uint16),
-        rewards=np.array(rewards, dtype=np.int8),
-        ends=np.array(ends),
+        draws=np.array(trace["draws"], dtype=np.float16),
+        actions=np.array(trace["actions"], dtype=np.int8),
+        boards=np.array(checksums, dtype=np.uint16),
+        rewards=np.array(trace["rewards"], dtype=np.int8),
+        ends=np.array(trace["ends"]),
     )
 
 
