@@ -10,6 +10,9 @@ actions are drawn: as for the agents of the paper. The result goes to
 
 The bars are a judgement from published curves of other programs; sticky actions, limits
 and sets of actions differ between these, so they are no reproduction of any of them.
+The learning rate is 1e-3 and falls to zero. In the two games that missed their bars so,
+others were tried on a seed that is not reported: Freeway has the better one, in Asterix
+none of 5e-4, 2.5e-3 and 5e-3 was better.
 """
 
 import argparse
@@ -32,6 +35,7 @@ BARS = {
     "space_invaders": {5_000_000: 90.0},
     "freeway": {5_000_000: 50.0},
 }
+LR = {"freeway": 5e-4}  # elsewhere 1e-3
 
 
 def settings_of(game: str, frames: int) -> dict[str, object]:
@@ -41,7 +45,7 @@ def settings_of(game: str, frames: int) -> dict[str, object]:
         "cycles": 1,
         "env_steps": frames,
         "num_envs": 128,
-        "lr": 2.5e-3 if frames <= SHORT else 1e-3,
+        "lr": 2.5e-3 if frames <= SHORT else LR.get(game, 1e-3),
         "lr_schedule": "linear" if frames > SHORT else "constant",
         "eval_every": 200_000,
         "eval_episodes": 128,
