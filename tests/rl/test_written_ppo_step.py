@@ -252,6 +252,15 @@ def test_listed_boards_name_what_differs_from_the_usual_board():
     assert found.places.tolist()[2:] == [2, 4, 300]
 
 
+@pytest.mark.parametrize("count", [1, 8, 9])
+def test_the_usual_board_shows_what_more_than_half_of_the_boards_show(count):
+    boards = torch.rand(2, count, 12, generator=generator(0, count)) < 0.42
+    found = listed(boards)
+    usual = 2 * boards.sum(1) > count
+    assert found.usual_places.tolist() == usual.nonzero()[:, 1].tolist()
+    assert len(found.places) == (boards != usual[:, None]).sum() == found.starts[-1]
+
+
 def test_boards_that_are_all_empty_have_no_places():
     found = listed(torch.zeros(2, 3, 4, dtype=torch.bool))
     assert found.places.size == found.usual_places.size == 0
