@@ -45,7 +45,8 @@ EQUAL = dict.fromkeys(METHODS, 1.0)
         ({"adamo_maxmin": 1.2, "adamo": 0.1}, "reproduced"),  # the other is not judged
         ({"adamo_maxmin": 0.1, "adamo": 1.2}, "not reproduced"),
         ({"nap": 1.2}, "partly"),
-        ({"nap": 1.2, "l2_init": 1.2, "spectral_norm": 1.2}, "not reproduced"),
+        (dict.fromkeys(judges.RIVALS[1:], 1.2), "not reproduced"),
+        (dict.fromkeys(judges.RIVALS[2:], 1.2), "partly"),
         ({"adam": 1.2}, "not reproduced"),
         ({"fresh": 1.2}, "reproduced"),  # the ceiling is no rival
     ],

@@ -24,7 +24,8 @@ from isometry.rl.protocols import PAPER_MINATAR, PAPER_OCTAX, Protocol
 # before these runs; the reason of a verdict gives the numbers of both.
 JUDGED = "adamo_maxmin"
 OTHER = "adamo"
-RIVALS = (BASELINE, "l2_init", "nap", "spectral_norm")
+# What the authors call spectral norm is our spectral; the other goes by that name.
+RIVALS = (BASELINE, "l2_init", "nap", "spectral", "spectral_norm")
 DEPTHS_BENCHMARK = "continual_minatar"
 LEAST_SEEDS = 4  # of a study of depth, whose criterion names no number
 DEEP = 16
