@@ -202,7 +202,7 @@ def test_a_setting_that_came_later_counts_as_a_departure(agents):
         agents("nap", STEADY[:2], "usual", own=usual),
     ]
     records = [record for _, record in files]
-    assert [comparison.departures(record) for record in records] == [1, 0]
+    assert [comparison.num_departures(record) for record in records] == [1, 0]
     assert comparison.same_games(records, MINATAR)["nap"]["hash"] == "usual"
 
 

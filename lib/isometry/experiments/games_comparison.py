@@ -72,7 +72,7 @@ def seeds_of(record: Record) -> set[int]:
     return {seed for run in record["runs"] for seed in run["seeds"]}
 
 
-def departures(record: Record) -> int:
+def num_departures(record: Record) -> int:
     """Return how many of its method's settings are not those of its benchmark.
 
     Args:
@@ -127,7 +127,7 @@ def nearness(record: Record) -> tuple[int, int, str]:
 
     Source: ours.
     """
-    return -departures(record), len(seeds_of(record)), record["hash"]
+    return -num_departures(record), len(seeds_of(record)), record["hash"]
 
 
 def visit_ends(returns: pd.DataFrame) -> pd.DataFrame:
