@@ -433,3 +433,11 @@ def test_gymnasiums_own_statistics_agree():
             np.testing.assert_array_equal(theirs[0], infos["episodic_return"][ended])
             np.testing.assert_array_equal(theirs[1], infos["episode_length"][ended])
     assert seen > 32
+
+
+@pytest.mark.parametrize(
+    "draw", [lambda s: draws.uniform(s), lambda s: draws.integer(s, 0, 3)]
+)
+def test_draws_are_taken_by_compiled_code_alone(draw):
+    with pytest.raises(RuntimeError, match=r"compiled code, found one from Python"):
+        draw(draws.sources(0, 1, "game")[0])

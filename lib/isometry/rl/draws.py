@@ -11,7 +11,10 @@ from numba import njit, types
 from numba.extending import overload
 from numpy.typing import NDArray
 
+from isometry.core.messages import refusal
 from isometry.core.seeding import derived_seed
+
+FROM_PYTHON = "a call from compiled code", "one from Python", "call it under numba.njit"
 
 
 def sources(seed: int, count: int, name: str) -> NDArray[np.uint64]:
@@ -51,9 +54,12 @@ def uniform(source):
     Args:
         source: A row of :func:`sources`, or a :func:`tape`.
 
+    Raises:
+        RuntimeError: If it is called from Python.
+
     Source: splitmix64, Steele, Lea & Flood, OOPSLA 2014; the upper 53 bits.
     """
-    raise NotImplementedError("call it from compiled code")
+    raise RuntimeError(refusal(*FROM_PYTHON))
 
 
 @overload(uniform)
@@ -88,9 +94,12 @@ def integer(source, low, high):
         low: Least value.
         high: Largest value.
 
+    Raises:
+        RuntimeError: If it is called from Python.
+
     Source: ours; at these small ranges the bias is below 2^-50.
     """
-    raise NotImplementedError("call it from compiled code")
+    raise RuntimeError(refusal(*FROM_PYTHON))
 
 
 @overload(integer)
