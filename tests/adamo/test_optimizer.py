@@ -256,7 +256,8 @@ def test_amortised_and_literal_steps_stay_close_to_each_other():
 
 
 def test_auto_takes_the_sum_of_the_rates_since_the_last_step():
-    weight, twin = parameter(6, 4), parameter(6, 4)
+    # near isometry, where the sum is one step
+    weight, twin = parameter(6, 4, scale=0.3), parameter(6, 4, scale=0.3)
     optimizer = AdamO([weight], lr=1e-3, isometry_strength=1.0, isometry_every="auto")
     period = amortised_every(1.0, 1e-3)
     assert period == 6
@@ -291,6 +292,45 @@ def test_auto_stays_within_its_tolerance_of_the_literal_run():
         lengths.append((weight.detach() - start).norm())
     assert (ends[0] - ends[1]).abs().max() < 0.01
     assert lengths[1] > 0.1
+
+
+@pytest.mark.parametrize("largest", [2.0, 3.0, 6.0, 8.0, 12.0, 20.0])
+def test_auto_stays_near_the_literal_run_for_large_singular_values_too(largest):
+    paths = []
+    for every in (1, "auto"):
+        sigma = torch.tensor([largest, 0.5, 1.1, 0.9], dtype=torch.float64)
+        weight = nn.Parameter(torch.diag(sigma))
+        optimizer = AdamO(
+            [weight],
+            lr=0.0,
+            isometry_lr=1e-3,
+            isometry_strength=0.3,
+            isometry_every=every,
+        )
+        paths.append([])
+        for _ in range(18 * 22):
+            weight.grad = torch.zeros_like(weight)
+            optimizer.step()
+            paths[-1].append(weight.detach().diagonal().clone())
+    assert amortised_every(0.3, 1e-3) == 22
+    literal, auto = (torch.stack(path)[21::22] for path in paths)
+    share = (literal - auto).abs() / (sigma - 1).abs()
+    assert share.max() < 0.04
+    assert share[:, 2:].max() < 0.012  # a step each, at one percent of the flow
+
+
+def test_auto_never_takes_more_steps_than_the_literal_run(monkeypatch):
+    calls = []
+    names = isometry_step_.__globals__
+    original = names["_matrix_step_"]
+    monkeypatch.setitem(
+        names, "_matrix_step_", lambda *a: calls.append(0) or original(*a)
+    )
+    for scale, expected in ((1e30, 22), (1.0, 1)):
+        weight = nn.Parameter(scale * torch.eye(3, dtype=torch.float64))
+        isometry_step_(weight.data, 22 * 3e-4, pieces=22)
+        assert len(calls) == expected
+        calls.clear()
 
 
 @pytest.mark.parametrize("every", [1, 4, "auto"])
@@ -617,6 +657,21 @@ def test_the_compiled_step_equals_the_eager_one(every):
     optimizer = AdamO(compiled, **options)
     step = torch.compile(optimizer.step, backend="aot_eager")
     a = run(AdamO(eager, **options), eager, 7)
+    for index in range(7):
+        for seed, weight in enumerate(compiled):
+            weight.grad = gradient(weight, index, seed)
+        step()
+    assert_close([w.detach() for w in compiled], a)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+def test_auto_in_a_graph_is_a_step_every_time():
+    options = {"lr": 1e-3, "isometry_strength": 1.0}
+    eager, compiled = weights_of(network()), weights_of(network())
+    optimizer = AdamO(compiled, isometry_every="auto", **options)
+    step = torch.compile(optimizer.step, backend="aot_eager")
+    a = run(AdamO(eager, isometry_every=1, **options), eager, 7)
     for index in range(7):
         for seed, weight in enumerate(compiled):
             weight.grad = gradient(weight, index, seed)

@@ -2,8 +2,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from isometry.adamo import isometry_gradient, isometry_step_, max_stable_rate
-from isometry.adamo.step import half_gram_, has_matrix, isometry_steps_
+from isometry.adamo import (
+    isometry_gradient,
+    isometry_step_,
+    max_stable_rate,
+    singular_value_flow,
+)
+from isometry.adamo.step import (
+    half_gram_,
+    has_matrix,
+    isometry_steps_,
+    largest_excess,
+)
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
 from torch.testing import assert_close
@@ -90,6 +100,57 @@ def test_members_are_shortened_one_by_one():
     assert_close(stack[0], expected)
     assert bool((singular_values(stack[1]) >= 50).all())
     assert bool((singular_values(stack[1]) < 100).all())
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    size=st.integers(1, 7),
+    equal=st.booleans(),
+)
+def test_excess_bounds_the_largest_eigenvalue_and_is_reached(seed, size, equal):
+    draw = generator(seed, "spectrum")
+    values = torch.randn(size, generator=draw, dtype=torch.float64)
+    if equal:
+        values = values[-1:].expand(size).clone()
+        values[0] += 1
+    bound = largest_excess(values.norm(), values.sum(), size)
+    assert bound >= values.max() - 1e-7
+    if equal:
+        assert_close(bound, values.max(), rtol=0, atol=1e-7)  # root of a difference
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (4, 4), (1, 6), (200, 300)])
+def test_pieces_leave_a_step_near_isometry_whole(shape):
+    weight = torch.linalg.qr(drawn(max(shape), min(shape))).Q * 1.1
+    weight = weight if shape[0] >= shape[1] else weight.mT.contiguous()
+    expected = isometry_step_(weight.clone(), 1e-2)
+    assert_close(isometry_step_(weight, 1e-2, pieces=20), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("taken", [None, torch.tensor(1.0)])
+def test_pieces_of_a_member_do_not_depend_on_the_others(taken):
+    near, far = drawn(5, 4), 9 * drawn(5, 4, seed=1)
+    stack = torch.stack([near, far])
+    isometry_step_(stack, 1e-2, member_dims=1, taken=taken, pieces=30)
+    for member, alone in zip(stack, (near, far), strict=True):
+        assert_close(member, isometry_step_(alone, 1e-2, pieces=30))
+
+
+def test_pieces_follow_the_flow_where_one_step_does_not():
+    weight, whole = (8 * torch.eye(3, dtype=torch.float64) for _ in range(2))
+    flow = singular_value_flow(weight.diagonal(), 0.0066, 1)
+    isometry_step_(whole, 0.0066)
+    isometry_step_(weight, 0.0066, pieces=10_000)
+    assert (weight.diagonal() / flow - 1).abs().max() < 0.1
+    assert (whole.diagonal() / flow - 1).abs().max() > 0.4
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("taken", [None, torch.tensor(1.0)])
+def test_pieces_end_also_without_finite_weights(value, taken):
+    weight = torch.full((2, 2), value)
+    isometry_step_(weight, 1e-2, taken=taken, pieces=5)
+    assert not weight.isfinite().any()
 
 
 @pytest.mark.parametrize("members", [(), (2,)])

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from isometry.adamo.checks import check_ranges, check_stable, check_weights
-from isometry.adamo.pull import ISOMETRY_KEYS, isometry_defaults, pulled, rate_due
+from isometry.adamo.pull import (
+    ISOMETRY_KEYS,
+    isometry_defaults,
+    pieces_of,
+    pulled,
+    rate_due,
+)
 from isometry.adamo.step import isometry_steps_
 from isometry.core.messages import refusal
 
@@ -133,11 +139,16 @@ def _changes(optimizer: torch.optim.Optimizer, own: dict[str, Any]) -> Changes:
             _complete(group, own)
         if group["isometry_strength"] == 0:
             continue
-        rate, _ = rate_due(group, in_graph=False)
+        rate, period = rate_due(group, in_graph=False)
         if isinstance(rate, float) and rate == 0:
             continue
         weights = pulled(group)
         moved = [weight.detach().clone() for weight in weights]
-        isometry_steps_(moved, rate, member_dims=group["isometry_dims"])
+        isometry_steps_(
+            moved,
+            rate,
+            member_dims=group["isometry_dims"],
+            pieces=pieces_of(group, period),
+        )
         changes += [(w, new.sub_(w)) for w, new in zip(weights, moved, strict=True)]
     return changes

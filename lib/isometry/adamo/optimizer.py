@@ -11,6 +11,7 @@ from isometry.adamo.pull import (
     ISOMETRY_KEYS,
     in_graph,
     isometry_defaults,
+    pieces_of,
     pulled,
     rate_due,
 )
@@ -64,9 +65,11 @@ class AdamO(torch.optim.AdamW):
             that of ``torch.optim.AdamW``.
         isometry_lr: eta_iso, >= 0; None follows ``lr`` and its schedule.
         isometry_every: k >= 1: take the isometry step every k-th step, k times as long;
-            ``"auto"`` chooses k by :func:`amortised_every` and follows schedules. Under
-            ``torch.compile`` and in a CUDA graph the work is done in every step and
-            applied in every k-th, because a graph has no branches.
+            ``"auto"`` chooses k by :func:`amortised_every` and follows schedules. While
+            singular values are large it divides that step into up to k pieces, and
+            waits for an accelerator to know how many. Under ``torch.compile`` and in a
+            CUDA graph the work is done in every step, because a graph has no branches:
+            a whole k is applied in every k-th, and ``"auto"`` is a step every time.
         maximize: Maximise the task objective; the isometry step is not reversed.
         foreach: As in AdamW.
         fused: As in AdamW.
@@ -198,9 +201,9 @@ class AdamO(torch.optim.AdamW):
             rate = rate / (1 - group["lr"] * group["weight_decay"])
         # Set by GradScaler for fused kernels, which then skip the step on the device.
         found_inf = getattr(self, "found_inf", None)
-        dims = group["isometry_dims"]
+        dims, pieces = group["isometry_dims"], pieces_of(group, every)
         if found_inf is None and not (graph and every > 1):
-            isometry_steps_(pulled(group), rate, member_dims=dims)
+            isometry_steps_(pulled(group), rate, member_dims=dims, pieces=pieces)
             return
         for weight in pulled(group):
             taken = torch.ones((), device=weight.device)
@@ -211,4 +214,4 @@ class AdamO(torch.optim.AdamW):
                 taken = ((step + 1) % every == 0).to(weight.device, torch.float32)
             if found_inf is not None:
                 taken = taken * (1 - found_inf.to(weight.device, non_blocking=True))
-            isometry_step_(weight, rate, member_dims=dims, taken=taken)
+            isometry_step_(weight, rate, member_dims=dims, taken=taken, pieces=pieces)

@@ -37,6 +37,22 @@ def isometry_defaults(
     return dict(zip(ISOMETRY_KEYS, values, strict=True))
 
 
+def pieces_of(group: dict[str, Any], period: int) -> int:
+    """Return into how many pieces at most a step that is due may be divided.
+
+    With ``"auto"`` as many as steps have gone by: then the work never exceeds that of
+    a step every time, and weights far from isometry come as near to its result. A whole
+    number is one long step, as asked for.
+
+    Args:
+        group: A complete group.
+        period: From :func:`rate_due`.
+
+    Source: ours.
+    """
+    return period if group["isometry_every"] == "auto" else 1
+
+
 def rate_due(group: dict[str, Any], *, in_graph: bool) -> tuple[float | Tensor, int]:
     """Count one step and return the rate that is due now, and the period.
 
@@ -49,15 +65,16 @@ def rate_due(group: dict[str, Any], *, in_graph: bool) -> tuple[float | Tensor, 
         ``(rate, k)``; the rate is 0.0 where no step is due.
 
     Source: ours. With ``"auto"`` the rates of the steps between are added up, so that
-        a schedule is followed exactly.
+        a schedule is followed exactly. In a graph, where waiting saves no work, it is a
+        step every time.
     """
     chosen = group["isometry_lr"]
     lr = group["lr"] if chosen is None else chosen
     strength, every = group["isometry_strength"], group["isometry_every"]
     if every == "auto":
-        period = amortised_every(strength, float(lr))
         if in_graph:
-            return lr * strength * period, period
+            return lr * strength, 1
+        period = amortised_every(strength, float(lr))
         group["isometry_count"] += 1
         group["isometry_due"] += lr * strength
         if group["isometry_count"] < period:

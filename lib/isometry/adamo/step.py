@@ -6,6 +6,7 @@ it is the arithmetic, so one matrix is moved at a time, and of its symmetric Gra
 little more than one half is computed. Both are the same step.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -19,6 +20,7 @@ STRIP = 128  # rows or columns of a large matrix that are computed at a time
 BLOCK_SIZE = 32_768  # entries of a small one; both bound the memory of a step
 LONGEST = 2.0  # 4 rate (sigma^2 - 1) up to here cannot make a singular value grow
 SHORTENED = 0.5  # and this one at most halves it
+CHANGE = 0.1  # of a singular value above one, in a piece of an amortised step
 
 
 def has_matrix(parameter: Tensor, member_dims: int = 0) -> bool:
@@ -44,6 +46,7 @@ def isometry_step_(
     *,
     member_dims: int = 0,
     taken: Tensor | None = None,
+    pieces: int = 1,
 ) -> Tensor:
     """Move a weight in place by ``-rate * grad R_iso``, each member by itself.
 
@@ -61,6 +64,10 @@ def isometry_step_(
         rate: eta_iso * lambda (* k), dimensionless, >= 0; a tensor stays on its device.
         member_dims: Number of leading member dimensions.
         taken: 0-dim tensor, 1 to take the step and 0 not to, decided on the device.
+        pieces: Into how many steps at most the way is divided, one after the other. A
+            member with large singular values gets as many as it needs for none of them
+            to change by more than about a tenth in one; near isometry that is one step.
+            Above 1 an accelerator is waited for.
 
     Returns:
         The weight.
@@ -75,7 +82,7 @@ def isometry_step_(
         >>> isometry_step_(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), 1 / 32).tolist()
         [[1.25, 0.0], [0.0, 1.0]]
     """
-    isometry_steps_([weight], rate, member_dims=member_dims, taken=taken)
+    isometry_steps_([weight], rate, member_dims=member_dims, taken=taken, pieces=pieces)
     return weight
 
 
@@ -86,6 +93,7 @@ def isometry_steps_(
     *,
     member_dims: int = 0,
     taken: Tensor | None = None,
+    pieces: int = 1,
 ) -> None:
     """Move several weights at once; see :func:`isometry_step_`.
 
@@ -94,6 +102,7 @@ def isometry_steps_(
         rate: As in :func:`isometry_step_`.
         member_dims: As in :func:`isometry_step_`.
         taken: As in :func:`isometry_step_`.
+        pieces: As in :func:`isometry_step_`.
 
     Raises:
         TypeError: If a weight is not a floating-point tensor.
@@ -109,13 +118,18 @@ def isometry_steps_(
             matrix = as_matrix(weight, member_dims)
             if on_host and _one_by_one(matrix, weight, member_dims):
                 for member in matrix.flatten(0, -3) if member_dims else (matrix,):
-                    _matrix_step_(member, float(rate))
+                    rest, left = float(rate), pieces
+                    while left > 0:
+                        rest, left = _matrix_step_(member, rest, left)
             else:
                 key = (matrix.shape[-2:], weight.dtype, weight.device)
                 alike.setdefault(key, []).append(weight)
     for (shape, _, device), members in alike.items():
         with torch.autocast(device.type, enabled=False):
-            _batched_step_(members, shape, rate, taken)
+            if pieces == 1:
+                _batched_step_(members, shape, rate, taken)
+            else:
+                _batched_steps_(members, shape, rate, taken, pieces)
 
 
 def _one_by_one(matrix: Tensor, weight: Tensor, member_dims: int) -> bool:
@@ -130,23 +144,63 @@ def _one_by_one(matrix: Tensor, weight: Tensor, member_dims: int) -> bool:
     return matrix.data_ptr() == weight.data_ptr()
 
 
-def _matrix_step_(matrix: Tensor, rate: float) -> None:
-    """Move one matrix ``(out, in)`` in place, a block of rows or columns at a time."""
+def largest_excess(
+    norm: Tensor,  # (...)
+    trace: Tensor,  # (...)
+    size: int,
+) -> Tensor:
+    """Return an upper bound of the largest eigenvalue of a symmetric matrix.
+
+    ``m + sqrt((d - 1) (|A|_F^2 / d - m^2))`` with m the mean of the d eigenvalues. For
+    A = Gram - I it bounds ``sigma_max^2 - 1``, with no decomposition.
+
+    Args:
+        norm: Its Frobenius norm.
+        trace: Its trace.
+        size: d.
+
+    Returns:
+        ``(...)``; exact if all eigenvalues but the largest are equal.
+
+    Source: Wolkowicz & Styan, Linear Algebra and its Applications 29, 1980.
+
+    Example:
+        >>> largest_excess(torch.tensor(3.0), torch.tensor(3.0), 2)
+        tensor(3.)
+    """
+    mean = trace / size
+    return mean + ((norm**2 / size - mean**2) * (size - 1)).clamp(min=0).sqrt()
+
+
+def _matrix_step_(matrix: Tensor, rate: float, left: int = 1) -> tuple[float, int]:
+    """Move one matrix ``(out, in)`` in place, a block of rows or columns at a time.
+
+    Of the rate a piece is taken if ``left``, the number of pieces, is above one.
+    Returns the rate and the number of pieces that remain.
+    """
     tall = matrix.shape[0] > matrix.shape[1]
     wide = matrix.mT if tall else matrix  # (d, n) with d <= n, a view
     d, n = wide.shape
     deviation = half_gram_(wide, wide.new_empty(d, d))
     deviation.diagonal().sub_(1)
-    norm = float(torch.linalg.vector_norm(deviation))
+    length = torch.linalg.vector_norm(deviation)
+    norm, rest = float(length), 0.0
+    if left > 1:
+        excess = float(largest_excess(length, deviation.trace(), d))
+        wanted = 4 * rate * excess / CHANGE
+        number = max(1, math.ceil(wanted)) if wanted < left else left
+        rest, left = rate - rate / number, left if number > 1 else 1
+        rate /= number
     alpha = 4 * rate if norm * (4 * rate) <= LONGEST else SHORTENED / norm
     if d * n <= BLOCK_SIZE:
         matrix.sub_(matrix @ deviation if tall else deviation @ matrix, alpha=alpha)
-        return
+        return rest, left - 1
     for block in wide.split(max(STRIP, BLOCK_SIZE // d), dim=1):
         if tall:  # transposed, so that the product is written along the rows
             block.mT.sub_(block.mT @ deviation, alpha=alpha)
         else:
             block.sub_(deviation @ block, alpha=alpha)
+    return rest, left - 1
 
 
 def _batched_step_(
@@ -154,18 +208,49 @@ def _batched_step_(
     shape: torch.Size,  # (out, in) of each matrix
     rate: float | Tensor,
     taken: Tensor | None,
-) -> None:
-    """Move all members of all weights of one shape in one batch."""
+    left: Tensor | None = None,  # pieces of each member, (members, 1, 1)
+) -> Tensor | float:
+    """Move all members of all weights of one shape in one batch.
+
+    Of the rate a piece is taken if the number of pieces is given. Returns the rate that
+    remains, of each member.
+    """
     parts = [weight.reshape(-1, *shape) for weight in weights]
     stack = parts[0] if len(parts) == 1 else torch.cat(parts)  # (members, out, in)
     deviation = deviation_matrix(stack)
     norm = torch.linalg.vector_norm(deviation, dim=(-2, -1), keepdim=True)
+    rest: Tensor | float = 0.0
+    if left is not None:
+        trace = deviation.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
+        excess = largest_excess(norm, trace, deviation.shape[-1])
+        number = torch.ceil(4 * rate * excess / CHANGE).minimum(left).clamp(min=1)
+        rest = torch.where(number > 1, rate - rate / number, 0.0)
+        rate = rate / number
     factor = torch.where(norm * (4 * rate) <= LONGEST, 4 * rate, SHORTENED / norm)
     deviation.mul_(factor if taken is None else factor * taken)
     change = applied(stack.to(deviation.dtype), deviation)
     sizes = [len(part) for part in parts]
     for weight, part in zip(weights, change.split(sizes), strict=True):
         weight.sub_(part.view(weight.shape))
+    return rest
+
+
+def _batched_steps_(
+    weights: list[Tensor],
+    shape: torch.Size,
+    rate: float | Tensor,
+    taken: Tensor | None,
+    pieces: int,
+) -> None:
+    """Go the way of one batched step in at most some pieces, as each member needs."""
+    members = sum(weight.numel() for weight in weights) // shape.numel()
+    left = torch.full((members, 1, 1), float(pieces), device=weights[0].device)
+    rest: Tensor | float = left.new_zeros(left.shape) + rate
+    for _ in range(pieces):
+        rest = _batched_step_(weights, shape, rest, taken, left)
+        if not bool((torch.as_tensor(rest) > 0).any()):
+            return
+        left -= 1
 
 
 def half_gram_(wide: Tensor, out: Tensor) -> Tensor:
