@@ -46,6 +46,7 @@ SMALL = {
     "depth": 1,
 }
 SEARCH = {
+    "continued": False,
     "profile": "smoke",
     "tune_seeds": "5:8",
     "report_seeds": "0:3",

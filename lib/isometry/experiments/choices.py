@@ -15,6 +15,7 @@ import pandas as pd
 from isometry.core.messages import refusal, unknown
 from isometry.core.settings import as_dict
 from isometry.core.statistics import interquartile_mean
+from isometry.experiments.ladders import ends_of
 from isometry.experiments.provenance import provenance
 from isometry.experiments.report import seed_scores
 from isometry.experiments.run import Plan
@@ -37,25 +38,28 @@ def tuning_store(store: Path) -> Path:
     return store / TUNING
 
 
-def choice_path(planned: Plan, store: Path) -> Path:
+def choice_path(planned: Plan, store: Path, part: str = "all") -> Path:
     """Return where the choice of a setting stands: beside its results.
 
     Args:
         planned: The chosen setting.
         store: The store of the results.
+        part: Of the tasks for which it was chosen.
 
     Source: ours.
     """
-    return planned.path(store).with_suffix(SUFFIX)
+    suffix = SUFFIX if part == "all" else f".{part}{SUFFIX}"
+    return planned.path(store).with_suffix(suffix)
 
 
-def tuning_score(planned: Plan, sweep: Sweep, store: Path) -> float:
+def tuning_score(planned: Plan, sweep: Sweep, store: Path, part: str = "all") -> float:
     """Return what a setting reached on the tuning seeds.
 
     Args:
         planned: The setting.
         sweep: Names metric and seeds.
         store: The store of the results.
+        part: Of the tasks, see :func:`isometry.experiments.report.seed_scores`.
 
     Raises:
         KeyError: If the benchmark does not record the metric.
@@ -68,10 +72,13 @@ def tuning_score(planned: Plan, sweep: Sweep, store: Path) -> float:
     if sweep.metric not in known:
         kind = f"metric of {planned.benchmark.name}"
         raise KeyError(unknown(kind, sweep.metric, known))
-    return float(interquartile_mean(seed_scores(frame, sweep.metric).to_numpy()))
+    scores = seed_scores(frame, sweep.metric, part)
+    return float(interquartile_mean(scores.to_numpy()))
 
 
-def choice(search: Search, sweep: Sweep, store: Path) -> tuple[int, Record]:
+def choice(
+    search: Search, sweep: Sweep, store: Path, part: str = "all"
+) -> tuple[int, Record]:
     """Return the candidate with the best tuning score, and how it was chosen.
 
     A search space of one point is not searched: it has no scores. Of equal scores the
@@ -81,6 +88,7 @@ def choice(search: Search, sweep: Sweep, store: Path) -> tuple[int, Record]:
         search: The candidates; all are in the tuning store.
         sweep: Names metric and seeds.
         store: The store of the results.
+        part: Of the tasks that count.
 
     Returns:
         The candidate's place, and a JSON-ready record without provenance.
@@ -93,7 +101,7 @@ def choice(search: Search, sweep: Sweep, store: Path) -> tuple[int, Record]:
     scores: list[float | None] = [None] * len(search.plans)
     best = 0
     if len(search.plans) > 1:
-        found = [tuning_score(planned, sweep, store) for planned in search.plans]
+        found = [tuning_score(planned, sweep, store, part) for planned in search.plans]
         best, scores = int(np.argmax(found)), list(found)
     chosen = search.plans[best]
     candidates = [
@@ -114,6 +122,9 @@ def choice(search: Search, sweep: Sweep, store: Path) -> tuple[int, Record]:
         "candidates": candidates,
         "metric": sweep.metric,
         "statistic": STATISTIC,
+        "part": part,
+        "ladders": {key: list(values) for key, values in search.ladders.items()},
+        "ends": ends_of(search, best),
         "tune_seeds": list(sweep.tune_seeds),
         "report_seeds": list(sweep.report_seeds),
         "budgets": sweep.budgets(),
@@ -178,8 +189,8 @@ def load_choices(path: str | Path) -> list[Record]:
     """
     path = Path(path)
     if path.is_file():
-        beside = path.with_suffix(SUFFIX)
-        return [read_choice(beside)] if beside.exists() else []
+        found = sorted(path.parent.glob(f"{path.stem}.*{SUFFIX.removeprefix('.')}"))
+        return [read_choice(file) for file in found]
     return [read_choice(file) for file in sorted(path.glob(f"**/*{SUFFIX}"))]
 
 
@@ -201,7 +212,8 @@ def spelled(values: dict[str, Any]) -> str:
 def at_edge(record: Record) -> list[str]:
     """Return which chosen values are the smallest or largest of three or more tried.
 
-    There the best value may lie outside of what was searched.
+    There the best value may lie outside of what was searched. A search that went on
+    along ladders is at an edge where it had to stop: nowhere, once it is finished.
 
     Args:
         record: A choice.
@@ -213,8 +225,11 @@ def at_edge(record: Record) -> list[str]:
         >>> at_edge({"chosen": {"lr": 0.1}, "candidates": tried})
         ['lr']
     """
-    found = []
+    ends = record.get("ends", {})
+    found = [key for key, end in ends.items() if end == "open"]
     for key, value in record["chosen"].items():
+        if key in ends:
+            continue
         tried = {candidate["values"][key] for candidate in record["candidates"]}
         numbers = all(isinstance(one, int | float) for one in tried)
         if len(tried) > 2 and numbers and value in (min(tried), max(tried)):
@@ -229,8 +244,9 @@ def search_table(path: str | Path) -> pd.DataFrame:
         path: The store, a benchmark's folder in it, or one results file.
 
     Returns:
-        Columns ``benchmark, method, settings`` (the hash), ``chosen`` (as typed),
-        ``at_edge``, ``searched`` (how many settings), ``score`` (on the tuning seeds;
+        Columns ``benchmark, method, part`` (of the tasks), ``settings`` (the hash),
+        ``chosen`` (as typed), ``at_edge``, ``at_limit`` (settings at the end of their
+        ladder), ``searched`` (how many settings), ``score`` (on the tuning seeds;
         missing where there was one setting), ``metric, tune_seeds``.
 
     Raises:
@@ -245,14 +261,19 @@ def search_table(path: str | Path) -> pd.DataFrame:
             {
                 "benchmark": record["benchmark"],
                 "method": record["method"],
+                "part": record.get("part", "all"),
                 "settings": record["hash"],
                 "chosen": spelled(record["chosen"]),
                 "at_edge": " ".join(at_edge(record)),
+                "at_limit": " ".join(
+                    key for key, end in record.get("ends", {}).items() if end == "limit"
+                ),
                 "searched": len(record["candidates"]),
                 "score": scores[record["hash"]],
                 "metric": record["metric"],
                 "tune_seeds": ",".join(map(str, record["tune_seeds"])),
             }
         )
-    columns = ["benchmark", "method", "settings", "chosen", "at_edge", "searched"]
-    return pd.DataFrame(rows, columns=[*columns, "score", "metric", "tune_seeds"])
+    columns = ["benchmark", "method", "part", "settings", "chosen", "at_edge"]
+    columns += ["at_limit", "searched", "score", "metric", "tune_seeds"]
+    return pd.DataFrame(rows, columns=columns)

@@ -2,7 +2,7 @@
 
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass
 from itertools import count
@@ -27,6 +27,16 @@ from isometry.experiments.sweep_progress import (
 from isometry.experiments.units import Crew, Unit, parts
 
 ATTEMPTS = 2  # a failure is tried once more
+Follow = Callable[[Job], Sequence[Job]]  # what is to be done after a job has ended
+
+
+def nothing_follows(job: Job) -> Sequence[Job]:
+    """Return no job.
+
+    Args:
+        job: Has ended.
+    """
+    return ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +84,7 @@ def jobs_of(
     store: Path,
     crew: Crew,
     stacks: int,
+    group: int = 0,
 ) -> list[Job]:
     """Return the jobs that run candidates on the seeds of a phase.
 
@@ -85,11 +96,12 @@ def jobs_of(
         crew: Says on which device.
         stacks: Into how many the seeds of a candidate are split, see
             :func:`stacks_of`.
+        group: Of the jobs.
 
     Source: ours.
     """
     seeds = asked.tune_seeds if phase == TUNE else asked.report_seeds
-    jobs = []
+    jobs: list[Job] = []
     for search, index in candidates:
         settings = search.plans[index].settings
         for stack in parts(seeds, stacks):
@@ -105,7 +117,9 @@ def jobs_of(
             )
             cost = float(settings.steps_per_task * settings.tasks * len(stack))
             label = spelled(search.candidates[index])
-            jobs.append(Job(phase=phase, unit=unit, label=label, cost=cost))
+            jobs.append(
+                Job(phase=phase, unit=unit, label=label, cost=cost, group=group)
+            )
     return jobs
 
 
@@ -121,7 +135,13 @@ def absent(unit: Unit) -> list[int]:
     return missing_seeds(planned, unit.seeds, Path(unit.store))
 
 
-def finished(jobs: Sequence[Job], crew: Crew, store: Path, tell: Tell) -> list[Failure]:
+def finished(
+    jobs: Sequence[Job],
+    crew: Crew,
+    store: Path,
+    tell: Tell,
+    follow: Follow = nothing_follows,
+) -> list[Failure]:
     """Do jobs, a failing one once more, and return those that failed twice.
 
     Args:
@@ -129,15 +149,25 @@ def finished(jobs: Sequence[Job], crew: Crew, store: Path, tell: Tell) -> list[F
         crew: Does the work.
         store: Where logs of failures go.
         tell: Is told how each job ended.
+        follow: Says what is to be done next after a job that ended, whichever way;
+            this is done before all that still waits.
 
     Source: ours.
     """
     waiting: deque[tuple[Job, int]] = deque()
-    for job in jobs:
-        if absent(job.unit):
-            waiting.append((job, 1))
-        else:
-            tell(job, THERE, None)
+
+    def enter(new: Sequence[Job]) -> list[tuple[Job, int]]:
+        """Return the jobs that are to be done, those included that follow others."""
+        entered = []
+        for job in new:
+            if absent(job.unit):
+                entered.append((job, 1))
+            else:
+                tell(job, THERE, None)
+                entered += enter(follow(job))
+        return entered
+
+    waiting.extend(enter(jobs))
     running: dict[Future[float], tuple[int, Job, int]] = {}
     failures = []
     try:
@@ -150,14 +180,16 @@ def finished(jobs: Sequence[Job], crew: Crew, store: Path, tell: Tell) -> list[F
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 _, job, attempt = running.pop(future)
                 error = error_of(future, job.unit)
-                if error is None:
-                    tell(job, DONE, future.result())
-                elif attempt < ATTEMPTS:
+                if error is not None and attempt < ATTEMPTS:
                     waiting.append((job, attempt + 1))
                     tell(job, RETRY, None)
+                    continue
+                if error is None:
+                    tell(job, DONE, future.result())
                 else:
                     failures.append(failure(job, error, store))
                     tell(job, FAILED, None)
+                waiting.extendleft(reversed(enter(follow(job))))
     finally:
         for future in running:  # where an error or the keyboard ended the loop
             future.cancel()

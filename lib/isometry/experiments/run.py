@@ -108,6 +108,7 @@ def run_record(
         "hash": planned.hash(),
         "settings": as_dict(planned.settings),
         "method_settings": as_dict(planned.method_settings),
+        "architecture": planned.architecture(),
         "runs": [entry],
     }
 

@@ -1,7 +1,7 @@
 """What a sweep compares: the settings of each method, the same number for all."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from isometry.core.messages import refusal
@@ -31,6 +31,11 @@ class Search:
             ``[benchmarks]``.
         candidates: Values of the search space, at least one point.
         plans: What each candidate stands for, every setting checked.
+        ladders: Setting -> values in order, on which the search goes on while its best
+            is at an edge; see :mod:`isometry.experiments.ladders`.
+        parts: Of the tasks, see :func:`isometry.experiments.report.seed_scores`, for
+            which settings are chosen, each by itself: ``all``, and ``first`` as well
+            for the control.
 
     Source: ours.
     """
@@ -40,6 +45,8 @@ class Search:
     case: Values
     candidates: tuple[Values, ...]
     plans: tuple[Plan, ...]
+    ladders: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    parts: tuple[str, ...] = ("all",)
 
     def changes(self, index: int) -> Values:
         """Return all settings of a candidate that differ from the profile's.

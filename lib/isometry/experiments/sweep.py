@@ -1,6 +1,7 @@
 """Many runs as one: search, choice on tuning seeds, report on fresh ones."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +20,13 @@ from isometry.experiments.choices import (
 )
 from isometry.experiments.cluster import cluster
 from isometry.experiments.jobs import Failure, finished, jobs_of, stacks_of
+from isometry.experiments.ladders import extended, untried
 from isometry.experiments.plans import needs_images
 from isometry.experiments.run import chosen_device, missing_seeds
-from isometry.experiments.search import Search, Sweep
+from isometry.experiments.search import Search, Sweep, Values
 from isometry.experiments.store import Record, StoreError, finished_seeds
 from isometry.experiments.sweep_file import read_sweep
-from isometry.experiments.sweep_progress import REPORT, TUNE, told
+from isometry.experiments.sweep_progress import ADDED, REPORT, TUNE, Job, told
 from isometry.experiments.units import Crew, here
 from isometry.experiments.workers import processes
 from isometry.supervised.data import load
@@ -89,7 +91,7 @@ def sweep(
     workplace = crew_of(workers, dask, device)
     # The lock is outside: it is held until the last worker has ended.
     with only_sweep(store), workplace as crew:
-        check_store(asked, store)
+        check_store(asked.searches, asked, store)
         if dask is None:
             plans = [p for s in asked.searches for p in s.plans]
             for data in {p.settings.data for p in plans if needs_images(p)}:
@@ -159,10 +161,11 @@ def only_sweep(store: Path) -> Iterator[None]:
         lock.release()
 
 
-def check_store(asked: Sweep, store: Path) -> None:
+def check_store(searches: Iterable[Search], asked: Sweep, store: Path) -> None:
     """Refuse a store whose results do not go together with a sweep.
 
     Args:
+        searches: Whose candidates are looked at.
         asked: The sweep.
         store: The store's folder.
 
@@ -172,7 +175,7 @@ def check_store(asked: Sweep, store: Path) -> None:
 
     Source: ours.
     """
-    for planned in (planned for one in asked.searches for planned in one.plans):
+    for planned in (planned for one in searches for planned in one.plans):
         for folder, seeds, kind in (
             (store, asked.tune_seeds, "tune_seeds"),
             (tuning_store(store), asked.report_seeds, "report_seeds"),
@@ -189,7 +192,7 @@ def check_store(asked: Sweep, store: Path) -> None:
 
 
 def carried_out(asked: Sweep, store: Path, crew: Crew) -> Outcome:
-    """Return the outcome of a sweep: tune, choose, report.
+    """Return the outcome of a sweep: tune, go on where the best is at an edge, report.
 
     Args:
         asked: The sweep.
@@ -198,38 +201,107 @@ def carried_out(asked: Sweep, store: Path, crew: Crew) -> Outcome:
 
     Source: ours.
     """
-    tuned = [s for s in asked.searches if asked.tune_seeds and len(s.plans) > 1]
-    first = [(s, i) for s in tuned for i in range(len(s.plans))]
+    searches = list(asked.searches)
+    tuned = [bool(asked.tune_seeds) and len(s.plans) > 1 for s in searches]
     # Before the choice the first candidate stands for the cost of the chosen one.
-    chosen = [
-        (s, i)
-        for s in asked.searches
-        for i in range(1 if asked.tune_seeds else len(s.plans))
-    ]
-    stacks = stacks_of(asked, REPORT, len(chosen), crew.workers)
-    expected = jobs_of(REPORT, chosen, asked, store, crew, stacks)
-    count = stacks_of(asked, TUNE, len(first), crew.workers)
-    tuning = jobs_of(TUNE, first, asked, tuning_store(store), crew, count)
-    choices = []
-    with told([*tuning, *expected]) as tell:
-        failures = finished(tuning, crew, store, tell)
-        if asked.tune_seeds:
-            chosen = []
-            for search in asked.searches:
-                if complete(search, asked, store):
-                    best, record = choice(search, asked, store)
-                    write_choice(choice_path(search.plans[best], store), record)
-                    chosen.append((search, best))
-                    choices.append(record)
-        reported = jobs_of(REPORT, chosen, asked, store, crew, stacks)
-        failures += finished(reported, crew, store, tell)
-    paths = [search.plans[i].path(store) for search, i in chosen]
+    reports = [range(1 if asked.tune_seeds else len(s.plans)) for s in searches]
+    stacks = {
+        TUNE: stacks_of(
+            asked,
+            TUNE,
+            sum(len(s.plans) for s, own in zip(searches, tuned, strict=True) if own),
+            crew.workers,
+        ),
+        REPORT: stacks_of(asked, REPORT, sum(map(len, reports)), crew.workers),
+    }
+    waiting: Counter[int] = Counter()  # jobs of each search that have not ended
+    chosen: list[tuple[int, int]] = []  # a search and the place of a candidate in it
+    choices: list[Record] = []
+
+    def jobs(phase: str, group: int, places: Iterable[int]) -> list[Job]:
+        folder = tuning_store(store) if phase == TUNE else store
+        candidates = [(searches[group], place) for place in places]
+        return jobs_of(phase, candidates, asked, folder, crew, stacks[phase], group)
+
+    def reported(group: int) -> list[Job]:
+        """Choose a search's settings, where there is a choice, and run them."""
+        search, places = searches[group], []
+        for part in search.parts if asked.tune_seeds else ():
+            best, record = choice(search, asked, store, part)
+            write_choice(choice_path(search.plans[best], store, part), record)
+            choices.append(record)
+            places += [best] if best not in places else []
+        places = places or list(reports[group])
+        chosen.extend((group, place) for place in places)
+        return jobs(REPORT, group, places)
+
+    with told(
+        [
+            job
+            for group, own in enumerate(tuned)
+            for phase, places in (
+                (TUNE, range(len(searches[group].plans) if own else 0)),
+                (REPORT, reports[group]),
+            )
+            for job in jobs(phase, group, places)
+        ]
+    ) as tell:
+
+        def added(new: list[Job], expected: int = 0) -> list[Job]:
+            for job in new[expected:]:
+                tell(job, ADDED, None)
+            return new
+
+        def follow(job: Job) -> list[Job]:
+            group = job.group
+            waiting[group] -= 1
+            if waiting[group] or job.phase == REPORT:
+                return []
+            search = searches[group]
+            if not complete(search, asked, store):
+                return []
+            points = points_to_try(search, asked, store)
+            if points:
+                searches[group] = extended(search, points, asked.profile)
+                check_store([searches[group]], asked, store)
+                tried = len(search.plans)
+                new = jobs(TUNE, group, range(tried, tried + len(points)))
+                new = added(new)
+            else:
+                new = reported(group)
+                new = added(new, expected=len(jobs(REPORT, group, reports[group])))
+            waiting[group] += len(new)
+            return new
+
+        first = []
+        for group, own in enumerate(tuned):
+            places = range(len(searches[group].plans))
+            new = jobs(TUNE, group, places) if own else reported(group)
+            waiting[group] += len(new)
+            first += new
+        failures = finished(first, crew, store, tell, follow)
+    paths = [searches[group].plans[place].path(store) for group, place in chosen]
     return Outcome(
         sweep=asked,
         choices=tuple(choices),
         failures=tuple(failures),
         files=tuple(path for path in paths if path.exists()),
     )
+
+
+def points_to_try(search: Search, asked: Sweep, store: Path) -> list[Values]:
+    """Return the neighbours of the best candidates that were not tried yet.
+
+    Args:
+        search: All of its candidates are in the tuning store.
+        asked: Names metric and seeds.
+        store: The store of the results.
+    """
+    points: list[Values] = []
+    for part in search.parts:
+        best, _ = choice(search, asked, store, part)
+        points += [p for p in untried(search, best) if p not in points]
+    return points
 
 
 def complete(search: Search, asked: Sweep, store: Path) -> bool:

@@ -14,17 +14,31 @@ that a list stands in says what is done with it::
     [benchmarks.permuted_mnist]     # one table a benchmark, settings of its own
     tasks = [10, 30]
 
-    [methods.adam]                  # one table a method: its search space
-    lr = [1e-3, 3e-3]
+    [search]                        # searched by every method, with lists of its own
+    lr = [3e-4, 1e-3, 3e-3]
 
-    [methods.fresh]
-    lr = [1e-3, 3e-3]
+    [ladders]                       # a search goes on here if its best is at an edge
+    lr = [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
+    weight_decay = [1e-4, 1e-3, 1e-2, 1e-1, 1.0]
+    beta2 = [0.9, 0.99, 0.999, 0.9999]
+
+    [methods.adam]                  # one table a method: its search space
+    beta2 = [0.99, 0.999]
+
+    [methods.adamw]
+    weight_decay = [1e-2, 1e-1]
 
 Values of a method override those of the benchmark, and those the common settings.
 
 Without ``tune_seeds`` nothing is chosen: every combination is run on ``report_seeds``.
 With them, each method must have as many combinations as the others, unless the file
-says ``equal_budgets = false``. A method that has one is not searched.
+says ``equal_budgets = false``; and a search whose best lies at an edge goes on along
+``[ladders]`` (:mod:`isometry.experiments.ladders`), unless it says ``continued =
+false``. Then all methods share their learning rates: they stand in ``[search]``. A
+method that has one combination is not searched.
+
+``control = "adam"`` chooses that method's settings once more for the first fifth of the
+tasks alone: what it reaches there, and loses later, is the gate of a stream.
 
 All seeds of a setting train in one stack, unless workers would be idle; ``members = 4``
 makes stacks of four whatever the number of workers. Stacks of another size round their
@@ -39,6 +53,7 @@ from typing import Any
 
 from isometry.core.messages import refusal, unknown
 from isometry.core.seeding import parsed_seeds
+from isometry.experiments.ladders import check_continuable, check_ladders
 from isometry.experiments.plans import benchmark_of, plan
 from isometry.experiments.search import (
     TUNING_METRICS,
@@ -49,7 +64,7 @@ from isometry.experiments.search import (
     check_distinct,
 )
 
-TABLES = ("settings", "benchmarks", "methods")
+TABLES = ("settings", "benchmarks", "methods", "search", "ladders")
 KINDS: dict[str, type] = {
     "profile": str,
     "metric": str,
@@ -57,6 +72,8 @@ KINDS: dict[str, type] = {
     "report_seeds": str,
     "members": int,
     "equal_budgets": bool,
+    "continued": bool,
+    "control": str,
     **dict.fromkeys(TABLES, dict),
 }
 KIND_NAMES = {str: "a text", int: "a whole number", bool: "true or false"}
@@ -77,6 +94,7 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
     """
     content = parsed_file(Path(source)) if isinstance(source, str | Path) else source
     checked_kinds(content)
+    checked_search(content)
     for table in ("benchmarks", "methods"):
         if not content.get(table):
             needed = f"a table [{table}.NAME], one for each, in the sweep file"
@@ -104,6 +122,9 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
     check_distinct(searches)
     if tune_seeds and content.get("equal_budgets", True):
         check_budgets(sweep.budgets())
+    if is_continued(content):
+        for search in searches:
+            check_continuable(search)
     return sweep
 
 
@@ -154,6 +175,45 @@ def checked_kinds(content: Mapping[str, Any]) -> None:
     if content.get("members", 0) < 0:
         needed = "members >= 0 (0: as many as keep all workers busy)"
         raise ValueError(refusal(needed, content["members"], "change members"))
+
+
+def is_continued(content: Mapping[str, Any]) -> bool:
+    """Return whether searches of a file go on while their best is at an edge.
+
+    Args:
+        content: Of the file.
+    """
+    return "tune_seeds" in content and content.get("continued", True)
+
+
+def checked_search(content: Mapping[str, Any]) -> None:
+    """Refuse search spaces that overlap, and learning rates of one method alone.
+
+    Args:
+        content: Of the file.
+
+    Raises:
+        KeyError: If the control is no method of the sweep.
+        ValueError: For anything else.
+    """
+    methods = content.get("methods", {})
+    for method, space in methods.items():
+        for key in space.keys() & content.get("search", {}).keys():
+            needed = f"{key} in [search], for all methods alike"
+            found = f"it in [methods.{method}] as well"
+            raise ValueError(refusal(needed, found, "leave it out there"))
+        if isinstance(space.get("lr"), list) and is_continued(content):
+            needed = (
+                "the learning rates that are searched in [search], the same for all"
+            )
+            do = "move it there, or set continued = false"
+            raise ValueError(refusal(needed, f"a list in [methods.{method}]", do))
+    control = content.get("control")
+    if control is not None and control not in methods:
+        raise KeyError(unknown("method of this sweep", control, methods))
+    if control is not None and "tune_seeds" not in content:
+        needed = "tune_seeds, on which the control's settings are chosen"
+        raise ValueError(refusal(needed, "none", "add them, or leave control out"))
 
 
 def seeds_of(content: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -227,9 +287,10 @@ def cases_of(content: Mapping[str, Any], benchmark: str) -> list[Values]:
     own = content["benchmarks"][benchmark]
     common = {k: v for k, v in content.get("settings", {}).items() if k not in own}
     for key, value in {**common, **own}.items():
-        for method, space in content["methods"].items():
+        tables = {f"methods.{m}": space for m, space in content["methods"].items()}
+        for table, space in {**tables, "search": content.get("search", {})}.items():
             if isinstance(value, list) and key in space:
-                needed = f"{key} as a list for all methods or in [methods.{method}]"
+                needed = f"{key} as a list for all methods or in [{table}]"
                 raise ValueError(refusal(needed, "both", "leave one out"))
     points = product(grid(common, "[settings]"), grid(own, f"[benchmarks.{benchmark}]"))
     return [{**first, **second} for first, second in points]
@@ -253,7 +314,9 @@ def search_of(
 
     Source: ours.
     """
-    points = grid(content["methods"][method], f"[methods.{method}]")
+    ladders = check_ladders(content.get("ladders", {}))
+    space = {**content.get("search", {}), **content["methods"][method]}
+    points = grid(space, f"[methods.{method}]")
     plans = [plan(benchmark, method, {**case, **point}, profile) for point in points]
     return Search(
         benchmark=benchmark,
@@ -261,4 +324,6 @@ def search_of(
         case=case,
         candidates=tuple(points),
         plans=tuple(plans),
+        ladders=ladders if is_continued(content) else {},
+        parts=("all", "first") if content.get("control") == method else ("all",),
     )

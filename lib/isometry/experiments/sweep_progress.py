@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from rich.console import Console
@@ -16,6 +16,7 @@ from isometry.experiments.units import Unit
 
 TUNE, REPORT = "tune", "report"
 DONE, THERE, RETRY, FAILED = "done", "there already", "tried again", "failed"
+ADDED = "added"  # to what was expected: a search went on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class Job:
         unit: The work.
         label: The candidate's values, as typed.
         cost: Steps times members: proportional to its time, roughly.
+        group: Number of the search that it belongs to.
 
     Source: ours.
     """
@@ -35,6 +37,7 @@ class Job:
     unit: Unit
     label: str
     cost: float
+    group: int = 0
 
     def row(self) -> tuple[str, str, str]:
         """Return the row of the live table that it belongs to."""
@@ -113,17 +116,22 @@ def told(jobs: Iterable[Job]) -> Iterator[Tell]:
     if os.environ.get("ISOMETRY_PROGRESS") == "0":
         shown = silent()
     elif sys.stderr.isatty():
-        shown = live_table(rows, len(jobs))
+        shown = live_table(rows)
     else:
-        shown = lines(len(jobs))
+        shown = lines(rows)
     with shown as show:
 
         def tell(job: Job, state: str, value: float | None) -> None:
+            row = job.row()
+            if state == ADDED:
+                costs["total"] += job.cost
+                rows[row] = replace(rows[row], total=rows[row].total + 1)
+                return
             if state == THERE:
                 costs["total"] -= job.cost
             elif state != RETRY:
                 costs["done"] += job.cost
-            tally = rows[job.row()]
+            tally = rows[row]
             if state != RETRY:
                 tally.states.append(state)
             if value is not None:
@@ -146,14 +154,26 @@ def silent() -> Iterator[Show]:
     yield lambda job, state, finished, remaining: None
 
 
+Rows = dict[tuple[str, str, str], Tally]
+
+
+def total_of(rows: Rows) -> int:
+    """Return the number of all jobs that are known so far.
+
+    Args:
+        rows: What is done of each row.
+    """
+    return sum(tally.total for tally in rows.values())
+
+
 @contextmanager
-def lines(total: int) -> Iterator[Show]:
+def lines(rows: Rows) -> Iterator[Show]:
     """Yield a function that prints a line a job to standard error.
 
     Jobs that were there already are counted only.
 
     Args:
-        total: Number of jobs.
+        rows: What is done of each row; changes.
 
     Source: ours.
     """
@@ -161,6 +181,7 @@ def lines(total: int) -> Iterator[Show]:
     def show(job: Job, state: str, finished: int, remaining: str) -> None:
         if state == THERE:
             return
+        total = total_of(rows)
         text = f"{job.name()}: {state}; {finished} of {total}, {remaining}"
         print(text, file=sys.stderr, flush=True)
 
@@ -168,12 +189,11 @@ def lines(total: int) -> Iterator[Show]:
 
 
 @contextmanager
-def live_table(rows: dict[tuple[str, str, str], Tally], total: int) -> Iterator[Show]:
+def live_table(rows: Rows) -> Iterator[Show]:
     """Yield a function that keeps a table in the terminal current.
 
     Args:
         rows: What is done of each row; changes.
-        total: Number of jobs.
 
     Source: ours.
     """
@@ -184,7 +204,7 @@ def live_table(rows: dict[tuple[str, str, str], Tally], total: int) -> Iterator[
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as table:
-        overall = table.add_task("all runs", total=total, note="")
+        overall = table.add_task("all runs", total=total_of(rows), note="")
         bars = {
             row: table.add_task(" ".join(row), total=tally.total, note="")
             for row, tally in rows.items()
@@ -192,8 +212,10 @@ def live_table(rows: dict[tuple[str, str, str], Tally], total: int) -> Iterator[
 
         def show(job: Job, state: str, finished: int, remaining: str) -> None:
             row = job.row()
-            done = len(rows[row].states)
-            table.update(bars[row], completed=done, note=rows[row].note(row[0]))
-            table.update(overall, completed=finished, note=remaining)
+            tally = rows[row]
+            done, note = len(tally.states), tally.note(row[0])
+            table.update(bars[row], completed=done, total=tally.total, note=note)
+            total = total_of(rows)
+            table.update(overall, completed=finished, total=total, note=remaining)
 
         yield show

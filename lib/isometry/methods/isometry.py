@@ -1,12 +1,12 @@
 """The paper's methods: AdamO, the coupled penalty, and MaxMin networks."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from isometry.adamo import AdamO, isometry_penalty
+from isometry.adamo import AdamO, isometry_penalty, max_stable_rate
 from isometry.core.matrices import as_matrix
 from isometry.core.settings import require, setting
 from isometry.core.stacking import Parameters
@@ -50,6 +50,50 @@ class AdamOSettings(PenaltySettings):
         rate, every = self.isometry_lr, self.isometry_every
         require(rate is None or rate > 0, "isometry_lr", "isometry_lr > 0", rate)
         require(every >= 1, "isometry_every", "isometry_every >= 1", every)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxMinSettings(AdamSettings):
+    """Settings of a MaxMin network.
+
+    Source: arXiv 2606.09762, Sec. 3.
+    """
+
+    maxmin_start: Literal["isometric", "network"] = setting(
+        "isometric",
+        "isometric: orthogonal weights of gain 1; network: as the run's init says.",
+        later=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamOMaxMinSettings(MaxMinSettings, AdamOSettings):
+    """Settings of AdamO on a MaxMin network.
+
+    Source: arXiv 2606.09762, Sec. 3 and Eq. 19-20.
+    """
+
+
+def strength_of_pull(pull: float, isometry_lr: float) -> float:
+    """Return lambda for a pull ``rho = eta_iso * lambda`` of a single step.
+
+    The pull is what a step does: at 1/8 it is one Newton-Schulz iteration, above 1/4
+    it is not stable. Learning rates do not change what a pull means.
+
+    Args:
+        pull: rho, dimensionless, in [0, 1/4].
+        isometry_lr: eta_iso, > 0.
+
+    Raises:
+        ValueError: If the pull is out of range.
+
+    Example:
+        >>> strength_of_pull(0.125, isometry_lr=1e-3)
+        125.0
+    """
+    needed = "0 <= isometry_pull <= 0.25"
+    require(0 <= pull <= max_stable_rate(1.0), "isometry_pull", needed, pull)
+    return pull / isometry_lr
 
 
 def regularised(
@@ -121,15 +165,19 @@ def gram_penalty(
     return settings.isometry_strength * total
 
 
-def maxmin_network(architecture: Architecture, settings: Any) -> Architecture:
-    """Return the architecture with MaxMin activations and orthogonal weights, gain 1.
+def maxmin_network(
+    architecture: Architecture, settings: MaxMinSettings
+) -> Architecture:
+    """Return the architecture with MaxMin activations, isometric at the start or not.
 
     Args:
         architecture: What the benchmark asks for.
-        settings: Not used.
+        settings: Say where it starts.
 
     Source: arXiv 2606.09762, Sec. 3; Anil et al. 2019.
     """
+    if settings.maxmin_start == "network":
+        return replace(architecture, activation="maxmin")
     return replace(architecture, activation="maxmin", init="orthogonal", init_gain=1.0)
 
 
@@ -162,6 +210,7 @@ MAXMIN = register(
         name="maxmin",
         summary="Adam on a MaxMin network, isometric at the start only",
         source="arXiv 2606.09762, Sec. 3",
+        settings=MaxMinSettings(),
         architecture=maxmin_network,
     )
 )
@@ -171,7 +220,7 @@ ADAMO_MAXMIN = register(
         summary="AdamO on a MaxMin network",
         source="arXiv 2606.09762, Sec. 3 and 4.4",
         parts=("maxmin", "adamo"),
-        settings=AdamOSettings(),
+        settings=AdamOMaxMinSettings(),
         search=ADAMO_SEARCH,
         architecture=maxmin_network,
         optimizer=adamo,
