@@ -303,18 +303,6 @@ def without_fused_kernels(method):
     return dataclasses.replace(method, optimizer=optimizer)
 
 
-@pytest.fixture(scope="module")
-def batched_products_are_exact():
-    """Skip where the machine's batched matrix product depends on the batch's size."""
-    draw = generator(0, "product")
-    x, w = (
-        torch.randn(4, 16, 64, generator=draw),
-        torch.randn(4, 64, 10, generator=draw),
-    )
-    if not torch.equal(torch.bmm(x, w)[2:3], torch.bmm(x[2:3], w[2:3])):
-        pytest.skip("a batched product of this machine depends on the batch's size")
-
-
 @every_combination
 @pytest.mark.usefixtures("batched_products_are_exact")
 @pytest.mark.parametrize("batch_size", [16, 7])
