@@ -1,4 +1,4 @@
-"""Fused Adam's bare step against the optimisers' own, bit for bit."""
+"""Bare steps against the optimisers' own, bit for bit."""
 
 import copy
 
@@ -87,4 +87,71 @@ def test_an_optimiser_with_hooks_of_another_class_or_without_gradients_has_none(
     assert bare_step(optimizer) is None
     hook.remove()
     assert bare_step(optimizer) is not None
-    assert bare_step(torch.optim.SGD(own)) is None
+    other = torch.optim.Adagrad(own)
+    other.step()
+    assert bare_step(other) is None
+
+
+# --- SGD ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_bare_step_of_sgd_is_torchs_and_leaves_its_momentum(momentum):
+    own = leaves()
+    other = copy.deepcopy(own)
+    ours = torch.optim.SGD(own, lr=0.1, momentum=momentum)
+    theirs = torch.optim.SGD(other, lr=0.1, momentum=momentum)
+    step = None
+    for count in range(5):
+        for optimizer in (ours, theirs):
+            optimizer.param_groups[0]["lr"] *= 0.9
+        for i, (p, q) in enumerate(zip(own, other, strict=True)):
+            gradient = torch.randn(p.shape, generator=generator(count, "gradient", i))
+            if p.grad is None:
+                p.grad = torch.empty_like(p)
+            p.grad.copy_(gradient)
+            q.grad = gradient
+        theirs.step()
+        if step is None:
+            ours.step()
+            step = bare_step(ours)
+        else:
+            with torch.no_grad():
+                step()
+        for p in own:  # what a method does to the optimiser's memory is seen
+            for memory in ours.state.get(p, {}).values():
+                memory[1].zero_()
+        for q in other:
+            for memory in theirs.state.get(q, {}).values():
+                memory[1].zero_()
+    for p, q in zip(own, other, strict=True):
+        assert torch.equal(p, q)
+        assert set(ours.state.get(p, {})) == (
+            {"momentum_buffer"} if momentum else set()
+        )
+        if momentum:
+            memory = ours.state[p]["momentum_buffer"]
+            assert torch.equal(memory, theirs.state[q]["momentum_buffer"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fused": True},
+        {"nesterov": True},
+        {"maximize": True},
+        {"dampening": 0.1},
+        {"weight_decay": 0.1},
+        {"lr": torch.tensor(0.1)},
+    ],
+    ids=str,
+)
+def test_another_mode_of_sgd_has_no_bare_step(changes):
+    own = leaves()
+    optimizer = torch.optim.SGD(own, **{"lr": 0.1, "momentum": 0.9, **changes})
+    assert bare_step(optimizer) is None, "no gradients yet"
+    for p in own:
+        p.grad = torch.ones_like(p)
+    assert bare_step(optimizer) is None, "no momentum yet"
+    optimizer.step()
+    assert bare_step(optimizer) is None

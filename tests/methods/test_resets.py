@@ -66,6 +66,31 @@ def test_a_replaced_unit_is_new_in_out_and_in_adams_memory_and_no_other_is(
         assert kept[name]["step"] == 3, "one count for all goes on"
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_replaced_units_momentum_is_forgotten_entry_by_entry_if_there_is_one(
+    toy, momentum
+):
+    own = toy("adam")
+    sgd = torch.optim.SGD(own.parameters.values(), lr=1e-2, momentum=momentum)
+    own.optimizer, own.training = sgd, replace(own.training, optimizer=sgd)
+    own.adam_step(0)
+    before = memories(own) if momentum else {}
+    chosen = np.zeros((3, 5), dtype=bool)
+    chosen[0, 1] = chosen[2, 4] = True
+    replaced(own, 0, chosen.tolist())
+    if not momentum:
+        assert not any(sgd.state.values())
+        return
+    for name, memory in memories(own).items():
+        expected = before[name]["momentum_buffer"]
+        assert (expected != 0).all()
+        if name in ("h0.w", "h0.b"):
+            expected[chosen] = 0
+        if name == "h1.w":
+            expected[0, :, 1] = expected[2, :, 4] = 0
+        assert np.array_equal(memory["momentum_buffer"], expected), name
+
+
 def test_incoming_weights_are_uniform_with_the_variance_of_the_initialisation(toy):
     own = toy("adam")
     draws = []

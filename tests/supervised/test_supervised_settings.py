@@ -22,6 +22,13 @@ from isometry.supervised import benchmarks as benchmarks_module
         ({"lr": -1e-3}, "needed lr > 0"),
         ({"lr": "inf"}, "needed a finite number for lr"),
         ({"init_gain": 0.0}, "needed init_gain > 0"),
+        ({"optimizer": "sdg"}, "unknown value for optimizer 'sdg'; did you mean 'sgd'"),
+        (
+            {"momentum": 0.9},
+            "needed optimizer=sgd for a momentum, found adam; change momentum or opti",
+        ),
+        ({"optimizer": "sgd", "momentum": 1.0}, "needed 0 <= momentum < 1, found 1.0"),
+        ({"optimizer": "sgd", "momentum": -0.1}, "needed 0 <= momentum < 1"),
         ({"diagnose_every": -1}, "needed diagnose_every >= 0"),
         ({"test_images": -1}, "needed test_images >= 0"),
         (

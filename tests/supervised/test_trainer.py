@@ -61,8 +61,17 @@ def values(run, metric, seed=None):
 # --- the same as a plain loop ---------------------------------------------------------
 
 
+def torch_optimizer(parameters, settings):
+    """Return torch's own optimiser as the settings ask for it."""
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters, lr=settings.lr, momentum=settings.momentum, foreach=False
+        )
+    return torch.optim.Adam(parameters, lr=settings.lr, foreach=False)
+
+
 def plain_loop(plan_, pixels, seed):
-    """Train one network with torch's own layers, loss and Adam; return its records."""
+    """Train one network with torch's own parts; return it and its records."""
     settings, records = plan_.settings, []
     mlp = network_of(plan_.method, plan_.method_settings, settings, pixels)
     network = optimizer = None
@@ -71,9 +80,7 @@ def plain_loop(plan_, pixels, seed):
             network = as_module(mlp, mlp.stacked([seed], task_index), 0)
             optimizer = None
         if optimizer is None or settings.reset_optimizer:
-            optimizer = torch.optim.Adam(
-                network.parameters(), lr=settings.lr, foreach=False
-            )
+            optimizer = torch_optimizer(network.parameters(), settings)
         task = plan_.benchmark.task(pixels, settings, seed, task_index)
         loss_function = nn.CrossEntropyLoss()
         with torch.no_grad():
@@ -124,10 +131,14 @@ def in_double(pixels):
         {"benchmark": "label_shuffled_cifar100", "activation": "tanh"},
         {"activation": "leaky_relu", "negative_slope": 0.2, "init": "default"},
         {"depth": 1, "batch_size": 42, "epochs": 12, "lr": 0.01},
+        {"optimizer": "sgd", "lr": 0.05},
+        {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9},
+        {"optimizer": "sgd", "momentum": 0.9, "reset_optimizer": True, "lr": 0.05},
+        {"optimizer": "sgd", "momentum": 0.5, "activation": "gelu", "lr": 0.05},
     ],
     ids=str,
 )
-def test_the_trainer_is_a_plain_loop_over_tasks_with_torchs_adam(digits, case):
+def test_the_trainer_is_a_plain_loop_over_tasks_with_torchs_optimiser(digits, case):
     plan_, pixels = planned(**case), in_double(digits)
     run = trained(plan_, pixels, [3, 5])
     for i, seed in enumerate(run.seeds):

@@ -106,7 +106,11 @@ def optimizer_of(kind, parameters, **changes):
     return kind(parameters, **{**keywords, **changes})
 
 
-@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
+def sgd(parameters, **changes):
+    return torch.optim.SGD(parameters, lr=1e-2, momentum=0.8)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW, sgd])
 @pytest.mark.parametrize("watch", [True, False])
 def test_training_is_the_same_with_and_without_it(monkeypatch, kind, watch):
     runs = []

@@ -1,4 +1,4 @@
-"""A fused optimiser's step without what it asks itself before it calls its kernel."""
+"""An optimiser's step without what it asks itself before it calls its kernels."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
-    """Return a fused Adam's or AdamW's step without what surrounds its kernel.
+    """Return a fused Adam's or AdamW's, or SGD's step without what surrounds it.
 
     The state stays the optimiser's own, changed in place as by ``optimizer.step()``.
     Of its groups, only the learning rates may change meanwhile; gradients keep their
@@ -17,16 +17,21 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
         optimizer: Has taken a step, so that its state is there.
 
     Returns:
-        The step, or None if the optimiser is another one, not fused, has hooks, a mode
-        of its own, or parameters without gradients.
+        The step, to be called without autograd, or None if the optimiser is another
+        one, has hooks, a mode of its own, or parameters without gradients; if an Adam
+        is not fused; or if an SGD is.
 
-    Source: ours; ``torch.optim.adam``.
+    Source: ours; ``torch.optim.adam`` and ``torch.optim.sgd``.
     """
     hooks = (
         optimizer._optimizer_step_pre_hooks,
         optimizer._optimizer_step_post_hooks,
     )
-    if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW) or any(hooks):
+    if any(hooks):
+        return None
+    if type(optimizer) is torch.optim.SGD:
+        return bare_sgd_step(optimizer)
+    if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW):
         return None
     calls = []
     for group in optimizer.param_groups:
@@ -61,5 +66,41 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
                 grad_scale=None,
                 found_inf=None,
             )
+
+    return step
+
+
+def bare_sgd_step(optimizer: torch.optim.SGD) -> Callable[[], None] | None:
+    """Return SGD's step, with momentum or without, see :func:`bare_step`.
+
+    Its products and sums are those of ``torch.optim.SGD``, one kernel for each, in the
+    same order: the same bits.
+
+    Args:
+        optimizer: Has taken a step, so that a momentum is there.
+
+    Source: ours; ``torch.optim.sgd``.
+    """
+    calls = []
+    for group in optimizer.param_groups:
+        modes = ("fused", "nesterov", "maximize", "differentiable")
+        other = any(group[key] for key in (*modes, "weight_decay", "dampening"))
+        if other or isinstance(group["lr"], Tensor):
+            return None
+        gradients = [p.grad for p in group["params"]]
+        moving = gradients
+        if group["momentum"]:
+            states = [optimizer.state.get(p, {}) for p in group["params"]]
+            moving = [state.get("momentum_buffer") for state in states]
+        if any(tensor is None for tensor in (*gradients, *moving)):
+            return None
+        calls.append((group, gradients, moving))
+
+    def step() -> None:
+        for group, gradients, moving in calls:
+            if group["momentum"]:
+                torch._foreach_mul_(moving, group["momentum"])
+                torch._foreach_add_(moving, gradients)
+            torch._foreach_add_(group["params"], moving, alpha=-group["lr"])
 
     return step

@@ -86,7 +86,8 @@ class Method:
         search: Values of its own settings that a search tries, by name; those of the
             literature where there are any.
         architecture: What it changes of the network.
-        optimizer: ``(parameters, roles, lr, settings) -> Optimizer``.
+        optimizer: ``(parameters, roles, lr, settings) -> Optimizer``. Where it is the
+            default, :func:`adam`, a run may put gradient descent in its place.
         start: ``(structure, parameters, seeds, settings) -> State``: what it carries
             along from step to step and from task to task, made from the network before
             its first step; tensors ``(members, ...)`` that its functions change in

@@ -38,8 +38,9 @@ def replace_units_(
     * Outgoing weights become 0. With ``mean`` given, what the unit added on average
       goes to the biases it fed first.
     * Every entry of the optimiser's state that belongs to one of these becomes 0:
-      Adam's two moments, and counters that an optimiser keeps entry by entry. One
-      counter for a whole parameter stays.
+      Adam's two moments, SGD's momentum, and counters that an optimiser keeps entry by
+      entry. One counter for a whole parameter stays; without momentum SGD has nothing
+      to forget.
 
     Args:
         training: The stack, changed in place.

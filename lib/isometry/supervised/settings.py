@@ -50,6 +50,15 @@ class SupervisedSettings:
     test_images: int = setting(
         0, "Test on the first n of the test images, >= 0; 0: on all.", later=True
     )
+    optimizer: Literal["adam", "sgd"] = setting(
+        "adam",
+        "What takes the step where the method brings no optimiser of its own: adam, "
+        "sgd.",
+        later=True,
+    )
+    momentum: float = setting(
+        0.0, "Decay of sgd's momentum, in [0, 1); 0: none.", later=True
+    )
     precision: Precision = setting(
         "float32",
         "Of a training step's products: float32; tf32 (on CUDA); bfloat16 (network "
@@ -72,6 +81,11 @@ class SupervisedSettings:
             require(self.depth >= 2, "depth", needed, self.depth)
         for key in ("lr", "init_gain"):
             require(getattr(self, key) > 0, key, f"{key} > 0", getattr(self, key))
+        needed = "0 <= momentum < 1"
+        require(0 <= self.momentum < 1, "momentum", needed, self.momentum)
+        kept = self.optimizer == "sgd" or self.momentum == 0
+        needed = "optimizer=sgd for a momentum"
+        require(kept, "momentum or optimizer", needed, self.optimizer)
         for key in ("diagnose_every", "test_images"):
             require(getattr(self, key) >= 0, key, f"{key} >= 0", getattr(self, key))
         size, images = self.batch_size, self.images_per_task

@@ -22,6 +22,7 @@ from isometry.methods.binding import (
     started,
     task_records,
 )
+from isometry.methods.gradient_descent import with_optimizer
 from isometry.plasticity import removed_fraction
 from isometry.supervised.benchmarks import Benchmark
 from isometry.supervised.diagnostics import stack_diagnostics
@@ -151,13 +152,15 @@ def train(
         denormal numbers count as zero while a task is trained.
 
     Raises:
-        ValueError: If seeds are missing or repeated, or the checkpoint cannot be read.
+        ValueError: If seeds are missing or repeated, the checkpoint cannot be read, or
+            the method does not go with the run's optimiser.
 
     Source: ours.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(refusal("distinct seeds, at least one", seeds, "change seeds"))
     device = torch.device(device)
+    method = with_optimizer(method, method_settings, settings)
     network = network_of(method, method_settings, settings, pixels)
     structure = network.structure()
     run = Run(seeds=list(seeds))

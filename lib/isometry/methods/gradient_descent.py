@@ -1,0 +1,99 @@
+"""Gradient descent in Adam's place, for every method that brings no optimiser."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+
+from isometry.core.messages import refusal
+from isometry.core.settings import keys
+from isometry.core.stacking import Parameters
+from isometry.methods.method import AdamSettings, Method, adam
+from isometry.methods.structure import Roles
+
+# What to do instead of a method that is an optimiser itself.
+COUPLED = "use adam_isometry: under SGD the coupled and the decoupled pull are one"
+INSTEAD = {
+    "adamo": COUPLED,
+    "adamo_maxmin": COUPLED.replace("adam_isometry", "maxmin+adam_isometry"),
+    "adamw": "use l2: under SGD the penalty and the decoupled decay are one",
+    "cbp": "use redo or snr, which replace units under any optimiser",
+}
+
+
+def sgd(
+    parameters: Parameters,
+    roles: Roles,
+    lr: float,
+    settings: Any,
+    *,
+    momentum: float = 0.0,
+) -> torch.optim.Optimizer:
+    """Return ``torch.optim.SGD`` over the stack: it acts entry by entry.
+
+    ``b <- momentum b + g`` and ``W <- W - lr b``, with b = g in the first step. Not
+    fused: the fused kernel rounds the last entries of a tensor differently, so that a
+    member would depend on how many others there are.
+
+    Args:
+        parameters: name -> ``(members, ...)``.
+        roles: What each parameter is; not used.
+        lr: Learning rate, > 0.
+        settings: The method's own; not used.
+        momentum: Dimensionless, in [0, 1); 0: nothing is remembered.
+
+    Source: Polyak 1964; without dampening and without Nesterov's look ahead.
+    """
+    return torch.optim.SGD(parameters.values(), lr=lr, momentum=momentum)
+
+
+def check_optimizer(method: Method, method_settings: Any, settings: Any) -> None:
+    """Refuse a method, or settings of Adam, that ``optimizer=sgd`` would ignore.
+
+    Args:
+        method: How the network is kept plastic.
+        method_settings: The method's own settings.
+        settings: Of the run; without a setting ``optimizer`` it is Adam.
+
+    Raises:
+        ValueError: If the run asks for SGD and the method is an optimiser itself, or
+            one of Adam's decays or its eps was changed.
+
+    Source: ours.
+    """
+    if getattr(settings, "optimizer", "adam") == "adam":
+        return
+    if method.optimizer is not adam:
+        needed = "a method without an optimiser of its own for optimizer=sgd"
+        parts = (method.name, *method.parts)
+        found = (INSTEAD[part] for part in parts if part in INSTEAD)
+        advice = next(found, "use another method or optimizer=adam")
+        raise ValueError(refusal(needed, method.name, advice))
+    changed = [
+        f"{key}={getattr(method_settings, key)}"
+        for key in keys(AdamSettings)
+        if getattr(method_settings, key, None) != getattr(method.settings, key, None)
+    ]
+    if changed:
+        needed = "no settings of Adam with optimizer=sgd, which has none of them"
+        raise ValueError(refusal(needed, ", ".join(changed), "leave them out"))
+
+
+def with_optimizer(method: Method, method_settings: Any, settings: Any) -> Method:
+    """Return the method with the optimiser that a run asks for.
+
+    Args:
+        method: How the network is kept plastic.
+        method_settings: The method's own settings.
+        settings: Of the run: ``optimizer`` and ``momentum``.
+
+    Raises:
+        ValueError: As :func:`check_optimizer`.
+
+    Source: ours.
+    """
+    check_optimizer(method, method_settings, settings)
+    if settings.optimizer == "adam":
+        return method
+    return replace(method, optimizer=partial(sgd, momentum=settings.momentum))
