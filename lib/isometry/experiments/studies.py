@@ -15,6 +15,8 @@ from isometry.experiments import (
     adamo_runs,
     cost_study,
     deep_linear_study,
+    interventions_deaths,
+    interventions_study,
     kernel_study,
     maxmin_study,
     partial_study,
@@ -40,6 +42,8 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "partial": partial_study.study,
         "residual": residual_study.study,
         "revival": revival_study.study,
+        "interventions": interventions_study.study,
+        "natural_deaths": interventions_deaths.study,
     }
 )
 

@@ -1,0 +1,198 @@
+"""What the forks say: which share of the lost plasticity comes back with which part."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from isometry.core.messages import refusal, unknown
+from isometry.core.seeding import numpy_generator
+from isometry.core.statistics import Interval, as_scores, stratified_bootstrap
+
+LEAST = 0.01  # of a metric between 0 and 1: a smaller loss is none
+
+
+def share_returned(
+    worn: ArrayLike,  # (seeds,)
+    intervened: ArrayLike,  # (seeds,)
+    fresh: ArrayLike,  # (seeds,)
+    least: float = LEAST,
+) -> NDArray:
+    """Return ``(intervened - worn) / (fresh - worn)`` of each seed.
+
+    Args:
+        worn: A metric of the worn networks, more is better.
+        intervened: Of the same networks after an intervention.
+        fresh: Of new networks on the same task.
+        least: The smallest loss ``fresh - worn`` of which a share is defined, > 0.
+
+    Returns:
+        ``(seeds,)``: 0 if nothing comes back, 1 if all does; NaN where a seed lost
+        less than ``least``, or gained.
+
+    Raises:
+        ValueError: If the seeds differ or ``least`` is not positive.
+
+    Source: ours.
+
+    Example:
+        >>> share_returned([0.5, 0.7], [0.6, 0.7], [0.9, 0.7])
+        array([0.25,  nan])
+    """
+    if not least > 0:
+        raise ValueError(refusal("least > 0", least, "pass e.g. 0.01"))
+    before, after, best = (as_scores(x) for x in (worn, intervened, fresh))
+    if not before.shape == after.shape == best.shape or len(before) != 1:
+        found = f"{before.shape}, {after.shape} and {best.shape}"
+        raise ValueError(
+            refusal("one score of each seed", found, "run what is missing")
+        )
+    lost = best - before
+    share = (after - before) / np.where(lost >= least, lost, 1.0)
+    return np.where(lost >= least, share, np.nan)[0]
+
+
+def returned(
+    worn: ArrayLike,
+    intervened: ArrayLike,
+    fresh: ArrayLike,
+    generator: np.random.Generator,
+    least: float = LEAST,
+) -> Interval | None:
+    """Return the share of the lost plasticity that comes back, or None: none was lost.
+
+    Something was lost if the interval over seeds of ``fresh - worn`` lies above
+    ``least``. Seeds that lost less by themselves have no share and are left out; the
+    interval's ``num_seeds`` says how many are left.
+
+    Args:
+        worn: ``(seeds,)``.
+        intervened: ``(seeds,)``.
+        fresh: ``(seeds,)``.
+        generator: Where the resamples come from.
+        least: See :func:`share_returned`.
+
+    Raises:
+        ValueError: As in :func:`share_returned`.
+
+    Source: ours.
+    """
+    shares = share_returned(worn, intervened, fresh, least)
+    lost = np.asarray(fresh, dtype=float) - np.asarray(worn, dtype=float)
+    if stratified_bootstrap(lost, generator).low <= least:
+        return None
+    return stratified_bootstrap(shares[np.isfinite(shares)], generator)
+
+
+def scores_of(frame: pd.DataFrame, method: str, age: int, metric: str) -> pd.Series:
+    """Return a metric of every seed, by seed.
+
+    Args:
+        frame: Tidy, of one benchmark ``interventions_<stream>``.
+        method: An intervention, or new networks.
+        age: In tasks.
+        metric: As stored.
+
+    Raises:
+        KeyError: If the frame has no such method.
+
+    Source: ours.
+    """
+    if method not in set(frame["method"]):
+        raise KeyError(unknown("intervention", method, set(frame["method"])))
+    chosen = frame[(frame["method"] == method) & (frame["metric"] == metric)]
+    return chosen[chosen["task"] == age].set_index("seed")["value"].sort_index()
+
+
+def returned_table(
+    frame: pd.DataFrame, metric: str = "plasticity", least: float = LEAST
+) -> pd.DataFrame:
+    """Return for every intervention and age which share of what was lost comes back.
+
+    Args:
+        frame: Tidy, of one benchmark ``interventions_<stream>``.
+        metric: More is better, between 0 and 1.
+        least: See :func:`share_returned`.
+
+    Returns:
+        Columns ``intervention, age, share, low, high, seeds``; NaN and 0 seeds where
+        nothing was lost.
+
+    Source: ours.
+    """
+    rows = []
+    fresh = frame["method"].str.startswith("fresh")
+    for name in sorted(set(frame.loc[~fresh, "method"]) - {"nothing"}):
+        for age in sorted(frame["task"].unique()):
+            worn, after, new = (
+                scores_of(frame, method, age, metric)
+                for method in ("nothing", name, "fresh")
+            )
+            draw = numpy_generator(0, "interventions", name, int(age), metric)
+            found = returned(worn, after, new, draw, least)
+            end = (np.nan, np.nan, np.nan, 0)
+            if found is not None:
+                end = (found.estimate, found.low, found.high, found.num_seeds)
+            rows.append((name, age, *end))
+    columns = ["intervention", "age", "share", "low", "high", "seeds"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def at_best_rate(scores: ArrayLike) -> NDArray:
+    """Return each seed's score at the learning rate that the other seeds choose.
+
+    A rate chosen by the very seed that is then counted would look better than it is.
+
+    Args:
+        scores: ``(rates, seeds)``, more is better, at least two seeds.
+
+    Returns:
+        ``(seeds,)``.
+
+    Raises:
+        ValueError: If there is one seed only.
+
+    Source: ours; cross-validation that leaves one out.
+
+    Example:
+        >>> at_best_rate([[1.0, 1.0, 9.0], [2.0, 2.0, 2.0]])
+        array([1., 1., 2.])
+    """
+    array = as_scores(scores)
+    if array.shape[1] < 2:
+        raise ValueError(refusal("two seeds or more", array.shape[1], "run more"))
+    others = array.sum(1, keepdims=True) - array
+    return np.take_along_axis(array, others.argmax(0)[None], axis=0)[0]
+
+
+def loss_by_rate(
+    frame: pd.DataFrame, age: int, metric: str = "plasticity"
+) -> dict[str, Interval]:
+    """Return how far worn networks stay behind new ones, also with rates tuned anew.
+
+    If the worn networks only needed another step size, nothing is left once both
+    kinds learn at their own best rate.
+
+    Args:
+        frame: Tidy, of one benchmark ``interventions_<stream>``.
+        age: In tasks.
+        metric: More is better.
+
+    Returns:
+        ``usual``: fresh minus worn at the rate of the stream; ``tuned``: each at its
+        own best rate (:func:`at_best_rate`); ``by_tuning``: what the worn networks gain
+        by it.
+
+    Source: ours.
+    """
+    rates = sorted(m for m in set(frame["method"]) if m.startswith("rate_"))
+    usual = [scores_of(frame, m, age, metric).to_numpy() for m in ("nothing", "fresh")]
+    tuned = [
+        at_best_rate([scores_of(frame, f"{kind}{rate}", age, metric) for rate in rates])
+        for kind in ("", "fresh_")
+    ]
+    draw = numpy_generator(0, "interventions", "rates", age, metric)
+    return {
+        "usual": stratified_bootstrap(usual[1] - usual[0], draw),
+        "tuned": stratified_bootstrap(tuned[1] - tuned[0], draw),
+        "by_tuning": stratified_bootstrap(tuned[0] - usual[0], draw),
+    }
