@@ -79,3 +79,19 @@ def test_its_tasks_are_functions_of_seed_and_number(digits, name):
     made = {(seed, number): task(seed, number) for seed in (0, 1) for number in (0, 1)}
     assert len(set(made.values())) == 4
     assert task(1, 0) == made[1, 0]
+
+
+@every_benchmark
+def test_it_blends_its_tasks_or_refuses_to(digits, name):
+    benchmark = BENCHMARKS.get(name)
+    if not benchmark.blends:
+        with pytest.raises(ValueError, match=f"needed blend=0 for {name}, whose tasks"):
+            plan(name, "adam", {**TINY, "blend": 0.5}, "smoke")
+        return
+    for blend, before in ((0.5, True), (0, False)):
+        plan_ = plan(name, "adam", {**TINY, "blend": blend}, "smoke")
+        task = benchmark.task(digits, plan_.settings, 0, 1)
+        assert (task.previous_inputs is not None) is before
+        if before:
+            assert task.previous_inputs.shape == task.inputs.shape
+            assert not torch.equal(task.previous_inputs, task.inputs)

@@ -1,7 +1,7 @@
 """Streams of tasks: functions of (seed, task) and of nothing else."""
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from isometry.supervised.streams import (
     Pixels,
     Task,
     chosen_images,
+    gradually_permuted,
     label_shuffled,
     permuted,
     random_label,
@@ -19,8 +20,10 @@ from isometry.supervised.streams import (
 )
 from torch.testing import assert_close
 
-SETTINGS = SupervisedSettings(data="digits", images_per_task=40, batch_size=8)
-MAKERS = (random_label, permuted, label_shuffled)
+SETTINGS = SupervisedSettings(
+    data="digits", images_per_task=40, batch_size=8, blend=0.5
+)
+MAKERS = (random_label, permuted, label_shuffled, gradually_permuted)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,7 @@ def pixels():
 
 
 def same(first: Task, second: Task) -> bool:
-    names = ("inputs", "labels", "test_inputs", "test_labels")
+    names = [field.name for field in fields(Task)]
     pairs = [(getattr(first, name), getattr(second, name)) for name in names]
     return all(a is b or torch.equal(a, b) for a, b in pairs)
 

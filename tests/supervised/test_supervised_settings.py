@@ -29,6 +29,8 @@ from isometry.supervised import benchmarks as benchmarks_module
         ),
         ({"optimizer": "sgd", "momentum": 1.0}, "needed 0 <= momentum < 1, found 1.0"),
         ({"optimizer": "sgd", "momentum": -0.1}, "needed 0 <= momentum < 1"),
+        ({"blend": -0.1}, "needed 0 <= blend <= 1, found -0.1; change blend"),
+        ({"blend": 1.1}, "needed 0 <= blend <= 1"),
         ({"diagnose_every": -1}, "needed diagnose_every >= 0"),
         ({"test_images": -1}, "needed test_images >= 0"),
         (

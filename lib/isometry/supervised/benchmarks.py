@@ -9,6 +9,7 @@ from isometry.core.registry import Registry
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import (
     TaskMaker,
+    gradually_permuted,
     label_shuffled,
     permuted,
     random_label,
@@ -31,6 +32,7 @@ class Benchmark:
         experiment_version: Raised when a change makes old results incomparable.
         method_defaults: Where settings of methods start, unlike elsewhere, by name.
         metric: What it is judged by.
+        blends: Whether a task replaces the one before step by step, as ``blend`` says.
 
     Source: ours.
     """
@@ -44,6 +46,7 @@ class Benchmark:
     experiment_version: int = 1
     method_defaults: Mapping[str, Any] = field(default_factory=dict)
     metric: str = "online_accuracy"
+    blends: bool = False
 
     def settings(self, profile: str, **changes: Any) -> SupervisedSettings:
         """Return the profile's settings with some of them changed.
@@ -53,7 +56,8 @@ class Benchmark:
             **changes: Settings by name.
 
         Raises:
-            ValueError: If the profile or the data set does not belong to it.
+            ValueError: If the profile or the data set does not belong to it, or a
+                setting means nothing for it.
         """
         if profile not in self.profiles:
             raise ValueError(
@@ -63,7 +67,22 @@ class Benchmark:
         if settings.data not in self.data:
             needed = f"data of {', '.join(self.data)} for {self.name}"
             raise ValueError(refusal(needed, settings.data, "change data"))
+        self.check_blend(settings)
         return settings
+
+    def check_blend(self, settings: SupervisedSettings) -> None:
+        """Refuse a blend of tasks that this stream would not do.
+
+        Args:
+            settings: Of a run.
+
+        Raises:
+            ValueError: If they ask for one and the stream has none.
+        """
+        if settings.blend > 0 and not self.blends:
+            needed = f"blend=0 for {self.name}, whose tasks change at once"
+            advice = "leave it out or use gradual_permuted_mnist"
+            raise ValueError(refusal(needed, settings.blend, advice))
 
 
 BENCHMARKS: Registry[Benchmark] = Registry("benchmark")
@@ -176,6 +195,21 @@ PERMUTED_MNIST = register(
             SMOKE_PERMUTED,
         ),
         data=("mnist", "digits"),
+    )
+)
+# Over the whole task: the least abrupt stream that this family has.
+GRADUAL_PERMUTED_MNIST = register(
+    Benchmark(
+        name="gradual_permuted_mnist",
+        summary="classify MNIST while one pixel permutation blends into the next",
+        source="task sampling of Liu & Mou 2026, arXiv 2602.09234; details ours",
+        task=gradually_permuted,
+        profiles={
+            profile: replace(settings, blend=1.0)
+            for profile, settings in PERMUTED_MNIST.profiles.items()
+        },
+        data=PERMUTED_MNIST.data,
+        blends=True,
     )
 )
 PERMUTED_CIFAR10 = register(

@@ -59,6 +59,12 @@ class SupervisedSettings:
     momentum: float = setting(
         0.0, "Decay of sgd's momentum, in [0, 1); 0: none.", later=True
     )
+    blend: float = setting(
+        0.0,
+        "Fraction of a task over which it replaces the one before, in [0, 1]; 0: at "
+        "once. For gradual streams only.",
+        later=True,
+    )
     precision: Precision = setting(
         "float32",
         "Of a training step's products: float32; tf32 (on CUDA); bfloat16 (network "
@@ -81,6 +87,7 @@ class SupervisedSettings:
             require(self.depth >= 2, "depth", needed, self.depth)
         for key in ("lr", "init_gain"):
             require(getattr(self, key) > 0, key, f"{key} > 0", getattr(self, key))
+        require(0 <= self.blend <= 1, "blend", "0 <= blend <= 1", self.blend)
         needed = "0 <= momentum < 1"
         require(0 <= self.momentum < 1, "momentum", needed, self.momentum)
         kept = self.optimizer == "sgd" or self.momentum == 0

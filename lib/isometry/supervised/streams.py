@@ -5,7 +5,7 @@ CPU, so that every method, device and stack meets the same tasks.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -83,6 +83,8 @@ class Task:
         labels: ``(images_per_task,)``, int64.
         test_inputs: ``(n_test, features)``, or None where labels carry no pattern.
         test_labels: ``(n_test,)``, or None.
+        previous_inputs: The same images as the task before had them, of the shape of
+            ``inputs``; or None where nothing blends.
 
     Source: ours.
     """
@@ -91,6 +93,7 @@ class Task:
     labels: Tensor
     test_inputs: Tensor | None = None
     test_labels: Tensor | None = None
+    previous_inputs: Tensor | None = None
 
 
 TaskMaker = Callable[[Pixels, SupervisedSettings, int, int], Task]
@@ -162,6 +165,20 @@ def random_label(
     return Task(inputs=pixels.train_inputs[chosen], labels=labels)
 
 
+def pixel_order(pixels: Pixels, seed: int, task: int) -> Tensor:
+    """Return the permutation of the pixels of a task, ``(features,)``.
+
+    Args:
+        pixels: The data.
+        seed: The stream.
+        task: Which task of it.
+
+    Source: Goodfellow et al. 2013.
+    """
+    draw = generator(seed, "pixels", task)
+    return torch.randperm(pixels.train_inputs.shape[1], generator=draw)
+
+
 def permuted(
     pixels: Pixels, settings: SupervisedSettings, seed: int, task: int
 ) -> Task:
@@ -176,8 +193,7 @@ def permuted(
     Source: Goodfellow et al. 2013; Kumar et al. 2023; Dohare et al. 2024.
     """
     chosen = chosen_images(pixels, settings.images_per_task, seed, task)
-    features = pixels.train_inputs.shape[1]
-    order = torch.randperm(features, generator=generator(seed, "pixels", task))
+    order = pixel_order(pixels, seed, task)
     test_inputs, test_labels = test_part(pixels, settings)
     return Task(
         inputs=pixels.train_inputs[chosen].index_select(1, order),
@@ -185,6 +201,37 @@ def permuted(
         test_inputs=test_inputs.index_select(1, order),
         test_labels=test_labels,
     )
+
+
+def gradually_permuted(
+    pixels: Pixels, settings: SupervisedSettings, seed: int, task: int
+) -> Task:
+    """Return the task of :func:`permuted`, and its images as the task before had them.
+
+    In training a sample comes under the new permutation with a probability that rises
+    from 0 to 1 over the first ``blend`` of the task's steps, else under the previous
+    one, so that at a change of the task nothing jumps; which ones, says
+    :func:`isometry.supervised.blending.rows_before`. ``online_accuracy`` is that of
+    these blended minibatches. Losses before and after the task, ``plasticity``,
+    ``final_accuracy``, ``test_accuracy`` and the diagnostics are of the new permutation
+    alone. The first task has none before it; with ``blend=0`` all tasks are
+    :func:`permuted`'s.
+
+    Args:
+        pixels: The data.
+        settings: How many images, and whether tasks blend.
+        seed: The stream.
+        task: Fixes the images and both permutations.
+
+    Source: ours; task sampling of Liu & Mou 2026, arXiv 2602.09234.
+    """
+    own = permuted(pixels, settings, seed, task)
+    if settings.blend == 0 or task == 0:
+        return own
+    chosen = chosen_images(pixels, settings.images_per_task, seed, task)
+    order = pixel_order(pixels, seed, task - 1)
+    before = pixels.train_inputs[chosen].index_select(1, order)
+    return replace(own, previous_inputs=before)
 
 
 def label_shuffled(

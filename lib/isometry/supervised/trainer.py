@@ -152,14 +152,16 @@ def train(
         denormal numbers count as zero while a task is trained.
 
     Raises:
-        ValueError: If seeds are missing or repeated, the checkpoint cannot be read, or
-            the method does not go with the run's optimiser.
+        ValueError: If seeds are missing or repeated, the checkpoint cannot be read, the
+            method does not go with the run's optimiser, or the stream cannot blend its
+            tasks as the settings ask.
 
     Source: ours.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(refusal("distinct seeds, at least one", seeds, "change seeds"))
     device = torch.device(device)
+    benchmark.check_blend(settings)
     method = with_optimizer(method, method_settings, settings)
     network = network_of(method, method_settings, settings, pixels)
     structure = network.structure()

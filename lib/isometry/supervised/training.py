@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from isometry.core.bare_step import bare_step
 from isometry.core.precision import Precision, half_products
 from isometry.core.seeding import generator
 from isometry.core.stacking import Parameters
+from isometry.supervised.blending import rows_before
 from isometry.supervised.kinds import Network
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Task
@@ -35,7 +37,7 @@ def stacked_tasks(tasks: list[Task], device: torch.device) -> Task:
         tensors = [getattr(task, name) for task in tasks]
         return None if tensors[0] is None else torch.stack(tensors).to(device)
 
-    names = ("inputs", "labels", "test_inputs", "test_labels")
+    names = [field.name for field in fields(Task)]
     return Task(**{name: stacked(name) for name in names})  # type: ignore[arg-type]
 
 
@@ -114,7 +116,9 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the minibatches of a task, ``(members, batch, features)`` and labels.
 
-    A last, smaller batch is kept, so that every epoch sees every image.
+    A last, smaller batch is kept, so that every epoch sees every image. Where a task
+    blends with the one before, some images come as that one had them, the fewer the
+    later the step.
 
     Args:
         task: The stacked task.
@@ -124,11 +128,18 @@ def batches(
 
     Source: ours.
     """
-    members = torch.arange(len(seeds), device=task.labels.device).unsqueeze(1)
+    device, before = task.labels.device, task.previous_inputs
+    members = torch.arange(len(seeds), device=device).unsqueeze(1)
+    again = True  # whether the images are to be put in order again
     for epoch in range(settings.epochs):
-        if epoch == 0 or settings.reshuffle:
-            order = epoch_order(settings, seeds, index, epoch).to(task.labels.device)
+        old = None if before is None else rows_before(settings, seeds, index, epoch)
+        if again or settings.reshuffle:
+            order = epoch_order(settings, seeds, index, epoch).to(device)
             inputs, labels = task.inputs[members, order], task.labels[members, order]
+        if before is not None and old is not None:
+            old = old.to(device)
+            inputs[old] = before[members.expand_as(order)[old], order[old]]
+        again = old is not None
         for start in range(0, settings.images_per_task, settings.batch_size):
             part = slice(start, start + settings.batch_size)
             yield inputs[:, part], labels[:, part]
