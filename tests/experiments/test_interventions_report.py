@@ -217,10 +217,13 @@ def test_correlations_of_a_frame_are_named_by_question_and_method():
     assert set(found) == {
         *(f"over_time/{n}" for n in names),
         *(f"across_seeds/{n}" for n in names),
+        "over_time",
+        "across_seeds",
         "across_methods",
     }
     assert found["over_time/adam"].estimate == pytest.approx(1)
     assert found["across_seeds/maxmin"].estimate == pytest.approx(-1)
+    assert found["across_seeds"].estimate == pytest.approx(-1)
     beside = correlations.correlations(frame, "kappa", names, [0, 5, 10], other="kappa")
     assert all(x.estimate == x.low == x.high == 0 for x in beside.values())
 

@@ -178,7 +178,7 @@ def test_the_report_reads_what_the_study_writes(numbers):
     found = correlations(
         worn, "adam_ntk_log_trace", list(study.CASES), [1, 2], "online_accuracy"
     )
-    assert len(found) == 7
+    assert len(found) == 9
 
 
 def test_the_study_is_stored_one_file_a_benchmark_and_method(tmp_path, numbers):
@@ -254,6 +254,40 @@ def test_dead_units_are_counted_by_hand(handed, digits):
             hidden = torch.relu(hidden @ weight.mT + bias).detach()
             silent += (hidden <= 0).all(0).tolist()
         assert deaths.dead(network, run.parameters, inputs)[index].tolist() == silent
+
+
+def test_a_unit_lives_again_if_it_fires_on_the_inputs_on_which_it_was_dead(
+    handed, digits
+):
+    run, _ = handed
+    planned = deaths.death_plan("adam", "smoke", "digits")
+    network = runs.perceptron_of(planned, digits)
+    start = runs.fresh_run(planned, digits, SEEDS, 0).parameters
+    first = runs.next_task(planned, digits, run)
+    once = runs.after_next(planned, digits, run, start, first)
+    second = runs.next_task(planned, digits, once)
+    twice = runs.after_next(planned, digits, once, start, second)
+    before, after, last = (
+        deaths.dead(network, parameters, inputs)
+        for parameters, inputs in (
+            (run.parameters, first.inputs),
+            (twice.parameters, first.inputs),
+            (twice.parameters, second.inputs),
+        )
+    )
+    assert not torch.equal(after, last)
+    arguments = ("adam", "smoke", "digits", digits, run)
+    frame = pd.DataFrame(deaths.contender_rows(*arguments), columns=study.TIDY)
+    table = frame.pivot(index="seed", columns=["task", "metric"], values="value")
+    expected = {
+        (0, "dead_fraction"): before.double().mean(1),
+        (2, "alive"): deaths.share_of(~after, before),
+        (2, "alive_on_last"): deaths.share_of(~last, before),
+        (2, "died"): deaths.share_of(after, ~before),
+    }
+    assert any(v.isfinite().any() for v in expected.values())
+    for column, values in expected.items():
+        assert_close(torch.tensor(table[column].to_numpy()), values, equal_nan=True)
 
 
 def test_a_share_of_no_units_is_not_a_number():

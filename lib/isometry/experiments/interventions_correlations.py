@@ -176,7 +176,8 @@ def correlations(
             are differences of absolute values, predictor minus other.
 
     Returns:
-        ``over_time/<method>`` and ``across_seeds/<method>`` for each method, and
+        ``over_time/<method>`` and ``across_seeds/<method>`` for each method, the mean
+        of each over methods as ``over_time`` and ``across_seeds``, and
         ``across_methods``.
 
     Raises:
@@ -194,12 +195,10 @@ def correlations(
         return over_seeds(statistic, first[part], goal[part], draw, beside)
 
     found: dict[str, Interval] = {}
-    for index, method in enumerate(methods):
-        own = slice(index, index + 1)
-        for name, statistic in (
-            ("over_time", over_time),
-            ("across_seeds", across_seeds),
-        ):
+    for name, statistic in (("over_time", over_time), ("across_seeds", across_seeds)):
+        found[name] = interval(name, statistic, slice(None))
+        for index, method in enumerate(methods):
+            own = slice(index, index + 1)
             found[f"{name}/{method}"] = interval(name, statistic, own)
     found["across_methods"] = interval("across_methods", across_methods, slice(None))
     return found
