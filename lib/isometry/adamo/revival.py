@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from isometry.adamo.flow import check_at_least_zero
+from isometry.adamo.parting import parting_factor
 from isometry.core.messages import refusal
 
 LONGEST = 100_000  # steps that a bound looks ahead unless asked otherwise
@@ -174,6 +175,7 @@ def revival_steps(
     *,
     drift: float = 0.0,
     longest: int = LONGEST,
+    near: bool = True,
 ) -> Tensor:
     """Return within how many isometry steps each dead unit fires again.
 
@@ -184,11 +186,14 @@ def revival_steps(
 
     Unit i fires no later than at the first k with
 
-        |w_i(k) - q_i| + drift ((1 + 4 rate)^k - 1) / (4 rate) < margin_i,
+        |w_i(k) - q_i| + parting_k < margin_i,
 
-    where w_i(k) is the row after k steps without drift, which follows from the SVD.
+    where w_i(k) is the row after k steps without drift, which follows from the SVD, and
+    parting_k how far the drift can have led the layer away, from
+    :func:`isometry.adamo.parting.parting_bound`: about ``drift k`` once the smallest
+    singular value is near one, and at most ``drift ((1 + 4 rate)^k - 1) / (4 rate)``.
     With drift, the bound also needs 6 rate S^2 <= 1 + 4 rate for the largest singular
-    value S that can have occurred until then.
+    value S that can have occurred in each step.
 
     Args:
         weight: Of the layer.
@@ -197,6 +202,7 @@ def revival_steps(
         rate: eta_iso * lambda, > 0.
         drift: Bound on ``|E|_F`` in each step, >= 0.
         longest: How many steps to look ahead, >= 1.
+        near: As in :func:`isometry.adamo.parting.parting_bound`; False is Gronwall's.
 
     Returns:
         ``(out,)``, float64, whole numbers; infinite where the condition does not hold
@@ -221,19 +227,22 @@ def revival_steps(
     margin = revival_margin(weight, bias, inputs)
     left, sigma, _ = thin_svd(weight)
     steps = torch.full_like(margin, math.inf)
-    apart, largest = 0.0, float(sigma.max())
+    apart, full = 0.0, len(sigma) == min(weight.shape)
     for step in range(longest + 1):
-        if drift > 0 and 6 * rate * (largest + apart) ** 2 > 1 + 4 * rate:
-            break
         distance = (left.square() @ (sigma - 1).square()).sqrt()
         met = (distance + apart < margin) & steps.isinf()
         steps[met] = float(step)
         open_ones = margin[steps.isinf()]
         if not bool((open_ones > apart).any()) or not bool(sigma.isfinite().all()):
             break
+        if drift > 0:
+            low = float(sigma.abs().min()) if full else 0.0
+            high = float(sigma.abs().max())
+            factor = parting_factor(low, high, apart, rate, near=near)
+            if math.isinf(factor):
+                break
+            apart = apart * factor + drift
         sigma = sigma * (1 + 4 * rate * (1 - sigma.square()))
-        apart = apart * (1 + 4 * rate) + drift
-        largest = max(largest, float(sigma.abs().max()))
     return steps
 
 

@@ -13,6 +13,7 @@ from isometry.core.seeding import generator
 
 RATE = 0.01
 LONGEST = 1000  # steps that a unit is waited for
+DRIFT = 1e-3  # Frobenius norm a step, 1/80 in a relaxation time
 LAYERS = {"smoke": 20, "laptop": 100, "paper": 300}
 UNITS, FAN_IN, INPUTS, KILLED = 8, 12, 8, 4
 BY_DIRECTION = 3  # of the killed ones; the rest by bias
@@ -99,3 +100,29 @@ def bounds(profile: str) -> pd.DataFrame:
             for unit in dead.nonzero().flatten().tolist()
         ]
     return pd.DataFrame(rows)
+
+
+def promised(profile: str, drift: float = DRIFT) -> dict[str, int]:
+    """Count the dead units whose return is promised although the task moves the layer.
+
+    Args:
+        profile: As in :func:`bounds`.
+        drift: Bound on what else moves the layer, Frobenius norm a step.
+
+    Returns:
+        ``near``: by the bound that is linear near isometry; ``gronwall``: by the one
+        that grows exponentially.
+
+    Raises:
+        KeyError: If the profile is not known.
+    """
+    if profile not in LAYERS:
+        raise KeyError(unknown("profile", profile, LAYERS))
+    counts = {"near": 0, "gronwall": 0}
+    for seed in range(LAYERS[profile]):
+        layer = dead_layer(seed)
+        dead = dead_units(*layer)[:KILLED]
+        for name in counts:
+            bound = revival_steps(*layer, RATE, drift=drift, near=name == "near")
+            counts[name] += int((dead & bound[:KILLED].isfinite()).sum())
+    return counts
