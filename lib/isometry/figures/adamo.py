@@ -3,7 +3,8 @@
 import base64
 import html
 import io
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from isometry.adamo import relaxation_steps, singular_value_flow
+from isometry.adamo.drift import kept_share
 from isometry.experiments.adamo_study import SpectraRecord
 from isometry.figures.style import (
     BLUE,
@@ -123,7 +125,10 @@ def relaxation_times(ax: Axes, table: pd.DataFrame) -> Axes:
 
 
 def pull_collapse(
-    ax: Axes, runs: pd.DataFrame, column: str = "relative_deviation"
+    ax: Axes,
+    runs: pd.DataFrame,
+    column: str = "relative_deviation",
+    tasks: Sequence[int] = (),
 ) -> Axes:
     """Draw what became of many runs over their pull, the mean over the seeds.
 
@@ -131,6 +136,8 @@ def pull_collapse(
         ax: Where to draw.
         runs: From :func:`isometry.experiments.adamo_pull.pull_table`.
         column: ``relative_deviation`` or ``accuracy_gain``.
+        tasks: Draw what :func:`isometry.adamo.drift.kept_share` says of these numbers
+            of tasks, too.
 
     Returns:
         The axes.
@@ -147,6 +154,12 @@ def pull_collapse(
             label=f"lr = {lr:g}",
             alpha=0.8,
         )
+    low, high = (math.log10(f(means["pull"])) for f in (min, max))
+    pull = torch.logspace(low, high, 200)
+    for line, count in zip(LINES, tasks, strict=False):
+        label = f"derived, {count} task" + "s" * (count > 1)
+        share = kept_share(pull, count)
+        ax.plot(pull, share, color="black", linestyle=line, linewidth=1, label=label)
     ax.set_xscale("log")
     ax.set_xlabel(r"pull $8\,\eta_{\mathrm{iso}}\,\lambda\,T$")
     if column == "relative_deviation":
