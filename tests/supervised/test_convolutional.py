@@ -225,6 +225,21 @@ def test_default_kernels_and_biases_have_the_bounds_of_torch():
         assert parameters[name].std().item() == pytest.approx(deviation, rel=0.05)
 
 
+def test_kaiming_kernels_have_the_spread_that_torch_draws():
+    network = cnn(init="kaiming", width=256)
+    parameters, spread = network.initial(0), network.structure().spread
+    theirs = nn.init.kaiming_normal_(
+        torch.empty(64, 64, 3, 3), nonlinearity="relu", generator=generator(0, "x")
+    )
+    own = parameters["hidden.1.weight"]
+    assert own.shape == theirs.shape
+    assert own.std().item() == pytest.approx(theirs.std().item(), rel=0.02)
+    assert spread["hidden.1.weight"] == pytest.approx((2 / (64 * 9)) ** 0.5)
+    for name, deviation in spread.items():
+        assert parameters[name].std().item() == pytest.approx(deviation, rel=0.05)
+        assert (parameters[name.replace("weight", "bias")] == 0).all()
+
+
 def test_crelu_at_held_parameters_has_at_most_those_of_relu():
     plain = sum(map(prod, cnn(width=64).shapes().values()))
     held = cnn("crelu", width=64, units="parameters")

@@ -169,7 +169,7 @@ def test_a_bare_layernorm_is_torchs_own_without_gain_and_offset():
 
 
 def test_a_normalisation_starts_with_gains_one_and_offsets_zero():
-    for init in ("orthogonal", "default"):
+    for init in ("orthogonal", "default", "kaiming"):
         parameters = mlp(normalisation="layer", init=init).initial(0)
         for layer in range(3):
             assert (parameters[f"hidden.{layer}.gain"] == 1).all()
@@ -239,7 +239,7 @@ def test_methods_see_names_roles_and_the_spread_of_a_fresh_draw():
     assert structure.bias_of("hidden.1.weight") == "hidden.1.bias"
     assert structure.roles["hidden.0.gain"] == "gain"
     assert structure.roles["hidden.0.offset"] == "offset"
-    for init in ("orthogonal", "default"):
+    for init in ("orthogonal", "default", "kaiming"):
         changed = mlp(width=60, init_gain=2.0, init=init).architecture
         other = MLP(architecture=changed, in_features=50, num_classes=40)
         fresh, spread = other.structure().fresh(3, "x"), other.structure().spread
@@ -271,6 +271,46 @@ def test_orthogonal_weights_have_all_singular_values_at_the_gain(gain):
             expected = gain if name.startswith("hidden") else 1.0
             values = torch.linalg.svdvals(tensor)
             assert_close(values, torch.full_like(values, expected))
+
+
+def test_kaiming_weights_have_the_moments_that_torch_draws():
+    network = MLP(
+        architecture=mlp(init="kaiming", width=300, depth=2).architecture,
+        in_features=200,
+        num_classes=250,
+    )
+    parameters = network.initial(0)
+    for name, tensor in parameters.items():
+        if name.endswith("bias"):
+            assert (tensor == 0).all()
+            continue
+        kind = "relu" if name.startswith("hidden") else "linear"  # gains sqrt 2 and 1
+        theirs = nn.init.kaiming_normal_(
+            torch.empty(tensor.shape), nonlinearity=kind, generator=generator(0, name)
+        )
+        n, spread = tensor.numel(), network.structure().spread[name]
+        for drawn in (tensor, theirs):
+            scaled = drawn.double() / spread
+            # A normal law: five standard errors of mean, variance and kurtosis.
+            assert abs(scaled.mean().item()) < 5 / n**0.5
+            square, fourth = scaled.square().mean().item(), (scaled**4).mean().item()
+            assert square == pytest.approx(1, abs=5 * (2 / n) ** 0.5)
+            assert fourth == pytest.approx(3, abs=5 * (96 / n) ** 0.5)
+
+
+def test_kaiming_keeps_the_size_of_what_relus_pass_on():
+    network = MLP(
+        architecture=mlp(init="kaiming", width=512, depth=6).architecture,
+        in_features=512,
+        num_classes=512,
+    )
+    parameters = network.stacked([0, 1])
+    inputs = torch.randn(2, 400, 512, generator=generator(0, "inputs"))
+    for hidden in network.hidden_activations(parameters, inputs):
+        # E relu(z)^2 = Var(z) / 2; the widths' own fluctuations add up over layers.
+        assert hidden.square().mean().item() == pytest.approx(1, rel=0.15)
+    logits = network.forward(parameters, inputs)
+    assert logits.square().mean().item() == pytest.approx(1, rel=0.15)
 
 
 def test_default_weights_are_uniform_as_torch_draws_them():

@@ -29,6 +29,12 @@ from isometry.supervised import benchmarks as benchmarks_module
         ),
         ({"optimizer": "sgd", "momentum": 1.0}, "needed 0 <= momentum < 1, found 1.0"),
         ({"optimizer": "sgd", "momentum": -0.1}, "needed 0 <= momentum < 1"),
+        (
+            {"init": "kaiming", "init_gain": 1.5},
+            "needed init_gain=1 for init=kaiming, .*, found 1.5; change init or init_g",
+        ),
+        ({"init": "default", "init_gain": 0.5}, "needed init_gain=1 for init=default"),
+        ({"init": "kaimign"}, "did you mean 'kaiming'"),
         ({"blend": -0.1}, "needed 0 <= blend <= 1, found -0.1; change blend"),
         ({"blend": 1.1}, "needed 0 <= blend <= 1"),
         ({"diagnose_every": -1}, "needed diagnose_every >= 0"),

@@ -95,6 +95,26 @@ def outputs_of(architecture: Architecture) -> int:
     return 2 if architecture.activation == "crelu" else 1
 
 
+def gain_of(name: str, architecture: Architecture) -> float:
+    """Return the gain of a drawn weight: hidden weights have one, all others 1.
+
+    Args:
+        name: Says whether it is a hidden weight.
+        architecture: ``orthogonal`` weights have ``init_gain``; ``kaiming`` ones have
+            sqrt 2, what a ReLU takes away; torch's own ``default`` has no gain.
+
+    Source: Saxe et al. 2014; He et al. 2015, Eq. 10.
+
+    Example:
+        >>> from isometry.methods.combine import ANY
+        >>> gain_of("head.weight", ANY)
+        1.0
+    """
+    if role_of(name) != "hidden" or architecture.init == "default":
+        return 1.0
+    return sqrt(2) if architecture.init == "kaiming" else architecture.init_gain
+
+
 def spread_of(name: str, shape: tuple[int, ...], architecture: Architecture) -> float:
     """Return the standard deviation of a freshly drawn entry of a weight.
 
@@ -108,8 +128,8 @@ def spread_of(name: str, shape: tuple[int, ...], architecture: Architecture) -> 
     out, fan_in = shape[0], prod(shape[1:])
     if architecture.init == "default":
         return 1 / sqrt(3 * fan_in)
-    gain = architecture.init_gain if role_of(name) == "hidden" else 1.0
-    return gain / sqrt(max(out, fan_in))
+    sides = fan_in if architecture.init == "kaiming" else max(out, fan_in)
+    return gain_of(name, architecture) / sqrt(sides)
 
 
 def fresh_member(
@@ -119,8 +139,12 @@ def fresh_member(
 
     Orthogonal weights have the gain on hidden layers and gain 1 elsewhere, and zero
     biases; a kernel is orthogonal as the matrix ``(out, in * k * k)``. ``default`` is
-    what ``torch.nn.Linear`` and ``torch.nn.Conv2d`` draw. A normalisation starts with
-    gains one and offsets zero; positions are normal, with :data:`POSITIONS`.
+    what ``torch.nn.Linear`` and ``torch.nn.Conv2d`` draw. ``kaiming`` weights are
+    normal with standard deviation ``sqrt(2 / fan_in)`` in hidden layers, whatever their
+    nonlinearity, as ``torch.nn.init.kaiming_normal_`` draws them for a ReLU, and
+    ``sqrt(1 / fan_in)`` in heads and embeddings, with zero biases; a transformer's
+    attention counts as hidden. A normalisation starts with gains one and offsets zero;
+    positions are normal, with :data:`POSITIONS`.
 
     Args:
         shapes: Of one member.
@@ -131,8 +155,8 @@ def fresh_member(
     Returns:
         name -> a tensor of its shape, float32.
 
-    Source: Saxe et al. 2014 for orthogonal weights; Dosovitskiy et al. 2021 for
-        positions.
+    Source: Saxe et al. 2014 for orthogonal weights; He et al. 2015 for kaiming;
+        Dosovitskiy et al. 2021 for positions.
     """
     parameters = {}
     for name, shape in shapes.items():
@@ -148,8 +172,10 @@ def fresh_member(
             fan_in = prod(shapes[name.replace("bias", "weight")][1:])
             bound = fan_in**-0.5
             tensor.uniform_(-bound, bound, generator=draw)
+        elif len(shape) >= 2 and architecture.init == "kaiming":
+            tensor.normal_(0, spread_of(name, shape, architecture), generator=draw)
         elif len(shape) >= 2:
-            gain = architecture.init_gain if role_of(name) == "hidden" else 1.0
+            gain = gain_of(name, architecture)
             torch.nn.init.orthogonal_(tensor, gain, generator=draw)
         parameters[name] = tensor
     return parameters

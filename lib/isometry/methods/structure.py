@@ -28,7 +28,7 @@ class Architecture:
         depth: Hidden layers; the head is not counted.
         activation: One of :data:`ACTIVATIONS`.
         negative_slope: Slope of ``leaky_relu`` for negative inputs.
-        init: ``orthogonal`` or torch's own ``default``.
+        init: ``orthogonal``, ``kaiming`` or torch's own ``default``.
         init_gain: Factor on the hidden layers' orthogonal weights.
         normalisation: ``layer``: LayerNorm with gain and offset before every
             nonlinearity; ``bare_layer``: the same without gain and offset; ``none``.

@@ -37,10 +37,13 @@ class SupervisedSettings:
     )
     activation: Activation = setting("relu", "Nonlinearity of the hidden layers.")
     negative_slope: float = setting(0.01, "Slope of leaky_relu below 0.")
-    init: Literal["orthogonal", "default"] = setting(
-        "orthogonal", "Initialisation; default: torch's own."
+    init: Literal["orthogonal", "default", "kaiming"] = setting(
+        "orthogonal",
+        "Initialisation; default: torch's own; kaiming: normal weights for ReLU.",
     )
-    init_gain: float = setting(1.0, "Gain of orthogonal hidden weights, > 0.")
+    init_gain: float = setting(
+        1.0, "Gain of orthogonal hidden weights, > 0; 1 for another init."
+    )
     input_scaling: Literal["standard", "unit"] = setting(
         "standard", "standard: mean 0, variance 1 over the data; unit: x / max."
     )
@@ -93,6 +96,9 @@ class SupervisedSettings:
         kept = self.optimizer == "sgd" or self.momentum == 0
         needed = "optimizer=sgd for a momentum"
         require(kept, "momentum or optimizer", needed, self.optimizer)
+        heard = self.init == "orthogonal" or self.init_gain == 1
+        needed = f"init_gain=1 for init={self.init}, which has no such gain"
+        require(heard, "init or init_gain", needed, self.init_gain)
         for key in ("diagnose_every", "test_images"):
             require(getattr(self, key) >= 0, key, f"{key} >= 0", getattr(self, key))
         size, images = self.batch_size, self.images_per_task
