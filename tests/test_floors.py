@@ -1,7 +1,6 @@
 """The shape of the library, read from its syntax: floors, sizes, sources."""
 
 import ast
-import re
 from pathlib import Path
 
 import isometry
@@ -32,19 +31,12 @@ MOST_LINES = 350
 MOST_LINES_OF_A_FUNCTION = 60  # without its docstring and the functions inside it
 
 # What may be longer, with the reason. Short, or the limit is none.
-LONG_MODULES: dict[str, str] = {}
+LONG_MODULES: dict[str, str] = {
+    "isometry.experiments.ledger": "the wording of all claims in one table, no code",
+}
 LONG_FUNCTIONS = {
     "isometry.figures.kernel_ellipse.kernel_ellipse": "half of it is one SVG template",
 }
-# A name says its source, or its module says one for all its names. The docstring of a
-# command is its help text and says none; that of an exception is one line.
-WITHOUT_SOURCE = {
-    "supervised/data_files.py": ("DataError",),
-    "experiments/kernel_law.py": ("sizes_of",),
-    "figures/style.py": ("in_a_kernel",),
-    "ntk/terms.py": ("has_closed_form",),
-}
-SOURCE = re.compile(r"\bSource(?: of [\w ]+)?: \S")
 
 
 def room(module: str) -> str:
@@ -98,11 +90,6 @@ def violations(source: str, module: str) -> list[str]:
 
 
 MODULES = {module_name(p): p for p in sorted(ROOT.rglob("*.py"))}
-
-
-def is_command(node: ast.AST) -> bool:
-    """Return whether a function is made a command by ``@app.command``."""
-    return any(".command" in ast.unparse(d) for d in node.decorator_list)
 
 
 def public(tree: ast.Module):
@@ -182,18 +169,8 @@ def test_exceptions_from_the_lengths_are_still_needed():
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_public_name_says_its_source(module):
+def test_every_public_name_has_a_docstring(module):
     path = MODULES[module]
-    exempt = WITHOUT_SOURCE.get(str(path.relative_to(ROOT)), ())
     tree = ast.parse(path.read_text())
-    exempt += tuple(node.name for node in public(tree) if is_command(node))
-    if SOURCE.search(ast.get_docstring(tree) or ""):
-        exempt = tuple(node.name for node in public(tree))
-    missing = [
-        node.name
-        for node in public(tree)
-        if node.name not in exempt and not SOURCE.search(ast.get_docstring(node) or "")
-    ]
-    assert missing == [], f"{path}: add `Source: ...` (a paper's place, or ours)"
     unexplained = [n.name for n in public(tree) if not ast.get_docstring(n)]
     assert unexplained == [], f"{path}: add a docstring"

@@ -1,113 +1,130 @@
-"""The judges of chapter 6's claims: methods compared on the supervised streams."""
+"""The judges of chapter 6's claims about single streams, and of two studies."""
 
 import math
 
 import pandas as pd
 
 from isometry.core.seeding import numpy_generator
-from isometry.core.statistics import paired_difference, stratified_bootstrap
+from isometry.core.statistics import stratified_bootstrap
 from isometry.experiments.claims import Judge, Outcome, Verdict, judged
-from isometry.experiments.comparison import (
-    CEILING,
-    DIAGNOSTICS,
-    compared,
-    predictions,
-    rank_differences,
-    scores_of,
-    strength_grid,
-    tuning_score,
+from isometry.experiments.comparison import strength_grid
+from isometry.experiments.protocol import (
+    CLOSE,
+    LEAST_SEEDS,
+    differences,
+    enough,
+    in_words,
+    not_tested,
+    outcome_against,
+    search_not_ended,
+    size_of,
 )
 from isometry.experiments.report import BOOTSTRAP_SEED
 from isometry.experiments.residual_study import DRIFT
 from isometry.experiments.store import Record
+from isometry.experiments.streams import (
+    CONTROL,
+    Stream,
+    gate_of,
+    streams_of,
+    table_of,
+)
 
-BENCHMARKS = (
-    "random_label_cifar10",
-    "permuted_mnist",
-    "permuted_cifar10",
-    "label_shuffled_cifar100",
-)
-RIVALS = ("adam", "l2_init", "nap", "redo", "spectral_norm", "newton_schulz")
-OURS = ("adamo", "adamo_maxmin")
-LEAST_SEEDS = 8
-CLOSE = 0.005  # of online accuracy: matches
-MECHANISM = (
-    "weight_condition_number",
-    "jacobian_condition_number",
-    "ntk_robust_condition_number",
-    "dormant_fraction",
-)
+JUDGED = "adamo"  # with ReLU, its head free
+RIVALS = ("adam", "l2_init", "nap", "redo", "spectral", "newton_schulz")
+FEWER_RIVALS = ("adam", "l2_init", "newton_schulz")  # of the costlier networks
 ROBUST, DECADES = 0.02, 100.0  # of online accuracy; of strength
+NEAR, SURELY = 0.5, 1.5  # distance of singular values from one; growth of it
 
 
-def size_of(record: Record) -> str:
-    """Return the size of a run in words, for the gap to the paper's.
-
-    Args:
-        record: Of a run.
-
-    Source: ours.
-    """
-    own = record["settings"]
-    network = f"{own['depth']} hidden layers of {own['width']} where the paper has 4 "
-    network += "of 512"
-    if own["network"] != "mlp":
-        network = f"A small {own['network']}, of which the paper's size is not known"
-    return (
-        f"{network}; {own['tasks']} tasks of {own['images_per_task']} images, "
-        f"{own['epochs']} epochs (the paper's are not known)."
-    )
-
-
-def matches(benchmark: str, network: str = "mlp") -> Judge:
-    """Return the judge of "AdamO matches or beats every baseline" on a benchmark.
+def matches(name: str, rivals: tuple[str, ...] = RIVALS) -> Judge:
+    """Return the judge of "AdamO matches or beats every baseline" on a stream.
 
     Args:
-        benchmark: Name of the benchmark.
-        network: Kind of network.
+        name: Of the stream.
+        rivals: The baselines.
 
     Source: ours; the claim is arXiv 2606.09762, Sec. 6.
     """
 
     def judge(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-        runs = compared(records, benchmark, network)
-        present = [method for method in OURS if method in runs]
-        if not present or not set(RIVALS) <= set(runs):
+        stream = streams_of(results, records).get(name)
+        gate = gate_of(stream) if stream is not None else None
+        if stream is None or gate is None:
             return None
-        scores = scores_of(results, {m: runs[m] for m in (*present, *RIVALS)})
-        if len(scores) < LEAST_SEEDS:
-            return None
-        best = max(present, key=lambda method: tuning_score(runs[method]))
-        held, words = [], []
-        for rival in RIVALS:
-            draw = numpy_generator(BOOTSTRAP_SEED, benchmark, network, best, rival)
-            found = paired_difference(scores[best], scores[rival], draw)
-            held += [rival] if found.low > -CLOSE else []
-            words.append(f"{rival} {found}")
-        outcome: Outcome = "not reproduced"
-        if set(held) == set(RIVALS):
-            outcome = "reproduced"
-        elif "adam" in held and len(held) > 1:
-            outcome = "partly"
+        if not gate.passed:
+            return not_tested(f"On this stream {gate}.")
+        methods = (JUDGED, *rivals)
+        table = enough(stream, methods)
+        if table is None:
+            missing = [m for m in methods if enough(stream, (m,)) is None]
+            short = ", ".join(missing) or "some"
+            return not_tested(f"There are not {LEAST_SEEDS} seeds yet of {short}.")
+        found = differences(table, JUDGED, rivals, name)
+        outcome, open_ = outcome_against(found), search_not_ended(stream, methods)
+        words = in_words(JUDGED, found)
+        if open_:
+            outcome, words = "undecided", f"{words} Not ended: {', '.join(open_)}."
         return Verdict(
             verdict=outcome,
-            reason=f"Online accuracy of {best} minus {', '.join(words)}; "
-            f"{len(scores)} seeds.",
-            gap=size_of(runs[best]),
+            reason=f"Online accuracy of {words} {len(table)} seeds; {gate}.",
+            gap=size_of(stream.runs[JUDGED]),
         )
 
     return judge
 
 
-for _key, _benchmark in (
-    ("bench-random-label", "random_label_cifar10"),
-    ("bench-permuted-mnist", "permuted_mnist"),
-    ("bench-permuted-cifar10", "permuted_cifar10"),
-    ("bench-label-shuffled", "label_shuffled_cifar100"),
+for _key, _stream, _rivals in (
+    ("bench-random-label", "random_label_cifar10", RIVALS),
+    ("bench-permuted-mnist", "permuted_mnist", RIVALS),
+    ("bench-permuted-cifar10", "permuted_cifar10", RIVALS),
+    ("bench-label-shuffled", "label_shuffled_cifar100", RIVALS),
+    ("bench-cnn", "permuted_cifar10 cnn", FEWER_RIVALS),
+    ("bench-transformer", "permuted_cifar10 transformer", FEWER_RIVALS),
 ):
-    judged(_key)(matches(_benchmark))
-judged("bench-cnn")(matches("permuted_cifar10", "cnn"))
-judged("bench-transformer")(matches("permuted_cifar10", "transformer"))
+    judged(_key)(matches(_stream, _rivals))
+
+
+@judged("literal-box")
+def literal_box(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge whether AdamO is Adam where the pull of a run is next to nothing.
+
+    Args:
+        results: Tidy numbers of a store.
+        records: Of its files.
+    """
+    box: dict[str, object] = {
+        "tasks": 80,
+        "images_per_task": 6000,
+        "batch_size": 128,
+        "width": 512,
+    }
+    box |= {"depth": 4, "lr": 1e-4, "data": "mnist", "epochs": 1}
+    runs = {
+        record["method"]: record
+        for record in records
+        if record["benchmark"] == "permuted_mnist"
+        and box.items() <= record["settings"].items()
+        and record["method"] in (JUDGED, CONTROL)
+        and record["method_settings"].get("isometry_strength", 1e-3) == 1e-3
+    }
+    if len(runs) < 2:
+        return None
+    table = table_of(Stream("literal box", runs, None, results), "level").dropna()
+    if len(table) < LEAST_SEEDS:
+        return None
+    found = differences(table, JUDGED, (CONTROL,), "literal box")[CONTROL]
+    low, high = found.interval.low, found.interval.high
+    outcome: Outcome = "undecided"
+    if low > -CLOSE and high < CLOSE:
+        outcome = "reproduced"
+    elif high < -CLOSE or low > CLOSE:
+        outcome = "not reproduced"
+    return Verdict(
+        verdict=outcome,
+        reason=f"Online accuracy, {in_words(JUDGED, {CONTROL: found})}",
+        gap="The paper's network; its images, epochs and batches are not known.",
+    )
 
 
 def robust_span(grid: pd.Series) -> float:
@@ -165,73 +182,6 @@ def sensitivity(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     )
 
 
-@judged("mechanism")
-def mechanism(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge whether each diagnostic goes with the next task's plasticity.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files.
-
-    Source: ours; the claim is arXiv 2606.09762, appendix.
-    """
-    words, met, judged_on = [], [], []
-    for benchmark in BENCHMARKS:
-        runs = compared(records, benchmark)
-        found = {name: predictions(results, runs, name) for name in MECHANISM}
-        if len(runs) < len(RIVALS) or any(value is None for value in found.values()):
-            continue
-        judged_on.append(benchmark)
-        for name, interval in found.items():
-            assert interval is not None  # for the type checker
-            sign = DIAGNOSTICS[name]
-            met.append(min(sign * interval.low, sign * interval.high) > 0)
-            words.append(f"{name} {interval}")
-    if not judged_on:
-        return None
-    outcome: Outcome = "reproduced" if all(met) else "not reproduced"
-    if any(met) and not all(met):
-        outcome = "partly"
-    return Verdict(
-        verdict=outcome,
-        reason="Rank correlation with the next task's plasticity, over methods and "
-        f"tasks, on {', '.join(judged_on)} in this order: {', '.join(words)}.",
-        gap="The paper's own diagnostics are not known in detail; these are ours.",
-    )
-
-
-@judged("recommendation")
-def recommendation(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge AdamO's mean rank against that of every other single method.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files.
-
-    Source: ours.
-    """
-    tables = {}
-    for benchmark in BENCHMARKS:
-        runs = compared(records, benchmark)
-        runs = {m: r for m, r in runs.items() if m != CEILING and "+" not in m}
-        if {"adamo", *RIVALS} <= set(runs):
-            tables[benchmark] = scores_of(results, runs)
-    if len(tables) < 3 or min(map(len, tables.values())) < 4:
-        return None
-    found = rank_differences(tables.values(), "adamo")
-    worse = [other for other, gap in found.items() if gap.low > 0]
-    reason = (
-        f"Mean rank over {len(tables)} benchmarks and {len(found) + 1} methods: "
-        + (f"worse than that of {', '.join(worse)}" if worse else "no method's is")
-        + (" beyond the interval." if worse else " better beyond the interval.")
-    )
-    return Verdict(
-        verdict="not reproduced" if worse else "reproduced",
-        reason=reason,
-        gap="Small networks; the paper compares fewer methods.",
-    )
-
-
 @judged("residual-drift")
 def residual_drift(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     """Judge how far the stream of a trained transformer drifts from isometry.
@@ -250,9 +200,10 @@ def residual_drift(results: pd.DataFrame, records: list[Record]) -> Verdict | No
     growth = spreads.iloc[:, -1] / spreads.iloc[:, 0]
     draw = numpy_generator(BOOTSTRAP_SEED, "residual drift")
     found = stratified_bootstrap(growth, draw)
-    outcome: Outcome = "reproduced" if found.estimate >= 2 else "not reproduced"
-    if outcome != "reproduced" and found.low > 1:
-        outcome = "partly"
+    near = bool(spreads.iloc[:, 0].max() <= NEAR)
+    drifts = bool(found.estimate >= 2 and found.low > SURELY)
+    outcomes: tuple[Outcome, ...] = ("not reproduced", "partly", "reproduced")
+    outcome = outcomes[near + drifts]
     return Verdict(
         verdict=outcome,
         reason=f"Root mean square distance of the trunk's singular values from one: "

@@ -8,7 +8,7 @@ in the store, is not tested.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import pandas as pd
 
@@ -16,13 +16,8 @@ from isometry.core.registry import Registry
 from isometry.experiments.ledger import CLAIM_TEXTS
 from isometry.experiments.store import Record, load_records, load_results
 
-Outcome = Literal["reproduced", "partly", "not reproduced", "not tested"]
-OUTCOMES: tuple[Outcome, ...] = (
-    "reproduced",
-    "partly",
-    "not reproduced",
-    "not tested",
-)
+Outcome = Literal["reproduced", "partly", "not reproduced", "undecided", "not tested"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +149,8 @@ def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
         isometry_judges,
         judges,
         kernel_judges,
+        revival_judges,
+        streams_judges,
     )
     from isometry.experiments.comparison import with_choices
 

@@ -44,16 +44,24 @@ def with_choices(records: list[Record], store: Path) -> list[Record]:
         store: The store.
 
     Returns:
-        Copies with a key ``choice``: what a sweep wrote, or None.
+        Copies with the keys ``choice``, what a sweep wrote, and ``early_choice``, the
+        same for the first fifth of the tasks; None where there is none.
 
     Raises:
         StoreError: If a choice cannot be read.
 
     Source: ours.
     """
-    choices = {(c["benchmark"], c["hash"]): c for c in load_choices(store)}
+    choices = {
+        (c["benchmark"], c["hash"], c.get("part", "all")): c
+        for c in load_choices(store)
+    }
     return [
-        {**record, "choice": choices.get((record["benchmark"], record["hash"]))}
+        {
+            **record,
+            "choice": choices.get((record["benchmark"], record["hash"], "all")),
+            "early_choice": choices.get((record["benchmark"], record["hash"], "first")),
+        }
         for record in records
     ]
 
@@ -215,22 +223,68 @@ def predictions(
     own = results[
         results["settings"].isin(hashes) & results["benchmark"].isin(benchmarks)
     ]
-    keys = ["settings", "seed", "task"]
-    before = own[own["metric"] == diagnostic].set_index(keys)["value"]
-    after = own[own["metric"] == "plasticity"].assign(task=lambda f: f["task"] - 1)
-    pairs = pd.DataFrame(
-        {"before": before, "after": after.set_index(keys)["value"]}
-    ).dropna()
-    if pairs.empty:
+    correlations = correlations_by_seed(own, diagnostic)
+    if correlations.empty:
         return None
-    correlations = [
-        spearmanr(one["before"], one["after"]).statistic
-        if one["before"].nunique() > 1 and one["after"].nunique() > 1
-        else 0.0  # a constant ranks nothing
-        for _, one in pairs.groupby("seed")
-    ]
     draw = numpy_generator(BOOTSTRAP_SEED, "prediction", diagnostic)
     return stratified_bootstrap(correlations, draw)
+
+
+def within_methods(
+    results: pd.DataFrame, runs: dict[str, Record], diagnostic: str
+) -> Interval | None:
+    """Return how well a diagnostic ranks the next task's plasticity within a method.
+
+    Each seed gives the mean over methods of one rank correlation over the method's
+    tasks. What methods differ in does not count: across methods a correlation may have
+    the other sign (Simpson's paradox).
+
+    Args:
+        results: Tidy numbers of a store.
+        runs: Method -> record.
+        diagnostic: Which metric; infinite values rank last.
+
+    Returns:
+        None where nothing was diagnosed.
+    """
+    each = []
+    for method, record in runs.items():
+        own = results[results["settings"] == record["hash"]]
+        own = own[own["benchmark"] == record["benchmark"]]
+        correlations = correlations_by_seed(own, diagnostic)
+        if method != CEILING and not correlations.empty:
+            each.append(correlations)
+    if not each:
+        return None
+    by_seed = pd.concat(each, axis=1).mean(axis=1)
+    draw = numpy_generator(BOOTSTRAP_SEED, "within", diagnostic)
+    return stratified_bootstrap(by_seed, draw)
+
+
+def correlations_by_seed(results: pd.DataFrame, diagnostic: str) -> pd.Series:
+    """Return a diagnostic's rank correlation with the next task's plasticity, by seed.
+
+    Args:
+        results: Tidy numbers of some runs; all of them count together.
+        diagnostic: Which metric.
+
+    Returns:
+        Indexed by seed; 0 where one of the two is constant; empty without numbers.
+    """
+    keys = ["settings", "seed", "task"]
+    before = results[results["metric"] == diagnostic].set_index(keys)["value"]
+    after = results[results["metric"] == "plasticity"]
+    after = after.assign(task=after["task"] - 1).set_index(keys)["value"]
+    pairs = pd.DataFrame({"before": before, "after": after}).dropna()
+    return pd.Series(
+        {
+            seed: spearmanr(one["before"], one["after"]).statistic
+            if one["before"].nunique() > 1 and one["after"].nunique() > 1
+            else 0.0  # a constant ranks nothing
+            for seed, one in pairs.groupby("seed")
+        },
+        dtype="float64",
+    )
 
 
 def strength_grid(

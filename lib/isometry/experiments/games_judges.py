@@ -1,34 +1,43 @@
 """The judges of chapter 7's claims: agents that play one game after the other."""
 
+import json
+
 import pandas as pd
 
-from isometry.core.statistics import Interval
+from isometry.adamo import relaxation_steps
+from isometry.core.seeding import numpy_generator
+from isometry.core.statistics import stratified_bootstrap
 from isometry.experiments.claims import Judge, Outcome, Verdict, judged
-from isometry.experiments.comparison import CEILING
 from isometry.experiments.games_comparison import (
     GamesComparison,
     compared_games,
     seeds_of,
 )
-from isometry.experiments.games_study import changes, difference, late_scores
-from isometry.experiments.games_variants import (
-    depth_differences,
-    depth_returns,
-    depth_runs,
+from isometry.experiments.games_study import seed_means
+from isometry.experiments.games_variants import depth_returns
+from isometry.experiments.labels import BASELINE, trained
+from isometry.experiments.protocol import (
+    differences,
+    in_words,
+    not_tested,
+    outcome_against,
 )
-from isometry.experiments.labels import BASELINE
+from isometry.experiments.report import BOOTSTRAP_SEED, last_tasks
 from isometry.experiments.store import Record, StoreError
+from isometry.rl.continual_settings import ContinualSettings
 from isometry.rl.protocols import PAPER_MINATAR, PAPER_OCTAX, Protocol
 
-# The first form of the authors' code. It was named after a pilot on other games and
-# before these runs; the reason of a verdict gives the numbers of both.
-JUDGED = "adamo_maxmin"
-OTHER = "adamo"
+JUDGED, MAXMIN_JUDGED, MAXMIN = "adamo", "adamo_maxmin", "maxmin"
 # What the authors call spectral norm is our spectral; the other goes by that name.
 RIVALS = (BASELINE, "l2_init", "nap", "spectral", "spectral_norm")
+NEEDED = (BASELINE, "l2_init", "nap")
+LEAST_SEEDS = 8
+CLOSE = 0.05  # of a score that is 0 for a random policy and 1 for a fresh network
+LEVEL = 0.05  # of a test
 DEPTHS_BENCHMARK = "continual_minatar"
-LEAST_SEEDS = 4  # of a study of depth, whose criterion names no number
-DEEP = 16
+SHALLOW, DEEP = 4, (16, 32)
+START = "(init=default)"  # of agents that do not begin as isometries
+LEAST_PULL = 10.0  # relaxation times in a visit
 
 
 def size_of_games(record: Record, seeds: int, paper: Protocol) -> str:
@@ -52,100 +61,145 @@ def size_of_games(record: Record, seeds: int, paper: Protocol) -> str:
     )
 
 
-def differences_in_words(
-    late: pd.DataFrame, method: str, rivals: list[str]
-) -> tuple[dict[str, Interval], str]:
-    """Return a method's late score minus those of others, also as text.
+def compared_at_most_cycles(
+    results: pd.DataFrame, records: list[Record], benchmark: str
+) -> list[GamesComparison]:
+    """Return the comparisons of a benchmark with the most cycles, one a learning rate.
 
     Args:
-        late: One row a seed, one column a method.
-        method: Whose.
-        rivals: Minus whose.
+        results: Tidy numbers of a store.
+        records: Of its files.
+        benchmark: Name of the benchmark.
 
-    Source: ours.
+    Returns:
+        Those that have the judged form and the baselines that are needed.
     """
-    found = {}
-    for rival in rivals:
-        interval = difference(late, method, rival)
-        assert interval is not None  # the caller counted the seeds that all have
-        found[rival] = interval
-    words = ", ".join(f"{rival} {interval}" for rival, interval in found.items())
-    return found, f"{method} minus {words}"
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        if record["benchmark"] == benchmark:
+            setting = json.dumps(trained(record["settings"]), sort_keys=True)
+            groups.setdefault(setting, []).append(record)
+    whole = {
+        setting: own
+        for setting, own in groups.items()
+        if {JUDGED, *NEEDED} <= {record["method"] for record in own}
+    }
+    most = max((cycles_of(own[0]) for own in whole.values()), default=0)
+    found = []
+    for setting in sorted(whole):
+        if cycles_of(whole[setting][0]) == most:
+            try:
+                one = compared_games(results, whole[setting], benchmark)
+            except StoreError:
+                continue  # returns without a scale
+            if one is not None:
+                found.append(one)
+    return found
 
 
-def loss_in_words(comparison: GamesComparison, late: pd.DataFrame) -> str:
-    """Return whether there was a loss of plasticity at all, as a sentence.
+def cycles_of(record: Record) -> int:
+    """Return how many cycles a run has.
 
     Args:
-        comparison: Of a benchmark.
-        late: Its late scores.
-
-    Source: ours.
+        record: Of a run.
     """
-    lost = changes(comparison.scores)[BASELINE]
-    text = f"From the first cycle to the last quarter {BASELINE} changes by {lost}"
-    gap = difference(late, BASELINE, CEILING) if CEILING in late else None
-    if gap is not None:
-        text += f"; its last quarter minus that of {CEILING} is {gap}"
-    if lost.high < 0:
-        return f"{text}. It loses plasticity."
-    return f"{text}. No loss beyond the interval: matching it shows little."
+    return int(record["settings"]["cycles"])
 
 
-def keeps_up(benchmark: str, paper: Protocol, seeds: int, least_rivals: int) -> Judge:
+def fifth_scores(scores: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Return the mean score over the first or the last fifth of the cycles.
+
+    Args:
+        scores: Of a comparison.
+        part: ``first`` or ``last``.
+
+    Returns:
+        One row a seed, one column a method.
+    """
+    cycles = int(scores["cycle"].max()) + 1
+    count = last_tasks(cycles)
+    chosen = scores["cycle"] < count
+    if part == "last":
+        chosen = scores["cycle"] >= cycles - count
+    return seed_means(scores[chosen])
+
+
+def judged_games(comparison: GamesComparison) -> tuple[Outcome, str] | None:
+    """Return the outcome of one comparison of games, and its numbers in words.
+
+    Args:
+        comparison: At one learning rate.
+
+    Returns:
+        None with too few seeds.
+    """
+    first = fifth_scores(comparison.scores, "first")
+    last = fifth_scores(comparison.scores, "last")
+    rivals = [
+        rival
+        for rival in RIVALS
+        if rival in last and last[rival].count() >= LEAST_SEEDS
+    ]
+    if not set(NEEDED) <= set(rivals) or last[JUDGED].count() < LEAST_SEEDS:
+        return None
+    lr = next(iter(comparison.runs.values()))["settings"]["lr"]
+    change = (last[BASELINE] - first[BASELINE]).dropna()
+    draw = numpy_generator(BOOTSTRAP_SEED, "games gate", comparison.benchmark, str(lr))
+    lost = stratified_bootstrap(change, draw)
+    said = f"At lr {lr:g} {BASELINE} changes by {lost} from the first to the last fifth"
+    if lost.high >= 0:
+        return "not tested", f"{said}: it loses nothing."
+    shared = last[[JUDGED, *rivals]].dropna()
+    found = differences(shared, JUDGED, rivals, f"games {lr:g}", CLOSE)
+    words = f"{said}. Score over the last fifth, {in_words(JUDGED, found)}"
+    pair = [MAXMIN_JUDGED, MAXMIN]
+    if set(pair) <= set(last) and len(last[pair].dropna()) >= LEAST_SEEDS:
+        own = differences(last[pair].dropna(), MAXMIN_JUDGED, [MAXMIN], "games", CLOSE)
+        words += f" Beside it, {MAXMIN_JUDGED} minus {MAXMIN} {own[MAXMIN]}."
+    return outcome_against(found), f"{words} {len(shared)} seeds."
+
+
+def keeps_up(benchmark: str, paper: Protocol) -> Judge:
     """Return the judge of "AdamO matches or beats the baselines" on games in turn.
+
+    Where runs of several learning rates pass the gate, all must agree.
 
     Args:
         benchmark: Name of the benchmark.
         paper: The paper's experiment, for the gap.
-        seeds: How many all judged methods must have.
-        least_rivals: How many of :data:`RIVALS` must have them, Adam among them.
 
     Source: ours; the claim is arXiv 2606.09762, Sec. 6.
     """
 
     def judge(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-        try:
-            comparison = compared_games(results, records, benchmark)
-        except StoreError:
-            return None  # returns without a scale
-        if comparison is None or comparison.scores["cycle"].max() < 1:
+        comparisons = compared_at_most_cycles(results, records, benchmark)
+        found = [(one, judged_games(one)) for one in comparisons]
+        known = [(one, own) for one, own in found if own is not None]
+        if not known:
             return None
-        late = late_scores(comparison.scores)
-        enough = set(late.columns[late.count() >= seeds])
-        rivals = [rival for rival in RIVALS if rival in enough]
-        if not {JUDGED, BASELINE} <= enough or len(rivals) < least_rivals:
-            return None
-        shared = late[[JUDGED, *rivals]].dropna()
-        if len(shared) < seeds:
-            return None
-        found, words = differences_in_words(shared, JUDGED, rivals)
-        held = [rival for rival, interval in found.items() if interval.high >= 0]
-        outcome: Outcome = "not reproduced"
-        if len(held) == len(rivals):
-            outcome = "reproduced"
-        elif BASELINE in held and len(held) > 1:
-            outcome = "partly"
-        both = late.reindex(columns=[OTHER, *rivals]).dropna()
-        if len(both) >= seeds:
-            words += f"; not judged: {differences_in_words(both, OTHER, rivals)[1]}"
+        tested = {outcome for _, (outcome, _) in known} - {"not tested"}
+        outcome: Outcome = "not tested"
+        if len(tested) == 1:
+            (outcome,) = tested
+        elif tested:
+            outcome = "partly" if tested & {"reproduced", "partly"} else "undecided"
+        record = known[0][0].runs[JUDGED]
         return Verdict(
             verdict=outcome,
-            reason=f"Score over the last quarter of the cycles, {words}; "
-            f"{len(shared)} seeds. {loss_in_words(comparison, late)}",
-            gap=size_of_games(comparison.runs[JUDGED], len(shared), paper),
+            reason=" ".join(words for _, (_, words) in known),
+            gap=size_of_games(record, len(seeds_of(record)), paper),
         )
 
     return judge
 
 
-judged("rl-minatar")(keeps_up("continual_minatar", PAPER_MINATAR, 8, len(RIVALS)))
-judged("rl-octax")(keeps_up("continual_octax", PAPER_OCTAX, 4, 2))
+judged("rl-minatar")(keeps_up("continual_minatar", PAPER_MINATAR))
+judged("rl-octax")(keeps_up("continual_octax", PAPER_OCTAX))
 
 
 @judged("rl-depth")
 def rl_depth(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge whether one form of AdamO reaches more than Adam at every large depth.
+    """Judge whether AdamO keeps deep agents trainable that begin far from isometry.
 
     Args:
         results: Tidy numbers of a store.
@@ -153,36 +207,72 @@ def rl_depth(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
 
     Source: ours; arXiv 2606.09762 suggests it and shows no such experiment.
     """
-    returns = depth_returns(results, records, DEPTHS_BENCHMARK)
-    forms = {}
-    for form in (JUDGED, OTHER):
-        found = depth_differences(returns, form)
-        deep = {
-            depth: interval
-            for depth, interval in found.items()
-            if depth >= DEEP and interval.num_seeds >= LEAST_SEEDS
-        }
-        if deep:
-            forms[form] = deep
-    if not forms:
-        return None
-    above = [{d for d, i in deep.items() if i.low > 0} for deep in forms.values()]
-    outcome: Outcome = "partly" if any(above) else "not reproduced"
-    if set().union(*forms.values()) in above:
+    times = [(record, pull_times(record)) for record in records]
+    pulled = [one for one, pull in times if pull is None or pull >= LEAST_PULL]
+    returns = depth_returns(results, pulled, DEPTHS_BENCHMARK)
+    tables = {
+        depth: one.pivot_table(
+            index="seed", columns="method", values="episodic_return"
+        ).rename(columns=lambda name: name.removesuffix(START))
+        for depth, one in returns[returns["method"].str.endswith(START)].groupby(
+            "depth"
+        )
+    }
+    needed = (JUDGED, BASELINE)
+    for depth in (SHALLOW, *DEEP):
+        have = tables.get(depth, pd.DataFrame()).reindex(columns=list(needed)).dropna()
+        if depth != SHALLOW and len(have) < LEAST_SEEDS:
+            return None
+        if depth == SHALLOW and BASELINE not in tables.get(depth, ()):
+            return None
+    words, better, maxmin_better = [], [], []
+    for depth in DEEP:
+        table = tables[depth]
+        both = pd.DataFrame(
+            {"deep": table[BASELINE], "shallow": tables[SHALLOW][BASELINE]}
+        ).dropna()
+        fall = differences(both, "deep", ["shallow"], f"depth {depth}")["shallow"]
+        if fall.interval.high >= 0:
+            return not_tested(
+                f"At {depth} layers {BASELINE} minus {BASELINE} at {SHALLOW}: {fall}: "
+                "depth costs nothing here."
+            )
+        found = differences(
+            table[list(needed)].dropna(), JUDGED, [BASELINE], str(depth)
+        )
+        one = found[BASELINE]
+        better.append(one.standing == "above" and one.p < LEVEL)
+        words.append(
+            f"at {depth} layers {BASELINE} is below {BASELINE} at {SHALLOW} by "
+            f"{fall.interval}; {JUDGED} minus {BASELINE} {one}"
+        )
+        pair = [MAXMIN_JUDGED, MAXMIN]
+        if set(pair) <= set(table) and len(table[pair].dropna()) >= LEAST_SEEDS:
+            own = differences(table[pair].dropna(), pair[0], pair[1:], str(depth))
+            maxmin_better.append(own[MAXMIN].standing == "above")
+            words.append(f"{MAXMIN_JUDGED} minus {MAXMIN} {own[MAXMIN]}")
+    outcome: Outcome = "not reproduced"
+    if all(better):
         outcome = "reproduced"
-    words = [
-        f"{form} minus {BASELINE} "
-        + ", ".join(f"{interval} at depth {depth}" for depth, interval in deep.items())
-        for form, deep in forms.items()
-    ]
-    runs = depth_runs(records, DEPTHS_BENCHMARK)
-    record = next(iter(runs.values()))
-    seeds = max(len(seeds_of(r)) for r in runs.values())
+    elif any(better) or any(maxmin_better):
+        outcome = "partly"
     return Verdict(
         verdict=outcome,
-        reason=f"Return at the end of a visit, {'; '.join(words)}. One form must be "
-        f"above at every depth; {len(forms)} had the chance.",
-        gap=f"The paper only suggests it. One game ({record['settings']['games']}), "
-        f"{record['settings']['env_steps']:,} environment steps, {seeds} seeds; its "
-        f"agents have four layers and play {PAPER_MINATAR.env_steps:,} steps a visit.",
+        reason=f"Return at the end of a visit, {'; '.join(words)}.",
+        gap="The paper only suggests it; its agents have four layers and play "
+        f"{PAPER_MINATAR.env_steps:,} steps a visit.",
     )
+
+
+def pull_times(record: Record) -> float | None:
+    """Return how many relaxation times a visit's pull has; None without a pull.
+
+    Args:
+        record: Of a run on games.
+    """
+    strength = record["method_settings"].get("isometry_strength")
+    if strength is None or record["benchmark"] != DEPTHS_BENCHMARK:
+        return None
+    steps = ContinualSettings(**record["settings"]).steps_per_task
+    rate = record["method_settings"].get("isometry_lr") or record["settings"]["lr"]
+    return steps / relaxation_steps(strength, rate)

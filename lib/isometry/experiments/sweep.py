@@ -1,9 +1,9 @@
 """Many runs as one: search, choice on tuning seeds, report on fresh ones."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +12,15 @@ from filelock import FileLock, Timeout
 
 from isometry.core.messages import refusal
 from isometry.core.processors import processors
-from isometry.experiments.choices import (
-    choice,
-    choice_path,
-    tuning_store,
-    write_choice,
-)
 from isometry.experiments.cluster import cluster
-from isometry.experiments.jobs import Failure, finished, jobs_of, stacks_of
-from isometry.experiments.ladders import extended, untried
+from isometry.experiments.jobs import Failure, finished
 from isometry.experiments.plans import needs_images
-from isometry.experiments.run import chosen_device, missing_seeds
-from isometry.experiments.search import Search, Sweep, Values
-from isometry.experiments.store import Record, StoreError, finished_seeds
+from isometry.experiments.run import chosen_device
+from isometry.experiments.search import Sweep
+from isometry.experiments.store import Record, StoreError
+from isometry.experiments.sweep_course import Course, check_store
 from isometry.experiments.sweep_file import read_sweep
-from isometry.experiments.sweep_progress import ADDED, REPORT, TUNE, Job, told
+from isometry.experiments.sweep_progress import told
 from isometry.experiments.units import Crew, here
 from isometry.experiments.workers import processes
 from isometry.supervised.data import load
@@ -161,36 +155,6 @@ def only_sweep(store: Path) -> Iterator[None]:
         lock.release()
 
 
-def check_store(searches: Iterable[Search], asked: Sweep, store: Path) -> None:
-    """Refuse a store whose results do not go together with a sweep.
-
-    Args:
-        searches: Whose candidates are looked at.
-        asked: The sweep.
-        store: The store's folder.
-
-    Raises:
-        StoreError: If it has results of another version of a benchmark, results on the
-            tuning seeds, or tuning runs on seeds that are to be reported.
-
-    Source: ours.
-    """
-    for planned in (planned for one in searches for planned in one.plans):
-        for folder, seeds, kind in (
-            (store, asked.tune_seeds, "tune_seeds"),
-            (tuning_store(store), asked.report_seeds, "report_seeds"),
-        ):
-            path = planned.path(folder)
-            there = finished_seeds(path, planned.benchmark.experiment_version)
-            both = sorted(there & set(seeds))
-            if both:
-                other = "reported" if kind == "tune_seeds" else "tuned on"
-                needed = f"{kind} that are not {other} in {path}"
-                found = ", ".join(map(str, both))
-                do = "choose other seeds or another --out"
-                raise StoreError(refusal(needed, found, do))
-
-
 def carried_out(asked: Sweep, store: Path, crew: Crew) -> Outcome:
     """Return the outcome of a sweep: tune, go on where the best is at an edge, report.
 
@@ -201,122 +165,14 @@ def carried_out(asked: Sweep, store: Path, crew: Crew) -> Outcome:
 
     Source: ours.
     """
-    searches = list(asked.searches)
-    tuned = [bool(asked.tune_seeds) and len(s.plans) > 1 for s in searches]
-    # Before the choice the first candidate stands for the cost of the chosen one.
-    reports = [range(1 if asked.tune_seeds else len(s.plans)) for s in searches]
-    stacks = {
-        TUNE: stacks_of(
-            asked,
-            TUNE,
-            sum(len(s.plans) for s, own in zip(searches, tuned, strict=True) if own),
-            crew.workers,
-        ),
-        REPORT: stacks_of(asked, REPORT, sum(map(len, reports)), crew.workers),
-    }
-    waiting: Counter[int] = Counter()  # jobs of each search that have not ended
-    chosen: list[tuple[int, int]] = []  # a search and the place of a candidate in it
-    choices: list[Record] = []
-
-    def jobs(phase: str, group: int, places: Iterable[int]) -> list[Job]:
-        folder = tuning_store(store) if phase == TUNE else store
-        candidates = [(searches[group], place) for place in places]
-        return jobs_of(phase, candidates, asked, folder, crew, stacks[phase], group)
-
-    def reported(group: int) -> list[Job]:
-        """Choose a search's settings, where there is a choice, and run them."""
-        search, places = searches[group], []
-        for part in search.parts if asked.tune_seeds else ():
-            best, record = choice(search, asked, store, part)
-            write_choice(choice_path(search.plans[best], store, part), record)
-            choices.append(record)
-            places += [best] if best not in places else []
-        places = places or list(reports[group])
-        chosen.extend((group, place) for place in places)
-        return jobs(REPORT, group, places)
-
-    with told(
-        [
-            job
-            for group, own in enumerate(tuned)
-            for phase, places in (
-                (TUNE, range(len(searches[group].plans) if own else 0)),
-                (REPORT, reports[group]),
-            )
-            for job in jobs(phase, group, places)
-        ]
-    ) as tell:
-
-        def added(new: list[Job], expected: int = 0) -> list[Job]:
-            for job in new[expected:]:
-                tell(job, ADDED, None)
-            return new
-
-        def follow(job: Job) -> list[Job]:
-            group = job.group
-            waiting[group] -= 1
-            if waiting[group] or job.phase == REPORT:
-                return []
-            search = searches[group]
-            if not complete(search, asked, store):
-                return []
-            points = points_to_try(search, asked, store)
-            if points:
-                searches[group] = extended(search, points, asked.profile)
-                check_store([searches[group]], asked, store)
-                tried = len(search.plans)
-                new = jobs(TUNE, group, range(tried, tried + len(points)))
-                new = added(new)
-            else:
-                new = reported(group)
-                new = added(new, expected=len(jobs(REPORT, group, reports[group])))
-            waiting[group] += len(new)
-            return new
-
-        first = []
-        for group, own in enumerate(tuned):
-            places = range(len(searches[group].plans))
-            new = jobs(TUNE, group, places) if own else reported(group)
-            waiting[group] += len(new)
-            first += new
-        failures = finished(first, crew, store, tell, follow)
-    paths = [searches[group].plans[place].path(store) for group, place in chosen]
+    course = Course(asked, store, crew)
+    with told(course.expected()) as tell:
+        first = course.first()
+        failures = finished(first, crew, store, tell, partial(course.follow, tell))
+    paths = [course.searches[g].plans[place].path(store) for g, place in course.chosen]
     return Outcome(
         sweep=asked,
-        choices=tuple(choices),
+        choices=tuple(course.choices),
         failures=tuple(failures),
         files=tuple(path for path in paths if path.exists()),
-    )
-
-
-def points_to_try(search: Search, asked: Sweep, store: Path) -> list[Values]:
-    """Return the neighbours of the best candidates that were not tried yet.
-
-    Args:
-        search: All of its candidates are in the tuning store.
-        asked: Names metric and seeds.
-        store: The store of the results.
-    """
-    points: list[Values] = []
-    for part in search.parts:
-        best, _ = choice(search, asked, store, part)
-        points += [p for p in untried(search, best) if p not in points]
-    return points
-
-
-def complete(search: Search, asked: Sweep, store: Path) -> bool:
-    """Return whether all that a choice depends on is there.
-
-    Where a run failed there is no choice: one among the others would not be fair.
-
-    Args:
-        search: The candidates.
-        asked: Names the seeds.
-        store: The store of the results.
-
-    Source: ours.
-    """
-    return len(search.plans) == 1 or not any(
-        missing_seeds(planned, asked.tune_seeds, tuning_store(store))
-        for planned in search.plans
     )

@@ -35,6 +35,8 @@ def search_text(path: str | Path, format: str = "table") -> str:
         "" if pd.isna(row["score"]) else f"{row['score']:.3f} {row['metric']}"
         for _, row in table.iterrows()
     ]
+    early = table["part"].map({"first": ", first fifth"}).fillna("")
+    table = table.assign(method=table["method"] + early)
     shown = table[["benchmark", "method", "chosen"]].assign(
         **{
             "of settings": table["searched"],
@@ -42,8 +44,12 @@ def search_text(path: str | Path, format: str = "table") -> str:
             "reached there": scores,
         }
     )
-    if table["at_edge"].any():
-        shown["at the edge of the search"] = table["at_edge"]
+    for column, head in (
+        ("at_edge", "at the edge of the search"),
+        ("at_limit", "at a limit"),
+    ):
+        if table[column].any():
+            shown[head] = table[column]
     return table_text(shown, format)
 
 
