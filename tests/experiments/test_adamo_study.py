@@ -2,11 +2,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from isometry.adamo import singular_value_flow
 from isometry.core.seeding import generator
 from isometry.experiments import adamo_pull, adamo_study
 from isometry.experiments.adamo_strength import (
     KNOWN_SETTINGS,
     departure,
+    ends_of_pull,
+    flipped_share,
     flow_deviation,
     relax_alone,
     relaxation_table,
@@ -123,3 +126,25 @@ def test_a_method_that_acts_after_each_step_acts_here_too(pixels):
     norms = [one.square().sum(-1) for one in (start, end, plain.singular_values[-1])]
     torch.testing.assert_close(norms[1], norms[0])
     assert (norms[2] > 1.01 * norms[0]).all()
+
+
+@pytest.mark.parametrize("every", [1, "auto"])
+@pytest.mark.parametrize("start", [0.2, 1.5, 12.0])
+def test_ends_of_the_pull_are_those_of_the_flow(every, start):
+    flow = singular_value_flow(torch.tensor(start).double(), 3e-4, 10 * 22)
+    end = ends_of_pull(start, 0.3, 1e-3, every, 10)
+    assert end == pytest.approx(float(flow), abs=0.04 * abs(start - 1))
+
+
+def test_one_long_step_of_a_large_value_misses_the_flow():
+    flow = singular_value_flow(torch.tensor(8.0).double(), 3e-4, 18 * 22)
+    assert abs(ends_of_pull(8.0, 0.3, 1e-3, 22, 18) - float(flow)) > 1
+
+
+def test_signs_flip_only_where_a_step_can_change_one():
+    # a = 4 rate: the first step changes the sign if a (sigma^2 - 1) > 1
+    assert flipped_share(1 / 12, 2.0) == 0
+    rate = 0.09
+    edge = (1 + 1 / (4 * rate)) ** 0.5
+    first = (2 - edge) / 2  # of the starts; a second flip needs a larger rate
+    assert flipped_share(rate, 2.0) == pytest.approx(first, abs=1e-3)

@@ -7,7 +7,7 @@ from isometry.experiments import revival_study as revival
 from isometry.experiments import revival_units as units_of
 from isometry.experiments.adamo_study import study_pixels
 from isometry.experiments.maxmin_training import TIDY
-from isometry.experiments.revival_bound import bounds
+from isometry.experiments.revival_bound import bounds, greedy_partings, promised
 from isometry.methods import METHODS
 from isometry.supervised.trainer import network_of
 from isometry.supervised.training import train_task
@@ -116,9 +116,26 @@ def test_no_unit_of_a_random_layer_comes_later_than_its_bound():
     assert (never["margin"] < 0).all()
 
 
+def test_returns_are_promised_in_spite_of_a_drift_and_to_more_units_than_before():
+    free = int(np.isfinite(bounds("smoke")["bound"]).sum())
+    found = promised("smoke")
+    assert 0 < found["gronwall"] < found["near"] < free
+    tiny = promised("smoke", 1e-12)
+    assert tiny == {"near": free, "gronwall": free}
+
+
+def test_the_greedy_adversary_loses_nothing_of_its_way_and_stays_below_the_bounds():
+    found = greedy_partings()
+    np.testing.assert_allclose(found.loc["sum"], [10, 50, 100])
+    np.testing.assert_allclose(found.loc["adversary"], found.loc["sum"], rtol=1e-3)
+    assert (found.loc["adversary"] < found.loc["bound"]).all()
+    assert (found.loc["bound"] < found.loc["gronwall"]).all()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        (lambda: promised("lap"), "did you mean 'laptop'"),
         (lambda: revival.revival_settings("smok", "digits"), "did you mean 'smoke'"),
         (lambda: units_of.killed(None, {}, None, "dir"), "did you mean 'direction'"),
         (lambda: bounds("lap"), "did you mean 'laptop'"),

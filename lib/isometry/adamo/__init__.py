@@ -7,6 +7,7 @@ from isometry.adamo.arithmetic import (
 )
 from isometry.adamo.decoupled import with_isometry
 from isometry.adamo.flow import (
+    amortised_error,
     amortised_every,
     max_stable_rate,
     relaxation_steps,
@@ -20,6 +21,7 @@ from isometry.core.matrices import as_matrix
 
 __all__ = [
     "AdamO",
+    "amortised_error",
     "amortised_every",
     "as_matrix",
     "gram_deviation",

@@ -75,7 +75,7 @@ def parting_bound(
     Example:
         >>> bound = parting_bound(torch.ones(3), 0.01, 1e-4, 100)
         >>> round(bound[-1].item(), 4)
-        0.0108
+        0.0109
     """
     check_at_least_zero(rate=rate, drift=drift, steps=steps)
     if rate == 0 or sigma.ndim != 1 or sigma.numel() == 0:

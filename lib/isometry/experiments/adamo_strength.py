@@ -1,5 +1,6 @@
 """Chapter 5, one matrix at a time: how long a pull takes, and what bends it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from isometry.adamo import (
     AdamO,
+    amortised_every,
     gram_deviation,
     isometry_penalty,
     relaxation_steps,
@@ -148,6 +150,56 @@ def relax_alone(
         optimizer.step()
     deviations.append(gram_deviation(weight.detach()))
     return torch.stack(deviations)
+
+
+def ends_of_pull(
+    start: float, strength: float, lr: float, every: int | str, periods: int
+) -> float:
+    """Return where a singular value ends after some periods of AdamO's pull alone.
+
+    Args:
+        start: Singular value at the start, > 0.
+        strength: lambda.
+        lr: eta_iso.
+        every: AdamO's ``isometry_every``.
+        periods: How many periods of :func:`isometry.adamo.amortised_every` to take.
+
+    Returns:
+        The singular value, in float64.
+    """
+    weight = nn.Parameter(torch.full((1, 1), start, dtype=torch.float64))
+    weight.grad = torch.zeros_like(weight)
+    optimizer = AdamO(
+        [weight],
+        lr=0.0,
+        isometry_lr=lr,
+        isometry_strength=strength,
+        isometry_every=every,
+    )
+    for _ in range(periods * amortised_every(strength, lr)):
+        optimizer.step()
+    return float(weight.detach())
+
+
+def flipped_share(rate: float, largest: float, starts: int = 2001) -> float:
+    """Return which share of the starting values the explicit step takes to minus one.
+
+    Args:
+        rate: eta_iso * lambda, below ``max_stable_rate(largest)``.
+        largest: Singular values start evenly spread in (0, largest].
+        starts: How many.
+
+    Returns:
+        From 0 to 1.
+
+    Example:
+        >>> flipped_share(1 / 12, 2.0)
+        0.0
+    """
+    sigma = torch.linspace(0, largest, starts + 1, dtype=torch.float64)[1:]
+    for _ in range(math.ceil(20 / rate)):
+        sigma = sigma - 4 * rate * sigma * (sigma.square() - 1)
+    return float((sigma < 0).double().mean())
 
 
 def flow_deviation(sigma: Tensor, strength: float, lr: float, steps: int) -> Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from isometry.adamo import isometry_gradient
+from isometry.adamo.parting import parting_bound
 from isometry.adamo.revival import dead_units, revival_margin, revival_steps
 from isometry.core.messages import unknown
 from isometry.core.seeding import generator
@@ -14,6 +15,8 @@ from isometry.core.seeding import generator
 RATE = 0.01
 LONGEST = 1000  # steps that a unit is waited for
 DRIFT = 1e-3  # Frobenius norm a step, 1/80 in a relaxation time
+TURNED = 8  # rows of the square layer that the greedy adversary turns
+RELAXATION = 10  # steps, in its runs
 LAYERS = {"smoke": 20, "laptop": 100, "paper": 300}
 UNITS, FAN_IN, INPUTS, KILLED = 8, 12, 8, 4
 BY_DIRECTION = 3  # of the killed ones; the rest by bias
@@ -126,3 +129,43 @@ def promised(profile: str, drift: float = DRIFT) -> dict[str, int]:
             bound = revival_steps(*layer, RATE, drift=drift, near=name == "near")
             counts[name] += int((dead & bound[:KILLED].isfinite()).sum())
     return counts
+
+
+def greedy_partings(drift: float = 1e-3) -> pd.DataFrame:
+    """Push an orthogonal layer away from the pull's path, and compare with the bounds.
+
+    The first push turns the layer, the later ones point along the difference.
+
+    Args:
+        drift: Frobenius norm of a push.
+
+    Returns:
+        Columns ``1``, ``5`` and ``10`` relaxation times; rows ``sum`` (the pushes added
+        up), ``adversary`` (the distance reached), ``bound`` and ``gronwall``, all over
+        the drift.
+    """
+    rate = 1 / (8 * RELAXATION)
+    times = {str(count): count * RELAXATION for count in (1, 5, 10)}
+    draw = generator(0, "greedy")
+    one, other = torch.randn(2, TURNED, TURNED, generator=draw, dtype=torch.float64)
+    still = torch.linalg.qr(one).Q
+    push, pushed, apart = still @ (other - other.mT), still.clone(), [0.0]
+    for _ in range(max(times.values())):
+        still = still - rate * isometry_gradient(still)
+        pushed = pushed - rate * isometry_gradient(pushed) + drift * push / push.norm()
+        push = pushed - still
+        apart.append(float(push.norm()))
+    ones = torch.ones(TURNED)
+    rows = {
+        "sum": torch.arange(len(apart)).double() * drift,
+        "adversary": torch.tensor(apart),
+    }
+    for name in ("bound", "gronwall"):
+        near = name == "bound"
+        rows[name] = parting_bound(ones, rate, drift, len(apart) - 1, near=near)
+    return pd.DataFrame(
+        {
+            when: {n: float(row[t]) / drift for n, row in rows.items()}
+            for when, t in times.items()
+        }
+    )
