@@ -19,11 +19,12 @@ export MKL_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
+CAMPAIGN ?= ../plasticity-campaign
 .PHONY: help book test lint format unit chapters nbval site lab serve notebooks bench paper \
-	pdf lock setup clean
+	pdf campaign campaign-collect lock setup clean
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
 
 book: $(READY) ## execute the chapters (PROFILE=laptop) and build the book
 	$(BUILD) all --profile $(PROFILE) --output $(SITE)
@@ -92,6 +93,16 @@ paper: $(READY) ## execute one chapter after the other at the paper's sizes (GPU
 
 pdf: $(READY) ## the book as one PDF, printed by Chromium
 	$(BUILD) pdf --profile $(PROFILE)
+
+# In a worktree of its own, which stays at the commit at which it was made: other work on
+# the code does not disturb it. To move it: collect, commit, `git worktree remove`, again.
+campaign: ## work through sweeps/campaign in the background of this machine; resumable
+	@test -d $(CAMPAIGN) || git worktree add --detach $(CAMPAIGN)
+	$(MAKE) -C $(CAMPAIGN) setup
+	cd $(CAMPAIGN) && $(BIN)/python sweeps/campaign.py
+
+campaign-collect: $(READY) ## bring what the campaign has finished into results/
+	$(BIN)/isometry collect $(CAMPAIGN)/results --out results
 
 lock: ## solve the dependencies anew into requirements.lock
 	$(PYTHON) book/lock.py

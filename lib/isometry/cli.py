@@ -1,4 +1,4 @@
-"""The command line: ``isometry list | run | sweep | report | data | diagnose``."""
+"""The command line: ``isometry list | run | sweep | collect | report | ...``."""
 
 import sys
 from pathlib import Path
@@ -192,6 +192,22 @@ def study(
 
     for path in run_study(name, profile, data, out):
         print(f"stored in {path}")
+
+
+@app.command
+def collect(source: str, *, out: str = "results") -> None:
+    """Bring the results of one store into another; what is in both stays as it is.
+
+    Parameters
+    ----------
+    source
+        The store that is read, e.g. of another machine.
+    out
+        The store that grows.
+    """
+    from isometry.experiments.collect import collect as collect_results
+
+    print(collect_results(source, out))
 
 
 @app.command

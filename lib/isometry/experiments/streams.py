@@ -15,7 +15,7 @@ import pandas as pd
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import Interval, paired_difference
 from isometry.experiments.comparison import METRIC, tuning_score
-from isometry.experiments.labels import BASELINE, trained
+from isometry.experiments.labels import BASELINE, SCALE, trained
 from isometry.experiments.report import BOOTSTRAP_SEED, seed_scores
 from isometry.experiments.store import Record
 from isometry.plasticity import removed_fraction
@@ -110,8 +110,9 @@ def size_key(record: Record) -> str:
 def streams_of(results: pd.DataFrame, records: Iterable[Record]) -> dict[str, Stream]:
     """Return the streams of a store, by name.
 
-    Of two sizes of one stream the one with more methods stands, then that with more
-    tasks; of two choices of one method the better one on the tuning seeds.
+    Of several sizes of one benchmark and network, the one with the most methods, then
+    with the most tasks, has the plain name; the others say in what they differ. Of two
+    choices of one method the better one on the tuning seeds stands.
 
     Args:
         results: Tidy numbers of a store.
@@ -128,20 +129,22 @@ def streams_of(results: pd.DataFrame, records: Iterable[Record]) -> dict[str, St
                 found[form_of(record)] = record
         if record["method"] == CONTROL and record.get("early_choice"):
             controls[key] = record
-    best: dict[str, str] = {}
-    for key, runs in sizes.items():
-        name = stream_name(next(iter(runs.values())))
-        if name not in best or extent(runs) > extent(sizes[best[name]]):
-            best[name] = key
-    found_streams = {}
-    for name, key in best.items():
-        chosen = [*sizes[key].values(), *([controls[key]] if key in controls else [])]
-        own = results["settings"].isin({record["hash"] for record in chosen})
-        own &= results["benchmark"] == chosen[0]["benchmark"]
-        found_streams[name] = Stream(
-            name, sizes[key], controls.get(key), results[own].reset_index(drop=True)
-        )
-    return dict(sorted(found_streams.items()))
+    streams: dict[str, Stream] = {}
+    for key in sorted(sizes, key=lambda one: extent(sizes[one]), reverse=True):
+        runs, control = sizes[key], controls.get(key)
+        first = next(iter(runs.values()))
+        name = stream_name(first)
+        if name in streams:
+            usual = next(iter(streams[name].runs.values()))["settings"]
+            own = first["settings"]
+            words = [f"{k}={own[k]}" for k in SCALE if own.get(k) != usual.get(k)]
+            name = f"{name} ({', '.join(words)})"
+        chosen = [*runs.values(), *([control] if control else [])]
+        rows = results["settings"].isin({record["hash"] for record in chosen})
+        rows &= results["benchmark"] == first["benchmark"]
+        numbers = results[rows].reset_index(drop=True)
+        streams[name] = Stream(name, runs, control, numbers)
+    return dict(sorted(streams.items()))
 
 
 def extent(runs: dict[str, Record]) -> tuple[int, int]:
