@@ -63,10 +63,10 @@ def test_scores_that_do_not_belong_together_are_refused(draw):
         report.share_returned([0.5], [0.5], [0.9], least=0.0)
 
 
-def forks(values):
+def forks(values, metric="online_accuracy"):
     """Return a tidy frame from method -> (seeds,), at age 3."""
     rows = [
-        (method, seed, 3, "plasticity", value)
+        (method, seed, 3, metric, value)
         for method, scores in values.items()
         for seed, value in enumerate(scores)
     ]
@@ -82,6 +82,16 @@ def test_the_table_holds_every_intervention_and_no_new_network():
     assert table["seeds"].item() == 3
     none = report.returned_table(forks({**values, "fresh": worn}))
     assert none["share"].isna().all()
+
+
+def test_a_loss_that_falls_back_to_that_of_new_networks_has_come_back():
+    worn = np.array([1.3, 1.4, 1.5])
+    values = {"nothing": worn, "fresh": worn - 0.4, "scale": worn - 0.1}
+    table = report.returned_table(forks(values, "final_loss"), "final_loss")
+    assert table["share"].item() == pytest.approx(0.25)
+    values["fresh"] = worn + 0.4
+    table = report.returned_table(forks(values, "final_loss"), "final_loss")
+    assert table["share"].isna().all()
 
 
 def test_an_intervention_that_was_not_run_is_refused():
