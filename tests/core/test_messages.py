@@ -47,6 +47,15 @@ def test_a_registry_may_change_while_it_is_walked_over():
     assert registry.names() == ("a", "copy of 1")
 
 
+def test_what_is_replaced_keeps_its_place():
+    registry = Registry("thing")
+    for name in ("b", "a", "c"):
+        registry.register(name, name.upper())
+    assert registry.replace("a", "other") == "other"
+    assert registry.names() == ("b", "a", "c")
+    assert list(registry) == ["B", "other", "C"]
+
+
 def test_two_registries_share_nothing():
     Registry("one").register("a", 1)
     assert Registry("two").names() == ()
@@ -63,6 +72,7 @@ def filled():
     [
         (lambda r: r.get("adma"), KeyError, "unknown method 'adma'; did you mean"),
         (lambda r: r.remove("adma"), KeyError, "did you mean 'adam'"),
+        (lambda r: r.replace("adma", 2), KeyError, "did you mean 'adam'"),
         (lambda r: r.get(None), TypeError, "the name of a method, found None; pass a"),
         (lambda r: r.get(["adam"]), TypeError, "found ..adam..; pass a string"),
         (lambda r: r.register("adam", 2), ValueError, "'adam' is registered already"),

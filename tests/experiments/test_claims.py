@@ -1,6 +1,10 @@
 """The ledger of claims, and how the plasticity-loss claim is judged."""
 
+import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +24,7 @@ from isometry.experiments.ledger import CLAIM_TEXTS
 from isometry.experiments.store import COLUMNS, add_results, result_path
 
 KEYS = [row[0] for row in CLAIM_TEXTS]
+RESULTS = Path(__file__).parents[2] / "results"
 EMPTY = pd.DataFrame(columns=COLUMNS)
 
 
@@ -28,7 +33,7 @@ EMPTY = pd.DataFrame(columns=COLUMNS)
 
 def test_every_key_is_there_once():
     assert len(set(KEYS)) == len(KEYS)
-    assert set(CLAIMS.names()) == set(KEYS)
+    assert list(CLAIMS.names()) == KEYS, "in the ledger's order"
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -56,6 +61,22 @@ def test_an_unknown_claim_is_refused_with_the_nearest():
         get("plasticity-los")
     with pytest.raises(KeyError, match="unknown claim 'no'"):
         judged("no")
+
+
+@pytest.mark.parametrize(
+    "first", ["revival_judges, streams_judges", "games_judges, judges"]
+)
+def test_claims_keep_their_order_whichever_judge_is_imported_first(first):
+    script = (
+        f"from isometry.experiments import {first}\n"
+        "from isometry.experiments.claims import CLAIMS, judge_all\n"
+        "judge_all('nowhere')\n"
+        "print(*CLAIMS.names())\n"
+        "assert all(claim.judge is not None for claim in CLAIMS)\n"
+    )
+    command = [sys.executable, "-c", script]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert said.split() == KEYS
 
 
 # --- judging --------------------------------------------------------------------------
@@ -219,3 +240,29 @@ def test_a_store_is_judged_from_its_files(tmp_path):
     verdicts = judge_all(tmp_path)
     assert verdicts["plasticity-loss"].verdict == "reproduced"
     assert verdicts["bench-permuted-mnist"] == NOT_TESTED
+
+
+# --- the committed results ------------------------------------------------------------
+
+NEW = {"plasticity-kept", "maxmin-form", "literal-box"}  # of the second protocol
+
+
+def test_every_verdict_on_the_committed_results_is_one_of_the_five():
+    verdicts = judge_all(RESULTS)
+    assert list(verdicts) == KEYS
+    assert {verdict.verdict for verdict in verdicts.values()} <= set(OUTCOMES)
+    for key, verdict in verdicts.items():
+        assert verdict.reason.endswith("."), key
+        assert "nan" not in verdict.reason.split(), key
+    tested = {key for key, verdict in verdicts.items() if verdict != NOT_TESTED}
+    assert {"plasticity-loss", "decomposition", "strength"} <= tested
+
+
+def test_every_claim_of_the_first_protocol_keeps_its_first_verdict_with_its_reason():
+    first = json.loads((RESULTS / "first_protocol.json").read_text())
+    assert re.fullmatch("[0-9a-f]{7,40}", first["commit"])
+    assert list(first["verdicts"]) == [key for key in KEYS if key not in NEW]
+    for verdict in first["verdicts"].values():
+        assert verdict["verdict"] in OUTCOMES
+        assert len(verdict["reason"]) > 30
+        assert len(verdict["criterion"]) > 30

@@ -38,6 +38,12 @@ class Registry(Generic[T]):
         self._entries[name] = value
         return value
 
+    def replace(self, name: str, value: T) -> T:
+        """Put ``value`` in the place of ``name``, return it; KeyError if not there."""
+        self.get(name)
+        self._entries[name] = value
+        return value
+
     def remove(self, name: str) -> None:
         """Forget ``name``; KeyError, with the nearest known name, if not there."""
         self.get(name)

@@ -108,8 +108,7 @@ def judged(key: str) -> Callable[[Judge], Judge]:
     claim = get(key)
 
     def attach(judge: Judge) -> Judge:
-        CLAIMS.remove(key)
-        CLAIMS.register(key, replace(claim, judge=judge))
+        CLAIMS.replace(key, replace(claim, judge=judge))
         return judge
 
     return attach
