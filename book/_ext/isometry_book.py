@@ -19,6 +19,7 @@ BADGES = {
     "reproduced": "✓",
     "partly": "◐",
     "not reproduced": "✗",
+    "undecided": "?",
     "not tested": "○",
 }
 
@@ -97,6 +98,14 @@ class ClaimDirective(SphinxDirective):
         box += nodes.raw("", summary, format="html")
         box += self.parsed(row["criterion"], "claim-note")
         box += nodes.raw("", "</details>", format="html")
+        before = row.get("before")
+        if before:
+            summary = "<details><summary>Under the first protocol</summary>"
+            box += nodes.raw("", summary, format="html")
+            for name in ("verdict", "reason", "criterion"):
+                text = f"**{name.capitalize()}.** {before[name]}"
+                box += self.parsed(text, "claim-note")
+            box += nodes.raw("", "</details>", format="html")
         return [box]
 
     def parsed(self, text: str, kind: str) -> nodes.container:
@@ -131,6 +140,8 @@ class TableDirective(SphinxDirective):
             entry = nodes.entry()
             if isinstance(cell, str):
                 entry += self.parse_text_to_nodes(cell)
+            elif isinstance(cell, list):
+                entry += cell
             else:
                 entry += nodes.paragraph("", "", cell)
             row += entry
@@ -159,7 +170,7 @@ class ClaimsTable(TableDirective):
                 [
                     f"{row['text']} ({row['source']})"
                     f"\n\n*Criterion.* {row['criterion']}",
-                    badge(row["verdict"]),
+                    self.verdicts(row),
                     " ".join(part for part in (row["reason"], row["gap"]) if part),
                 ]
                 for row in mine
@@ -169,6 +180,14 @@ class ClaimsTable(TableDirective):
             )
             out += [heading, table]
         return out
+
+    def verdicts(self, row: dict[str, Any]) -> list[nodes.Node]:
+        """Return a claim's verdict, and the earlier one if its criterion is new."""
+        now = nodes.paragraph("", "", badge(row["verdict"]))
+        if not row.get("before"):
+            return [now]
+        words = nodes.Text(f"first protocol: {row['before']['verdict']}")
+        return [now, nodes.paragraph("", "", words, classes=["claim-before"])]
 
     def inline(self, text: str) -> list[nodes.Node]:
         """Return one paragraph's content."""

@@ -163,15 +163,15 @@ def claims(root: Path) -> list[dict[str, Any]]:
     """Return all claims with their verdicts, in the order of the registry."""
     if not _has("isometry.experiments.claims"):
         return []
-    from isometry.experiments.claims import CLAIMS, judge_all
+    from isometry.experiments.claims import CLAIMS, first_verdicts, judge_all
 
-    verdicts = judge_all(root / "results")
+    verdicts, before = judge_all(root / "results"), first_verdicts(root / "results")
     rows = []
     for key in CLAIMS.names():
         claim = CLAIMS.get(key)
         fields = ("key", "text", "source", "chapter", "criterion")
         row = {name: getattr(claim, name) for name in fields}
-        rows.append(row | asdict(verdicts[key]))
+        rows.append(row | asdict(verdicts[key]) | {"before": before.get(key)})
     return rows
 
 

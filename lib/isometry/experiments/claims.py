@@ -5,6 +5,7 @@ results alone, by the claim's judge; a claim without a judge, or whose results a
 in the store, is not tested.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -159,3 +160,23 @@ def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
         frame, records = load_results(path), with_choices(load_records(path), path)
     claims = {claim.key: claim for claim in CLAIMS}
     return {row[0]: verdict_on(claims[row[0]], frame, records) for row in CLAIM_TEXTS}
+
+
+def first_verdicts(results: str | Path = "results") -> dict[str, dict[str, str]]:
+    """Return the verdicts of the first protocol whose criterion was written anew.
+
+    Args:
+        results: The results store; its file ``first_protocol.json`` keeps them.
+
+    Returns:
+        Key of a claim -> ``verdict``, ``reason`` and ``criterion`` as they were.
+    """
+    path = Path(results) / "first_protocol.json"
+    if not path.exists():
+        return {}
+    kept = json.loads(path.read_text(encoding="utf-8"))["verdicts"]
+    return {
+        key: old
+        for key, old in kept.items()
+        if key in CLAIMS.names() and old["criterion"] != get(key).criterion
+    }

@@ -88,6 +88,7 @@ def compared(
         if (
             record["benchmark"] != benchmark
             or record.get("choice") is None
+            or record["choice"].get("ladders")  # a stream of the second protocol
             or settings.get("network", "mlp") != network
         ):
             continue
