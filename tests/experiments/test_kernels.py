@@ -10,6 +10,8 @@ from isometry.experiments import (
     kernel_judges,
     kernel_law,
     kernel_learning,
+    kernel_moments,
+    kernel_plasticity,
     kernel_report,
 )
 from isometry.experiments import kernel_study as study
@@ -24,6 +26,7 @@ from isometry.experiments.kernel_networks import (
 from isometry.experiments.store import COLUMNS
 from isometry.maxmin import group_sort
 from isometry.ntk import conditioning, empirical_ntk, ntk_matrix
+from torch import nn
 
 DOUBLE = torch.float64
 
@@ -116,6 +119,101 @@ def test_wide_limit_of_infinite_depth_is_a_third_of_the_inputs():
     assert limit == pytest.approx((15 + 3) / 3, rel=0.01)
 
 
+def test_overlap_rises_to_twelve_layers_and_then_falls_to_a_quarter():
+    # layers are one more than hidden ones
+    found = [kernel_law.wide_overlap(layers - 1) for layers in range(1, 200)]
+    peak = int(np.argmax(found))
+    assert peak + 1 == 12
+    assert max(found) == pytest.approx(0.316, abs=1e-3)
+    assert found[7] == pytest.approx(0.311, abs=1e-3)
+    assert (np.diff(found[: peak + 1]) > 0).all()
+    assert (np.diff(found[peak:]) < 0).all()
+    assert kernel_law.wide_overlap(3999) == pytest.approx(0.25, abs=1e-3)
+
+
+def linear_network(weights):
+    layers = [nn.Linear(w.shape[1], w.shape[0], bias=False) for w in weights]
+    for layer, weight in zip(layers, weights, strict=True):
+        layer.weight = nn.Parameter(weight)
+    parts = [part for layer in layers for part in (layer, nn.Identity())]
+    return nn.Sequential(*parts[:-1])
+
+
+def orthonormal(out, fan_in, seed):
+    draw = torch.Generator().manual_seed(seed)
+    empty = torch.empty(out, fan_in, dtype=DOUBLE)
+    return nn.init.orthogonal_(empty, generator=draw)
+
+
+def test_linear_case_needs_a_first_layer_that_is_an_isometry():
+    first = torch.diag(torch.tensor([1.0, 3.0, 1.0, 1.0], dtype=DOUBLE))
+    model = linear_network([first, orthonormal(4, 4, 1), orthonormal(4, 4, 2)])
+    inputs = torch.eye(4, dtype=DOUBLE)
+    assert kappa(model, inputs) == pytest.approx(19 / 3)  # and not that of the inputs
+    bound = kernel_law.bound_factors(model, inputs)["bound"]
+    assert bound == pytest.approx(19 / 3)
+
+
+def test_linear_case_needs_square_hidden_layers():
+    shapes = [(6, 6), (4, 6), (3, 4)]
+    weights = [orthonormal(*shape, seed) for seed, shape in enumerate(shapes)]
+    for weight in weights:
+        torch.testing.assert_close(weight @ weight.mT, torch.eye(len(weight)).double())
+    model, inputs = linear_network(weights), torch.eye(6, dtype=DOUBLE)
+    assert kappa(model, inputs) == pytest.approx(1.5)
+    assert kernel_law.bound_factors(model, inputs)["bound"] == pytest.approx(1.5)
+
+
+def test_linear_case_holds_with_a_wide_first_and_a_narrow_last_layer():
+    shapes = [(6, 4), (6, 6), (2, 6)]
+    weights = [orthonormal(*shape, seed) for seed, shape in enumerate(shapes)]
+    assert kappa(linear_network(weights), torch.eye(4).double()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("init", ["orthogonal", "gaussian"])
+@pytest.mark.parametrize("depth", [1, 3])
+def test_diagonal_entries_are_those_of_the_kernel(init, depth):
+    weights = kernel_moments.drawn_weights(4, depth, 6, init, seed=0)
+    one = torch.randn(6, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
+    found = kernel_moments.diagonal_entries(weights, one)
+    for index, value in enumerate(found):
+        model = network([6] * (depth + 1) + [1], seed=0, bias_scale=None)
+        for layer, weight in zip(linear_layers(model), weights, strict=True):
+            layer.weight = nn.Parameter(weight[index])
+        expected = empirical_ntk(model, one.unsqueeze(0)).squeeze()
+        torch.testing.assert_close(value, expected)
+
+
+def test_drawn_weights_have_their_gain():
+    wide = kernel_moments.drawn_weights(3, 2, 8, "orthogonal", 0)
+    for weight in wide:
+        gram = weight @ weight.mT
+        expected = 2 * torch.eye(gram.shape[-1], dtype=DOUBLE).expand_as(gram)
+        torch.testing.assert_close(gram, expected)
+    drawn = kernel_moments.drawn_weights(500, 1, 16, "gaussian", 0)[0]
+    assert float(drawn.var()) == pytest.approx(2 / 16, rel=0.02)
+
+
+def test_powers_of_moments_are_found():
+    aspect = np.array([0.01, 0.1, 0.2])
+    frame = pd.DataFrame(
+        {"init": "gaussian", "aspect": aspect, "log_moment": 3 * aspect**1.2}
+    )
+    assert kernel_moments.moment_powers(frame)["gaussian"] == pytest.approx(1.2)
+
+
+def test_plasticity_of_a_linearised_network_is_what_its_kernel_says():
+    table = kernel_plasticity.plasticity_by_kernel()
+    np.testing.assert_allclose(table["worst"], table["worst_trained"], rtol=1e-6)
+    # forty random tasks
+    np.testing.assert_allclose(table["random"], table["random_trained"], atol=0.05)
+    inverse = table[table["step"] == "inverse"]
+    bound = 1 - (1 - 1 / inverse["condition_number"]) ** (2 * inverse["budget"])
+    np.testing.assert_allclose(inverse["worst"], bound, rtol=1e-6)
+    best = table[table["step"] == "best"]
+    assert (best["worst"].to_numpy() > inverse["worst"].to_numpy()).all()
+
+
 @pytest.mark.parametrize("activation", ["identity", "relu", "leaky_relu", "maxmin"])
 @pytest.mark.parametrize("bias", ["none", "normal"])
 def test_bound_of_the_theorem_holds(activation, bias):
@@ -155,6 +253,9 @@ def test_law_fit_finds_a_law_that_is_there():
     assert fit["a"].item() == pytest.approx(3)
     assert fit["p"].item() == pytest.approx(0.6)
     assert fit["error"].item() == pytest.approx(0, abs=1e-12)
+    fixed = kernel_law.law_fit(frame, 1.0)
+    assert fixed["p"].item() == 1
+    assert fixed["error"].item() > 0.1
 
 
 def test_factor_on_the_outputs_scales_the_kernel_by_its_square():

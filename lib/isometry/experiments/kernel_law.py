@@ -212,13 +212,42 @@ def bound_factors(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
     return {"forward": forward, "backward": backward, "bound": bound}
 
 
+def wide_overlap(depth: int) -> float:
+    """Return q, the kernel between two inputs over that of one, at infinite width.
+
+    For orthonormal inputs all pairs of inputs have one correlation in each layer.
+    Correlations follow ``c(rho) = rho / 2 + (sqrt(1 - rho^2) + rho asin rho) / pi``,
+    and each layer on the way back multiplies by ``1 / 2 + asin(rho) / pi``.
+
+    Args:
+        depth: Hidden layers, >= 0, without biases.
+
+    Returns:
+        From 0 to 0.317; 1/4 in the limit of depth.
+
+    Source: Cho & Saul 2009 (ReLU); that MaxMin has the same maps is ours, chapter 2.
+
+    Example:
+        >>> wide_overlap(0), round(wide_overlap(11), 3)
+        (0.0, 0.316)
+    """
+    rho, correlations, slopes = 0.0, [0.0], []
+    for _ in range(depth):
+        slopes.append(0.5 + asin(rho) / pi)
+        rho = rho / 2 + (sqrt(1 - rho**2) + rho * asin(rho)) / pi
+        rho = min(rho, 1.0)
+        correlations.append(rho)
+    between = sum(
+        correlations[layer] * prod(slopes[layer:]) for layer in range(depth + 1)
+    )
+    return between / (depth + 1)
+
+
 def wide_condition_number(depth: int, count: int) -> float:
     """Return the kernel's condition number at infinite width, ReLU or MaxMin alike.
 
-    For orthonormal inputs all pairs of inputs have one correlation in each layer, so
-    the kernel has two eigenvalues. Correlations follow
-    ``c(rho) = rho / 2 + (sqrt(1 - rho^2) + rho asin rho) / pi``, and each layer on the
-    way back multiplies by ``1 / 2 + asin(rho) / pi``.
+    The kernel of orthonormal inputs has two eigenvalues, ``1 + (n - 1) q`` and
+    ``1 - q`` over its diagonal, with q of :func:`wide_overlap`.
 
     Args:
         depth: Hidden layers, >= 0, without biases.
@@ -233,17 +262,8 @@ def wide_condition_number(depth: int, count: int) -> float:
         >>> wide_condition_number(0, 10)
         1.0
     """
-    rho, correlations, slopes = 0.0, [0.0], []
-    for _ in range(depth):
-        slopes.append(0.5 + asin(rho) / pi)
-        rho = rho / 2 + (sqrt(1 - rho**2) + rho * asin(rho)) / pi
-        rho = min(rho, 1.0)
-        correlations.append(rho)
-    between = sum(
-        correlations[layer] * prod(slopes[layer:]) for layer in range(depth + 1)
-    )
-    own = depth + 1
-    return (own + (count - 1) * between) / (own - between)
+    q = wide_overlap(depth)
+    return (1 + (count - 1) * q) / (1 - q)
 
 
 def with_excess(law: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -264,11 +284,12 @@ def with_excess(law: pd.DataFrame, count: int) -> pd.DataFrame:
     return law.assign(aspect=law["depth"] / law["width"], excess=excess)
 
 
-def law_fit(law: pd.DataFrame) -> pd.DataFrame:
+def law_fit(law: pd.DataFrame, power: float | None = None) -> pd.DataFrame:
     """Fit ``log(excess) = a (depth / width)^p`` to the part with depth / width <= 1/4.
 
     Args:
         law: From :func:`with_excess`.
+        power: Fix p at this value; None fits it.
 
     Returns:
         Columns ``activation, a, p, error``: least squares of the logarithm of the
@@ -282,7 +303,9 @@ def law_fit(law: pd.DataFrame) -> pd.DataFrame:
         "activation", sort=False
     ):
         middle = np.log(group.groupby("aspect")["excess"].median())
-        p, log_a = np.polyfit(np.log(middle.index), np.log(middle), 1)
+        x, y = np.log(middle.index.to_numpy()), np.log(middle.to_numpy())
+        p = np.polyfit(x, y, 1)[0] if power is None else power
+        log_a = (y - p * x).mean()
         fitted = np.exp(log_a) * group["aspect"] ** p
         error = float(((np.log(group["excess"]) - fitted) ** 2).mean() ** 0.5)
         row = {"activation": activation, "a": float(np.exp(log_a)), "p": float(p)}

@@ -47,6 +47,61 @@ def predicted_residuals(
     return (factors * (vectors.mT @ residual)) @ vectors.mT
 
 
+def removed_by_descent(
+    eigenvalues: Tensor,  # (N,)
+    lr: float,
+    steps: int,
+) -> Tensor:
+    """Return the fraction of the loss along each eigenvector that descent removes.
+
+    ``1 - (1 - lr lambda)^(2 steps)``. The smallest is the plasticity on the worst task
+    of norm one; the mean is that on a random one, whose residual has no preferred
+    direction. Zero eigenvalues belong to loss that no step can remove: leave them out.
+
+    Args:
+        eigenvalues: Of the kernel, > 0.
+        lr: Learning rate, > 0.
+        steps: The budget B, >= 0.
+
+    Returns:
+        ``(N,)``, at most 1; negative where the steps diverge.
+
+    Raises:
+        ValueError: If learning rate or steps are out of range, or an eigenvalue is not
+            positive.
+
+    Source: Jacot et al., NeurIPS 2018, in the terms of arXiv 2606.09762, Eq. 1.
+
+    Example:
+        >>> removed_by_descent(torch.tensor([1.0, 0.5]), lr=1.0, steps=1)
+        tensor([1.0000, 0.7500])
+    """
+    _check(lr, steps)
+    if eigenvalues.numel() == 0 or not bool((eigenvalues > 0).all()):
+        raise ValueError(
+            refusal("positive eigenvalues", str(eigenvalues.tolist()), "drop the zeros")
+        )
+    return 1 - (1 - lr * eigenvalues) ** (2 * steps)
+
+
+def best_constant_lr(eigenvalues: Tensor) -> float:
+    """Return the constant learning rate with which the worst task does best.
+
+    ``2 / (lambda_max + lambda_min)``: then the largest and the smallest eigenvalue
+    leave the same fraction, ``((kappa - 1) / (kappa + 1))^(2 B)``.
+
+    Args:
+        eigenvalues: Of the kernel, > 0, ``(N,)``.
+
+    Source: Polyak, Introduction to Optimization, 1987.
+
+    Example:
+        >>> best_constant_lr(torch.tensor([3.0, 1.0]))
+        0.5
+    """
+    return 2 / float(eigenvalues.max() + eigenvalues.min())
+
+
 def trained_residuals(
     model: nn.Module,
     inputs: Tensor,  # (n, ...)
