@@ -10,6 +10,7 @@ from isometry.core.settings import as_dict, changed, keys, parsed, settings_hash
 from isometry.experiments.store import result_path
 from isometry.methods import Architecture, Method
 from isometry.methods import get as method_of
+from isometry.methods.gradient_descent import check_optimizer
 from isometry.methods.isometry import strength_of_pull
 from isometry.rl.continual_benchmarks import CONTINUAL, ContinualBenchmark
 from isometry.supervised.benchmarks import BENCHMARKS, Benchmark
@@ -174,6 +175,7 @@ def plan(
         method_settings=of_method(changes),
     )
     check_heard(planned, changes)
+    check_optimizer(way, planned.method_settings, settings)
     return planned
 
 

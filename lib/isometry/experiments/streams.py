@@ -15,7 +15,7 @@ import pandas as pd
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import Interval, paired_difference
 from isometry.experiments.comparison import METRIC, tuning_score
-from isometry.experiments.labels import BASELINE, SCALE, trained
+from isometry.experiments.labels import BASELINE, trained
 from isometry.experiments.report import BOOTSTRAP_SEED, seed_scores
 from isometry.experiments.store import Record
 from isometry.plasticity import removed_fraction
@@ -135,10 +135,14 @@ def streams_of(results: pd.DataFrame, records: Iterable[Record]) -> dict[str, St
         first = next(iter(runs.values()))
         name = stream_name(first)
         if name in streams:
-            usual = next(iter(streams[name].runs.values()))["settings"]
-            own = first["settings"]
-            words = [f"{k}={own[k]}" for k in SCALE if own.get(k) != usual.get(k)]
-            name = f"{name} ({', '.join(words)})"
+            usual = trained(next(iter(streams[name].runs.values()))["settings"])
+            own = trained(first["settings"])
+            differing = [
+                f"{key}={own.get(key, 'default')}"
+                for key in sorted({*own, *usual} - set(TUNED))
+                if own.get(key) != usual.get(key)
+            ]
+            name = f"{name} ({', '.join(differing)})"
         chosen = [*runs.values(), *([control] if control else [])]
         rows = results["settings"].isin({record["hash"] for record in chosen})
         rows &= results["benchmark"] == first["benchmark"]
