@@ -5,7 +5,6 @@ import math
 import pandas as pd
 
 from isometry.core.seeding import numpy_generator
-from isometry.core.settings import as_dict
 from isometry.core.statistics import stratified_bootstrap
 from isometry.experiments.claims import Judge, Outcome, Verdict, judged
 from isometry.experiments.comparison import strength_grid
@@ -30,7 +29,6 @@ from isometry.experiments.streams import (
     streams_of,
     table_of,
 )
-from isometry.methods import get
 
 JUDGED = "adamo"  # with ReLU, its head free
 RIVALS = ("adam", "l2_init", "nap", "redo", "spectral", "newton_schulz")
