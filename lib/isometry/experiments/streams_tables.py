@@ -153,6 +153,26 @@ def four_numbers(store: Path, stream: Stream) -> pd.DataFrame:
     return pd.DataFrame(columns).sort_values("level", ascending=False)
 
 
+def all_numbers(store: Path, streams: Mapping[str, Stream]) -> pd.DataFrame:
+    """Return the four numbers of every method on several streams.
+
+    Args:
+        store: The results store.
+        streams: By name.
+
+    Returns:
+        One row a stream and method, see :func:`four_numbers`.
+
+    Raises:
+        StoreError: If a file cannot be used.
+    """
+    found = {
+        name.replace("_", " "): four_numbers(store, stream)
+        for name, stream in streams.items()
+    }
+    return pd.concat(found, names=["stream", "method"]) if found else pd.DataFrame()
+
+
 def two_by_two(streams: Mapping[str, Stream]) -> pd.DataFrame:
     """Return level and slope of two activations by two optimisers.
 
