@@ -99,12 +99,18 @@ def in_words(method: str, found: Mapping[str, Comparison]) -> str:
         method: Whose numbers they are.
         found: Rival -> difference.
     """
-    least = max(one.smallest_effect for one in found.values())
     words = "; ".join(f"{rival} {one}" for rival, one in found.items())
-    return (
-        f"{method} minus {words}. So many seeds find a difference of {least:.3f} in "
-        "four of five cases."
-    )
+    return f"{method} minus {words}. {smallest_seen(found.values())}"
+
+
+def smallest_seen(found: Iterable[Comparison]) -> str:
+    """Return the smallest effect that these comparisons would all have seen, in words.
+
+    Args:
+        found: At least one.
+    """
+    least = max(one.smallest_effect for one in found)
+    return f"So many seeds find a difference of {least:.3f} in four of five cases."
 
 
 def search_not_ended(stream: Stream, methods: tuple[str, ...]) -> list[str]:

@@ -7,7 +7,13 @@ import pandas as pd
 from isometry.core.significance import friedman, holm, nemenyi_distance
 from isometry.experiments.claims import Judge, Outcome, Verdict, judged
 from isometry.experiments.comparison import CEILING, DIAGNOSTICS, within_methods
-from isometry.experiments.protocol import differences, enough, gated, not_tested
+from isometry.experiments.protocol import (
+    differences,
+    enough,
+    gated,
+    not_tested,
+    smallest_seen,
+)
 from isometry.experiments.store import Record
 from isometry.experiments.streams import (
     CONTROL,
@@ -86,7 +92,8 @@ def plasticity_kept(streams: dict[str, Stream]) -> Verdict:
     )
     return Verdict(
         verdict=outcome,
-        reason=f"Last minus first fifth of AdamO: {words}.",
+        reason=f"Last minus first fifth of AdamO: {words}. "
+        f"{smallest_seen(found.values())}",
         gap="Small networks and short tasks.",
     )
 
@@ -116,7 +123,8 @@ def maxmin_form(streams: dict[str, Stream]) -> Verdict:
     words = "; ".join(f"{name} {one}" for name, one in found.items())
     return Verdict(
         verdict=outcome,
-        reason=f"Online accuracy, {MAXMIN_JUDGED} minus {MAXMIN}: {words}.",
+        reason=f"Online accuracy, {MAXMIN_JUDGED} minus {MAXMIN}: {words}. "
+        f"{smallest_seen(found.values())}",
         gap="Small networks and short tasks.",
     )
 
