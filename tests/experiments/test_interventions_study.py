@@ -7,6 +7,7 @@ import pytest
 import torch
 from isometry.core.stacking import member
 from isometry.experiments import interventions_deaths as deaths
+from isometry.experiments import interventions_deaths_study as natural
 from isometry.experiments import interventions_kernels as kernels
 from isometry.experiments import interventions_runs as runs
 from isometry.experiments import interventions_study as study
@@ -187,7 +188,7 @@ def test_the_study_is_stored_one_file_a_benchmark_and_method(tmp_path, numbers):
     assert {f.parent.name for f in files} == set(numbers["benchmark"])
 
 
-@pytest.mark.parametrize("module", [study, deaths])
+@pytest.mark.parametrize("module", [study, natural])
 def test_profiles_and_data_that_are_not_known_are_refused(module):
     with pytest.raises(KeyError, match="laptop"):
         module.study("latpop", "cifar10")
@@ -200,17 +201,22 @@ def test_profiles_and_data_that_are_not_known_are_refused(module):
 
 @pytest.fixture(scope="module")
 def handed(digits):
-    planned = deaths.death_plan("adam", "smoke", "digits")
+    planned = natural.death_plan("adam", "permuted", "smoke", "digits")
     seen = []
     done = runs.worn(
-        planned, digits, SEEDS, (deaths.SIZES["smoke"]["before"],), seen.append
+        planned,
+        digits,
+        SEEDS,
+        (natural.SIZES["smoke"]["before"]["permuted"],),
+        seen.append,
     )
     return seen[0], done
 
 
 def test_adam_handed_over_to_adam_goes_on_as_before(handed, digits):
     run, done = handed
-    arguments = ("adam", "smoke", "digits", digits, run)
+    planned = natural.death_plan("adam", "permuted", "smoke", "digits")
+    arguments = ("adam", planned, digits, run, (1, 2))
     frame = pd.DataFrame(deaths.contender_rows(*arguments), columns=study.TIDY)
     found = frame[(frame["metric"] == "online_accuracy") & (frame["task"] == 1)]
     last = [
@@ -223,8 +229,8 @@ def test_adam_handed_over_to_adam_goes_on_as_before(handed, digits):
 
 def test_a_contender_gets_weights_moments_and_step_count_by_name(handed, digits):
     run, _ = handed
-    for name in deaths.CONTENDERS:
-        planned = deaths.death_plan(name, "smoke", "digits")
+    for name in natural.CONTENDERS:
+        planned = natural.death_plan(name, "permuted", "smoke", "digits")
         taken, optimizer = deaths.handed_over(planned, digits, run)
         for index, (key, parameter) in enumerate(taken.parameters.items()):
             assert torch.equal(parameter, run.parameters[key])
@@ -235,7 +241,7 @@ def test_a_contender_gets_weights_moments_and_step_count_by_name(handed, digits)
 
 def test_l2_init_pulls_to_where_adams_training_began(handed, digits):
     run, _ = handed
-    planned = deaths.death_plan("l2_init", "smoke", "digits")
+    planned = natural.death_plan("l2_init", "permuted", "smoke", "digits")
     taken, _ = deaths.handed_over(planned, digits, run)
     start = runs.perceptron_of(planned, digits).stacked(SEEDS, 0)
     for name, values in start.items():
@@ -244,7 +250,7 @@ def test_l2_init_pulls_to_where_adams_training_began(handed, digits):
 
 def test_dead_units_are_counted_by_hand(handed, digits):
     run, _ = handed
-    planned = deaths.death_plan("adam", "smoke", "digits")
+    planned = natural.death_plan("adam", "permuted", "smoke", "digits")
     network = runs.perceptron_of(planned, digits)
     inputs = runs.next_task(planned, digits, run).inputs
     for index in range(len(SEEDS)):
@@ -260,7 +266,7 @@ def test_a_unit_lives_again_if_it_fires_on_the_inputs_on_which_it_was_dead(
     handed, digits
 ):
     run, _ = handed
-    planned = deaths.death_plan("adam", "smoke", "digits")
+    planned = natural.death_plan("adam", "permuted", "smoke", "digits")
     network = runs.perceptron_of(planned, digits)
     start = runs.fresh_run(planned, digits, SEEDS, 0).parameters
     first = runs.next_task(planned, digits, run)
@@ -276,7 +282,8 @@ def test_a_unit_lives_again_if_it_fires_on_the_inputs_on_which_it_was_dead(
         )
     )
     assert not torch.equal(after, last)
-    arguments = ("adam", "smoke", "digits", digits, run)
+    planned = natural.death_plan("adam", "permuted", "smoke", "digits")
+    arguments = ("adam", planned, digits, run, (1, 2))
     frame = pd.DataFrame(deaths.contender_rows(*arguments), columns=study.TIDY)
     table = frame.pivot(index="seed", columns=["task", "metric"], values="value")
     expected = {
@@ -298,9 +305,10 @@ def test_a_share_of_no_units_is_not_a_number():
     assert found[1].isnan()
 
 
-def test_the_study_of_deaths_counts_after_each_number_of_tasks():
-    frame = deaths.study("smoke", "digits")
-    assert set(frame["method"]) == set(deaths.CONTENDERS)
+@pytest.mark.parametrize("run", [natural.study, natural.random_label_study])
+def test_the_study_of_deaths_counts_after_each_number_of_tasks(run):
+    frame = run("smoke", "digits")
+    assert set(frame["method"]) == set(natural.CONTENDERS)
     first = frame[frame["metric"] == "dead_fraction"]
     assert first.groupby("seed")["value"].nunique().eq(1).all(), "the same for all"
     for metric in ("died", "online_accuracy"):

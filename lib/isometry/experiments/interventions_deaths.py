@@ -1,18 +1,15 @@
-"""Units that died by themselves, and which method wakes them.
+"""Units that died by themselves: handed to another method, and counted.
 
-Adam learns a stream until some of its units are dead: silent on every input of the
-next task. The same networks, with Adam's memory, are then handed to each contender for
-some more tasks of the stream, and those units that are alive at the end are counted.
+The networks go to a contender with Adam's memory, learn some more tasks of the stream,
+and those units are counted that were silent on every input and are alive at the end.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from isometry.core.checkpoint import Run
-from isometry.core.messages import unknown
 from isometry.core.precision import exact_matmul
 from isometry.core.stacking import Parameters
 from isometry.experiments.interventions import copied
@@ -24,72 +21,24 @@ from isometry.experiments.interventions_runs import (
     optimizer_of,
     perceptron_of,
     rows_of_metrics,
-    worn,
 )
-from isometry.experiments.interventions_study import STREAMS
-from isometry.experiments.maxmin_training import TIDY
-from isometry.experiments.plans import Plan, plan
+from isometry.experiments.plans import Plan
 from isometry.methods.binding import hooks
 from isometry.plasticity import dormancy_scores
-from isometry.supervised.data import load
 from isometry.supervised.networks import MLP
-from isometry.supervised.streams import Pixels, scaled
+from isometry.supervised.streams import Pixels
 from isometry.supervised.trainer import one_task
 
-SIZES: dict[str, dict[str, Any]] = {
-    "smoke": {
-        "seeds": 2,
-        "before": 3,
-        "further": (1, 2),
-        "stream": {
-            "images_per_task": 40,
-            "batch_size": 20,
-            "epochs": 10,
-            "width": 12,
-            "depth": 2,
-            "test_images": 40,
-            "lr": 2e-2,
-        },
-    },
-    "laptop": {
-        "seeds": 8,
-        "before": 100,
-        "further": (1, 3, 10),
-        "stream": {"test_images": 1000},
-    },
-    "paper": {"seeds": 8, "before": 100, "further": (1, 3, 10), "stream": {}},
-}
-# Name in the store -> method and its settings.
-CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "adam": ("adam", {}),
-    "adamo_1": ("adamo", {"isometry_strength": 1.0, "isometry_head": False}),
-    "adamo_10": ("adamo", {"isometry_strength": 10.0, "isometry_head": False}),
-    "redo": ("redo", {"redo_every": 100}),
-    "l2_init": ("l2_init", {}),
-}
 
-
-def death_plan(contender: str, profile: str, data: str) -> Plan:
-    """Return what is trained: the stream's network and settings, and a method.
+def deaths_of(planned: Plan) -> str:
+    """Return the benchmark's name in the store, ``deaths_<stream>``.
 
     Args:
-        contender: One of :data:`CONTENDERS`.
-        profile: smoke, laptop or paper.
-        data: One of :data:`STREAMS`.
-
-    Raises:
-        KeyError: If profile or data are not known.
+        planned: Names the stream.
 
     Source: ours.
     """
-    if profile not in SIZES:
-        raise KeyError(unknown("profile", profile, SIZES))
-    if data not in STREAMS:
-        raise KeyError(unknown("data set", data, STREAMS))
-    size, (method, changes) = SIZES[profile], CONTENDERS[contender]
-    tasks = size["before"] + 1
-    stream = {"data": data, **size["stream"], "tasks": tasks, **changes}
-    return plan(STREAMS[data], method, stream, profile)
+    return f"deaths_{planned.benchmark.name}"
 
 
 def dead(network: MLP, parameters: Parameters, inputs: Tensor) -> Tensor:
@@ -135,16 +84,16 @@ def handed_over(
 
 
 def contender_rows(
-    contender: str, profile: str, data: str, pixels: Pixels, run: Run
+    contender: str, planned: Plan, pixels: Pixels, run: Run, further: Sequence[int]
 ) -> list[Row]:
     """Let a contender learn further tasks and count which dead units live again.
 
     Args:
-        contender: One of :data:`CONTENDERS`.
-        profile: smoke, laptop or paper.
-        data: One of :data:`STREAMS`.
+        contender: Its name in the store.
+        planned: Its method, on Adam's stream.
         pixels: The data.
         run: Adam's, worn.
+        further: After how many tasks it is counted.
 
     Returns:
         Rows of benchmark ``deaths_<stream>``; the task is the number of further tasks.
@@ -156,9 +105,7 @@ def contender_rows(
 
     Source: ours.
     """
-    planned = death_plan(contender, profile, data)
-    benchmark = f"deaths_{planned.benchmark.name}"
-    network, further = perceptron_of(planned, pixels), SIZES[profile]["further"]
+    benchmark, network = deaths_of(planned), perceptron_of(planned, pixels)
     taken, optimizer = handed_over(planned, pixels, run)
     task = next_task(planned, pixels, taken)
     inputs = task.inputs
@@ -208,43 +155,3 @@ def share_of(what: Tensor, units: Tensor) -> Tensor:
         tensor([1.], dtype=torch.float64)
     """
     return (what & units).sum(1).double() / units.sum(1)
-
-
-def deaths(profile: str, data: str, seeds: list[int]) -> list[Row]:
-    """Return all rows of the study for some seeds, see :func:`contender_rows`.
-
-    Args:
-        profile: smoke, laptop or paper.
-        data: One of :data:`STREAMS`.
-        seeds: One network each.
-
-    Source: ours.
-    """
-    planned = death_plan("adam", profile, data)
-    pixels = scaled(load(data), planned.settings.input_scaling)
-    rows: list[Row] = []
-
-    def hand_over(run: Run) -> None:
-        for contender in CONTENDERS:
-            rows.extend(contender_rows(contender, profile, data, pixels, run))
-
-    worn(planned, pixels, seeds, [SIZES[profile]["before"]], hand_over)
-    return rows
-
-
-def study(profile: str = "laptop", data: str = "cifar10") -> pd.DataFrame:
-    """Return all tidy numbers on units that died by themselves.
-
-    Args:
-        profile: smoke, laptop or paper.
-        data: cifar10 or mnist, or digits for a quick look.
-
-    Raises:
-        KeyError: If profile or data are not known.
-
-    Source: ours; the claim is that of arXiv 2606.09762, Sec. 4, on dormant units.
-    """
-    if profile not in SIZES:
-        raise KeyError(unknown("profile", profile, SIZES))
-    rows = deaths(profile, data, list(range(SIZES[profile]["seeds"])))
-    return pd.DataFrame(rows, columns=TIDY)

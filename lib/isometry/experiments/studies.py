@@ -15,7 +15,7 @@ from isometry.experiments import (
     adamo_runs,
     cost_study,
     deep_linear_study,
-    interventions_deaths,
+    interventions_deaths_study,
     interventions_study,
     kernel_study,
     maxmin_study,
@@ -43,7 +43,8 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
         "residual": residual_study.study,
         "revival": revival_study.study,
         "interventions": interventions_study.study,
-        "natural_deaths": interventions_deaths.study,
+        "natural_deaths": interventions_deaths_study.study,
+        "natural_deaths_random_label": interventions_deaths_study.random_label_study,
     }
 )
 
