@@ -118,30 +118,33 @@ def check_ladders(ladders: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     return {key: tuple(values) for key, values in ladders.items()}
 
 
-def check_continuable(search: Search) -> None:
+def check_continuable(search: Search, profile: str) -> None:
     """Refuse a search that could stop at an edge for want of a ladder.
 
     Args:
         search: As the file asks for it.
+        profile: Where settings start.
 
     Raises:
-        ValueError: If a setting with several numbers has no ladder, or one of its
-            values is not on it.
+        ValueError: If a setting with several numbers has no ladder, a value is not on
+            its ladder, or a rung is out of range.
     """
-    for key in search.candidates[0]:
-        tried = {values[key] for values in search.candidates}
+    where = f"[methods.{search.method}] or [search]"
+    first = search.candidates[0]
+    for key in first:
+        tried = list(dict.fromkeys(values[key] for values in search.candidates))
         numbers = all(
             isinstance(one, int | float) and not isinstance(one, bool) for one in tried
         )
-        if len(tried) < 2 or not numbers:
-            continue
-        where = f"[methods.{search.method}] or [search]"
-        if key not in search.ladders:
+        ladder = search.ladders.get(key)
+        if ladder is None and numbers and len(tried) > 1:
             needed = f"a ladder for {key} of {where}, on which its search can go on"
             do = "add it to [ladders], or set continued = false"
             raise ValueError(refusal(needed, "none", do))
-        beyond = sorted(tried - set(search.ladders[key]))
+        beyond = [one for one in tried if ladder is not None and one not in ladder]
         if beyond:
             needed = f"values of {key} in {where} that are rungs of its ladder"
-            found = ", ".join(f"{one:g}" for one in beyond)
+            found = ", ".join(map(str, beyond))
             raise ValueError(refusal(needed, found, "add them to [ladders]"))
+        # A rung that cannot be must not end the sweep when the search gets there.
+        extended(search, [{**first, key: rung} for rung in ladder or ()], profile)

@@ -34,8 +34,9 @@ Without ``tune_seeds`` nothing is chosen: every combination is run on ``report_s
 With them, each method must have as many combinations as the others, unless the file
 says ``equal_budgets = false``; and a search whose best lies at an edge goes on along
 ``[ladders]`` (:mod:`isometry.experiments.ladders`), unless it says ``continued =
-false``. Then all methods share their learning rates: they stand in ``[search]``. A
-method that has one combination is not searched.
+false``. Then all methods share their learning rates: they stand in ``[search]``. Every
+setting that has a ladder starts on it, also one with a single value. A method that has
+one combination is not searched.
 
 ``control = "adam"`` chooses that method's settings once more for the first fifth of the
 tasks alone: what it reaches there, and loses later, is the gate of a stream.
@@ -124,7 +125,7 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
         check_budgets(sweep.budgets())
     if is_continued(content):
         for search in searches:
-            check_continuable(search)
+            check_continuable(search, profile)
     return sweep
 
 
