@@ -1,3 +1,6 @@
+from itertools import product
+from math import prod
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,11 +13,13 @@ from isometry.linear import (
     draw_chain,
     end_to_end,
     hidden_anisotropy,
+    isotropic_chain,
     isotropic_without_isometry,
     kernel_eigenvalues,
     kernel_matrix,
     layer_grams,
 )
+from isometry.linear.counterexamples import ISOTROPIC_SQUARES
 from torch.func import jacrev, vmap
 
 
@@ -144,6 +149,37 @@ def test_four_layers_can_be_isotropic_without_any_isometry():
         assert scales.max() / scales.min() > 1.1
 
 
+@pytest.mark.parametrize("depth", [*range(4, 20), 47])
+def test_every_depth_from_four_on_has_isotropic_chains_without_an_isometry(depth):
+    weights = isotropic_chain(depth)
+    assert len(weights) == depth
+    matrix = kernel_matrix(deep_linear_ntk(weights, torch.eye(2, dtype=torch.float64)))
+    scale = matrix[0, 0]
+    torch.testing.assert_close(matrix / scale, torch.eye(4, dtype=torch.float64))
+    for weight in weights:
+        scales = weight.diagonal()
+        assert scales.max() / scales.min() > 1.1
+    product = end_to_end(weights).diagonal()
+    torch.testing.assert_close(product[0], product[1])  # the whole is an isometry
+
+
+def test_isotropic_chains_of_integers_are_isotropic_exactly():
+    for squares in ISOTROPIC_SQUARES.values():
+        sums = set()
+        for i, j in product((0, 1), repeat=2):
+            before = [prod(w[i] for w in squares[:k]) for k in range(len(squares))]
+            after = [prod(w[j] for w in squares[k + 1 :]) for k in range(len(squares))]
+            sums.add(sum(x * y for x, y in zip(before, after, strict=True)))
+        assert len(sums) == 1
+        assert len({prod(w[i] for w in squares) for i in (0, 1)}) == 1
+
+
+def test_an_isotropic_chain_without_an_isometric_product_does_not_extend():
+    weights = [*isotropic_without_isometry(), torch.eye(2, dtype=torch.float64)]
+    values = kernel_eigenvalues(weights, torch.eye(2, dtype=torch.float64))
+    assert condition_number(values) > 1.01
+
+
 def test_singular_kernels_have_infinite_condition():
     weights = draw_chain([2, 2], generator=generator(6))
     values = kernel_eigenvalues(weights, inputs_of(3, 2))
@@ -171,6 +207,7 @@ EYE = torch.eye(2)
         ),
         (lambda: hidden_anisotropy(torch.ones(2, 3), 2.0), ValueError, "rotation"),
         (lambda: hidden_anisotropy(EYE, 0.5), ValueError, "condition >= 1"),
+        (lambda: isotropic_chain(3), ValueError, "depth >= 4, found 3"),
     ],
 )
 def test_bad_kernel_arguments_are_refused(call, error, message):

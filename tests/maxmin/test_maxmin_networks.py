@@ -92,6 +92,33 @@ def test_sizes_that_grow_then_shrink_only_bound_the_jacobian():
     assert values.min() < 0.9
 
 
+@pytest.mark.parametrize("group_size", [2, 4])
+def test_ties_at_every_input_leave_widening_networks_isometric(group_size):
+    # all columns of the first layer are equal units: every group ties everywhere
+    first = nn.Linear(1, 4, bias=False, dtype=torch.float64)
+    last = orthogonal_linear(4, 6, generator=generator(7), dtype=torch.float64)
+    with torch.no_grad():
+        first.weight.fill_(0.5)
+    network = nn.Sequential(first, GroupSort(group_size), last)
+    inputs = draw(7, 1)
+    assert torch.equal(first(inputs)[:, :1].expand(-1, 4), first(inputs))
+    values = jacobian_singular_values(network, inputs)
+    torch.testing.assert_close(values, torch.ones_like(values))
+    # what is computed there is the derivative of the function itself
+    step = 1e-6
+    moved = (network(inputs + step) - network(inputs - step)) / (2 * step)
+    torch.testing.assert_close(moved.norm(dim=1), torch.ones(7, dtype=torch.float64))
+
+
+def test_halved_gradients_at_ties_would_not_be_isometric():
+    first = nn.Linear(1, 2, bias=False, dtype=torch.float64)
+    with torch.no_grad():
+        first.weight.copy_(torch.tensor([[0.6], [0.8]]))  # no tie but at zero
+    network = nn.Sequential(first, GroupSort(2))
+    values = jacobian_singular_values(network, torch.zeros(1, 1, dtype=torch.float64))
+    torch.testing.assert_close(values, torch.ones_like(values))
+
+
 def test_jacobian_singular_values_of_a_linear_map_are_its_own():
     layer = nn.Linear(5, 3, dtype=torch.float64)
     values = jacobian_singular_values(layer, draw(4, 5))

@@ -9,6 +9,7 @@ from isometry.linear.chains import (
 )
 from isometry.linear.counterexamples import (
     hidden_anisotropy,
+    isotropic_chain,
     isotropic_without_isometry,
 )
 from isometry.linear.descent import (
@@ -41,6 +42,7 @@ __all__ = [
     "gram_eigenvalues",
     "half_squared_error",
     "hidden_anisotropy",
+    "isotropic_chain",
     "isotropic_condition_number",
     "isotropic_without_isometry",
     "kernel_eigenvalues",

@@ -5,6 +5,14 @@ from torch import Tensor
 
 from isometry.core.messages import refusal
 
+# Squared diagonals of isotropic chains whose product is a scaled isometry.
+ISOTROPIC_SQUARES: dict[int, list[list[float]]] = {
+    4: [[2, 1], [1, 2], [1, 2], [2, 1]],
+    5: [[6, 4], [8, 6], [3, 12], [8, 6], [6, 4]],
+    6: [[4, 2], [2, 4], [4, 2], [2, 4], [1, 2], [2, 1]],
+    7: [[2, 4], [3, 2], [8, 3], [3, 12], [8, 3], [3, 2], [2, 4]],
+}
+
 
 def hidden_anisotropy(
     rotation: Tensor,  # (d, d), orthogonal
@@ -70,4 +78,34 @@ def isotropic_without_isometry(dtype: torch.dtype = torch.float64) -> list[Tenso
         [32.0, 32.0, 32.0, 32.0]
     """
     squares = [[2.0, 1.0], [0.5, 2.0], [2.0, 3.5], [5.0, 2.0]]
+    return [torch.diag(torch.tensor(row, dtype=dtype).sqrt()) for row in squares]
+
+
+def isotropic_chain(depth: int, dtype: torch.dtype = torch.float64) -> list[Tensor]:
+    """Return 2x2 layers, none a scaled isometry, whose kernel is isotropic.
+
+    There is such a chain for every depth from four on. Those of four to seven layers
+    are written down by their squared entries; the product of each is a scaled isometry,
+    so that chains set one behind the other are isotropic again: chapter 3.
+
+    Args:
+        depth: Number of layers, >= 4.
+        dtype: Type of the weights.
+
+    Returns:
+        ``[W_1, ..., W_depth]``, diagonal.
+
+    Raises:
+        ValueError: If there are fewer than four layers; then no such chain exists.
+
+    Example:
+        >>> [layer.diagonal().square().round().tolist() for layer in isotropic_chain(4)]
+        [[2.0, 1.0], [1.0, 2.0], [1.0, 2.0], [2.0, 1.0]]
+    """
+    if depth < 4:
+        raise ValueError(
+            refusal("depth >= 4", depth, "with fewer layers, all are scaled isometries")
+        )
+    whole, rest = divmod(depth - 4, 4)
+    squares = [*ISOTROPIC_SQUARES[4 + rest], *(whole * ISOTROPIC_SQUARES[4])]
     return [torch.diag(torch.tensor(row, dtype=dtype).sqrt()) for row in squares]
