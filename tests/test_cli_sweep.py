@@ -17,6 +17,7 @@ HEAD = """
 profile = "smoke"
 tune_seeds = "5:7"
 report_seeds = "0:2"
+continued = false
 """
 BODY = """
 [settings]
@@ -212,4 +213,6 @@ def test_progress_is_a_line_a_run_where_there_is_no_terminal(isometry, monkeypat
 def test_the_readmes_sweep_can_be_read(tmp_path):
     (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     (tmp_path / "readme.toml").write_text(text)
-    assert read_sweep(tmp_path / "readme.toml").budgets() == {"adam": 6, "adamo": 6}
+    budgets = read_sweep(tmp_path / "readme.toml").budgets()
+    assert set(budgets) == {"adam", "adamo"}
+    assert budgets["adam"] == budgets["adamo"] > 1

@@ -1,8 +1,11 @@
-"""Stores of agents whose scores are known by construction."""
+"""Stores of agents and of streams whose scores are known by construction."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
+from isometry.experiments.claims import get, judge_all
 from isometry.experiments.store import COLUMNS, result_path, write_file
 
 GAMES = ("breakout", "asterix")
@@ -22,7 +25,8 @@ def agents_of(
     """
     name = name or f"{method} {sorted(changes.items())}"
     settings = {"games": ",".join(GAMES), "depth": 4, "hidden_bias": True}
-    settings |= {"env_steps": STEPS, "cycles": np.shape(scores)[1], **changes}
+    settings |= {"env_steps": STEPS, "cycles": np.shape(scores)[1], "lr": 1e-3}
+    settings |= changes
     games = settings["games"].split(",")
     scores = np.asarray(scores, dtype=float)
     if scores.ndim == 2:
@@ -84,3 +88,114 @@ def stored(tmp_path):
         return tmp_path
 
     return write
+
+
+# --- streams of the second protocol ---------------------------------------------------
+
+SIZE = {"data": "mnist", "tasks": 10, "images_per_task": 100, "epochs": 2}
+SIZE |= {"batch_size": 50, "width": 8, "depth": 4, "network": "mlp", "lr": 1e-3}
+
+
+def choice_of(score=0.5, ladders=True, **ends):
+    """Return the choice of a search; ``ends`` are interior unless they are given."""
+    return {
+        "candidates": [{"score": 0.1}, {"score": score}, {"score": None}],
+        "ladders": {"lr": [1e-3, 1e-2]} if ladders else {},
+        "ends": {"lr": "interior", **ends} if ladders else {},
+    }
+
+
+def run_of(
+    method,
+    metrics,
+    name=None,
+    *,
+    benchmark="permuted_mnist",
+    own=None,
+    choice=None,
+    early=None,
+    **settings,
+):
+    """Return tidy numbers and the record of one run: metric -> (seeds, tasks)."""
+    settings = {**SIZE, **settings}
+    name = name or f"{benchmark} {method} {sorted(settings.items())} {own}"
+    frames = []
+    for metric, values in metrics.items():
+        table = pd.DataFrame(np.asarray(values, dtype=float)).stack().reset_index()
+        table.columns = ["seed", "task", "value"]
+        frames.append(table.assign(metric=metric))
+    frame = pd.concat(frames).assign(benchmark=benchmark, method=method, settings=name)
+    record = {
+        "benchmark": benchmark,
+        "method": method,
+        "hash": name,
+        "settings": {**settings, "tasks": int(frame["task"].max()) + 1},
+        "method_settings": own or {},
+        "runs": [{"seeds": sorted(map(int, frame["seed"].unique())), "status": {}}],
+        "choice": choice,
+        "early_choice": early,
+    }
+    return frame[COLUMNS], record
+
+
+def curve(level, slope, seeds, noise=0.0):
+    """Return (seeds, 10): a mean of ``level``, last minus first fifth ``slope``.
+
+    Seeds share a part; ``noise`` has another sign for every other seed.
+    """
+    values = np.full((seeds, 10), float(level))
+    values[:, :2] -= slope / 2
+    values[:, -2:] += slope / 2
+    part = np.linspace(-0.05, 0.05, seeds) + noise * (-1.0) ** np.arange(seeds)
+    return values + part[:, None]
+
+
+def stream_of(
+    levels,
+    *,
+    slopes=None,
+    falls=0.2,
+    seeds=8,
+    noise=None,
+    ends=None,
+    metrics=None,
+    control=True,
+    **settings,
+):
+    """Return the files of one stream: all methods, and the control tuned early.
+
+    ``levels``, ``slopes``, ``noise``, ``ends`` and ``metrics`` are by method; ``falls``
+    is what the control loses.
+    """
+    slopes, noise = slopes or {}, noise or {}
+    files = []
+    for method, level in levels.items():
+        accuracy = curve(level, slopes.get(method, 0), seeds, noise.get(method, 0))
+        own = {"isometry_head": False} if method.startswith("adamo") else {}
+        found = {"online_accuracy": accuracy, **(metrics or {}).get(method, {})}
+        choice = choice_of(**(ends or {}).get(method, {}))
+        files.append(run_of(method, found, own=own, choice=choice, **settings))
+    if control:
+        accuracy = {"online_accuracy": curve(0.5, -falls, seeds)}
+        early = {**settings, "lr": 0.03, "early": choice_of()}
+        files.append(run_of("adam", accuracy, **early))
+    return files
+
+
+def verdict_of(key, *files):
+    """Return the verdict of a claim's judge on files, or None."""
+    results = pd.concat([frame for frame, _ in files], ignore_index=True)
+    return get(key).judge(results, [record for _, record in files])
+
+
+@pytest.fixture(scope="session")
+def made():
+    """Return the makers of runs, choices and streams, and their judge."""
+    judge_all("nowhere")  # attaches the judges
+    return SimpleNamespace(
+        run=run_of,
+        choice=choice_of,
+        curve=curve,
+        stream=stream_of,
+        verdict=verdict_of,
+    )

@@ -13,6 +13,7 @@ CONTENT = {
     "profile": "smoke",
     "tune_seeds": "5:7",
     "report_seeds": "0:2",
+    "continued": False,
     "members": 1,
     "settings": {
         "data": "digits",

@@ -1,5 +1,6 @@
 """Sweep files: what a grid means, and one line for each that cannot be."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,11 @@ from isometry.core.settings import as_dict
 from isometry.experiments.sweep_file import grid, read_sweep
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "sweeps").glob("*.toml"))
+CAMPAIGN = [
+    path
+    for path in sorted((Path(__file__).parents[2] / "sweeps/campaign").glob("*.toml"))
+    if "control" in tomllib.loads(path.read_text())
+]
 BASE = {
     "report_seeds": "0:2",
     "settings": {"data": "digits"},
@@ -104,7 +110,8 @@ def test_there_is_an_example():
 
 def test_unequal_budgets_are_allowed_where_the_file_says_so_or_nothing_is_chosen():
     methods = {"adam": {"lr": [0.1, 0.2]}, "fresh": {}}
-    unequal = content(methods=methods, tune_seeds="5:7", equal_budgets=False)
+    stopping = {"tune_seeds": "5:7", "continued": False}
+    unequal = content(methods=methods, **stopping, equal_budgets=False)
     assert read_sweep(unequal).budgets() == {"adam": 2, "fresh": 1}
     assert len(read_sweep(content(methods=methods)).searches) == 2
 
@@ -171,16 +178,141 @@ REFUSALS = [
     ({"report_seeds": [0, 1]}, ValueError, "needed a text for report_seeds"),
     ({"report_seeds": "3:3"}, ValueError, "different seeds, a:b or a,b,c"),
     (
-        {"tune_seeds": "1:4"},
+        {"tune_seeds": "1:4", "continued": False},
         ValueError,
         "needed report_seeds on which nothing was chosen, found 1 in tune_seeds too",
     ),
     (
-        {"tune_seeds": "5:7", "methods": {"adam": {"lr": [0.1, 0.2]}, "fresh": {}}},
+        {
+            "tune_seeds": "5:7",
+            "continued": False,
+            "methods": {"adam": {"lr": [0.1, 0.2]}, "fresh": {}},
+        },
         ValueError,
         "needed the same number of settings for each method, found 2 for adam, 1 for f",
     ),
 ]
+
+
+LADDERS = {"lr": [1e-3, 1e-2, 1e-1], "beta2": [0.9, 0.99, 0.999]}
+CONTINUED = {
+    "tune_seeds": "5:7",
+    "search": {"lr": [1e-3, 1e-2]},
+    "ladders": LADDERS,
+    "methods": {"adam": {"beta2": [0.9, 0.99]}, "fresh": {"beta2": [0.99, 0.999]}},
+}
+CONTINUED_REFUSALS = [
+    (
+        {"methods": {"adam": {"beta2": [0.9, 0.99]}, "fresh": {}}},
+        ValueError,
+        "needed the same number of settings for each method, found 4 for adam, 2 for f",
+    ),
+    (
+        {"ladders": {"lr": LADDERS["lr"]}},
+        ValueError,
+        "needed a ladder for beta2 of [methods.adam] or [search], on which its search",
+    ),
+    (
+        {"search": {"lr": [1e-3, 3e-3]}},
+        ValueError,
+        "that are rungs of its ladder, found 0.003; add them to [ladders]",
+    ),
+    (
+        {"search": {}, "methods": {"adam": {"lr": [1e-3, 1e-2]}}},
+        ValueError,
+        "needed the learning rates that are searched in [search], the same for all, "
+        "found a list in [methods.adam]; move it there, or set continued = false",
+    ),
+    (
+        {"methods": {"adam": {"lr": 1e-3}}},
+        ValueError,
+        "needed lr in [search], for all methods alike, found it in [methods.adam] as",
+    ),
+    (
+        {"settings": {"data": "digits", "lr": [1e-3, 1e-2]}},
+        ValueError,
+        "needed lr as a list for all methods or in [search], found both; leave one out",
+    ),
+    ({"control": "adma"}, KeyError, "unknown method of this sweep 'adma'; did you me"),
+    ({"control": "l2"}, KeyError, "unknown method of this sweep 'l2'"),
+    (
+        {"control": "adam", "tune_seeds": None},
+        ValueError,
+        "needed tune_seeds, on which the control's settings are chosen, found none",
+    ),
+    ({"control": True}, ValueError, "needed a text for control, found True"),
+    ({"continued": "no"}, ValueError, "needed true or false for continued, found no"),
+    ({"ladders": [1]}, ValueError, "needed a table for ladders, found [1]"),
+    ({"search": 3}, ValueError, "needed a table for search, found 3"),
+    (
+        {"ladders": {**LADDERS, "lr": [1e-2, 1e-3]}},
+        ValueError,
+        "needed two or more rising numbers for lr in [ladders], found [0.01, 0.001]",
+    ),
+    ({"ladders": {**LADDERS, "lr": ["1e-3", "1e-2"]}}, ValueError, "rising numbers"),
+    ({"ladders": {**LADDERS, "lr": [1e-3]}}, ValueError, "two or more rising numbers"),
+    ({"ladders": {**LADDERS, "lr": [-1, 1e-3, 1e-2]}}, ValueError, "needed lr > 0"),
+    (
+        {"methods": {"adam": {"isometry_pull": [0.1, 0.2]}}},
+        KeyError,
+        "unknown setting of permuted_mnist with adam 'isometry_pull'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "error", "message"), CONTINUED_REFUSALS)
+def test_a_continued_search_that_cannot_be_is_refused_in_a_line(
+    changes, error, message
+):
+    read_sweep(content(**CONTINUED))
+    with pytest.raises(error) as refused:
+        read_sweep(content(**{**CONTINUED, **changes}))
+    said = str(refused.value.args[0])
+    assert message in said
+    assert "\n" not in said
+
+
+def test_the_control_alone_is_chosen_for_the_first_fifth_as_well():
+    asked = read_sweep(content(**CONTINUED, control="adam"))
+    parts = {search.method: search.parts for search in asked.searches}
+    assert parts == {"adam": ("all", "first"), "fresh": ("all",)}
+    without = read_sweep(content(**CONTINUED))
+    assert {search.parts for search in without.searches} == {("all",)}
+
+
+def test_ladders_hold_for_searches_that_go_on_and_for_no_other():
+    on = {key: tuple(values) for key, values in LADDERS.items()}
+    for changes, expected in (
+        ({}, on),
+        ({"continued": False}, {}),
+        ({"tune_seeds": None}, {}),  # nothing is chosen
+    ):
+        asked = read_sweep(content(**{**CONTINUED, **changes}))
+        assert [dict(search.ladders) for search in asked.searches] == [expected] * 2
+        assert asked.budgets() == {"adam": 4, "fresh": 4}
+    off = {"search": {"lr": [3e-3, 5e-3]}, "continued": False}
+    assert read_sweep(content(**{**CONTINUED, **off})).budgets()["adam"] == 4
+
+
+@pytest.mark.parametrize("path", CAMPAIGN, ids=lambda path: path.name)
+def test_streams_of_the_campaign_search_equally_and_have_a_control(path):
+    asked = read_sweep(path)
+    assert len(set(asked.budgets().values())) == 1
+    assert len(asked.report_seeds) >= 8
+    assert not set(asked.tune_seeds) & set(asked.report_seeds)
+    learning_rates = set()
+    for search in asked.searches:
+        assert ("first" in search.parts) == (search.method == "adam")
+        learning_rates.add(frozenset(values["lr"] for values in search.candidates))
+        if "adamo" in search.method:
+            pulls = {values["isometry_pull"] for values in search.candidates}
+            assert len(pulls) > 1
+            assert search.ladders["isometry_pull"][-1] == 0.125
+    assert len(learning_rates) == 1
+
+
+def test_there_is_a_campaign():
+    assert len(CAMPAIGN) >= 5
 
 
 @pytest.mark.parametrize(("changes", "error", "message"), REFUSALS)

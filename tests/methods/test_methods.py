@@ -173,7 +173,8 @@ def test_maxmin_changes_activation_and_start_and_nothing_else():
         init="default",
         init_gain=2.0,
     )
-    after = maxmin_network(before, None)
+    own = METHODS.get("maxmin").settings
+    after = maxmin_network(before, own)
     assert (after.activation, after.init, after.init_gain) == (
         "maxmin",
         "orthogonal",
@@ -183,6 +184,8 @@ def test_maxmin_changes_activation_and_start_and_nothing_else():
         after, activation="relu", init="default", init_gain=2.0
     )
     assert restored == before
+    kept = maxmin_network(before, dataclasses.replace(own, maxmin_start="network"))
+    assert kept == dataclasses.replace(before, activation="maxmin")
 
 
 def test_only_the_ceiling_restarts():

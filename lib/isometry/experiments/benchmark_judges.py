@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from isometry.core.seeding import numpy_generator
+from isometry.core.settings import as_dict
 from isometry.core.statistics import stratified_bootstrap
 from isometry.experiments.claims import Judge, Outcome, Verdict, judged
 from isometry.experiments.comparison import strength_grid
@@ -29,6 +30,7 @@ from isometry.experiments.streams import (
     streams_of,
     table_of,
 )
+from isometry.methods import get
 
 JUDGED = "adamo"  # with ReLU, its head free
 RIVALS = ("adam", "l2_init", "nap", "redo", "spectral", "newton_schulz")
@@ -106,7 +108,7 @@ def literal_box(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
         if record["benchmark"] == "permuted_mnist"
         and box.items() <= record["settings"].items()
         and record["method"] in (JUDGED, CONTROL)
-        and record["method_settings"].get("isometry_strength", 1e-3) == 1e-3
+        and record["method_settings"] == as_dict(get(record["method"]).settings)
     }
     if len(runs) < 2:
         return None

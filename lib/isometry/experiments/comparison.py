@@ -108,8 +108,16 @@ def tuning_score(record: Record) -> float:
 
     Source: ours.
     """
-    scores = [c["score"] for c in record["choice"]["candidates"]]
-    known = [score for score in scores if score is not None]
+    return best_score(record["choice"])
+
+
+def best_score(choice: Record) -> float:
+    """Return what the best candidate of a choice reached on the tuning seeds.
+
+    Args:
+        choice: What a sweep wrote.
+    """
+    known = [c["score"] for c in choice["candidates"] if c["score"] is not None]
     return max(known, default=float("-inf"))
 
 

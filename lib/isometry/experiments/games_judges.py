@@ -66,6 +66,9 @@ def compared_at_most_cycles(
 ) -> list[GamesComparison]:
     """Return the comparisons of a benchmark with the most cycles, one a learning rate.
 
+    Of several at one learning rate, as of studies of details, the one with the most
+    methods stands, then that with the most seeds.
+
     Args:
         results: Tidy numbers of a store.
         records: Of its files.
@@ -85,16 +88,31 @@ def compared_at_most_cycles(
         if {JUDGED, *NEEDED} <= {record["method"] for record in own}
     }
     most = max((cycles_of(own[0]) for own in whole.values()), default=0)
-    found = []
+    largest: dict[float, list[Record]] = {}
     for setting in sorted(whole):
-        if cycles_of(whole[setting][0]) == most:
-            try:
-                one = compared_games(results, whole[setting], benchmark)
-            except StoreError:
-                continue  # returns without a scale
-            if one is not None:
-                found.append(one)
+        own = whole[setting]
+        lr = own[0]["settings"]["lr"]
+        if cycles_of(own[0]) == most and extent(own) > extent(largest.get(lr, [])):
+            largest[lr] = own
+    found = []
+    for lr in sorted(largest):
+        try:
+            one = compared_games(results, largest[lr], benchmark)
+        except StoreError:
+            continue  # returns without a scale
+        if one is not None:
+            found.append(one)
     return found
+
+
+def extent(records: list[Record]) -> tuple[int, int]:
+    """Return how large a comparison is: methods, then seeds of all of them.
+
+    Args:
+        records: Of one common setting; may be none.
+    """
+    seeds = sum(len(seeds_of(record)) for record in records)
+    return len({record["method"] for record in records}), seeds
 
 
 def cycles_of(record: Record) -> int:

@@ -9,6 +9,7 @@ from isometry.experiments.claims import Outcome, Verdict, judged
 from isometry.experiments.interventions_correlations import correlations
 from isometry.experiments.kernel_report import explained
 from isometry.experiments.kernel_study import BENCHMARK, DECOMPOSITION, GAP
+from isometry.experiments.protocol import LEAST_SEEDS
 from isometry.experiments.store import Record
 
 WORN = "worn_"  # benchmarks of networks that were looked at before a task
@@ -38,7 +39,8 @@ def anisotropy(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     for name in streams:
         frame = results[results["benchmark"] == name]
         seeds = frame[frame["metric"] == f"adam_{CONDITION}"].groupby("method")["seed"]
-        if set(WORN_METHODS) <= set(frame["method"]) and seeds.nunique().min() >= 8:
+        whole = all(len(ages_of(frame, kernel)) > 1 for kernel in KERNELS)
+        if whole and seeds.nunique().min() >= LEAST_SEEDS:
             frames[name.removeprefix(WORN)] = frame
     if len(frames) < 2:
         return None
@@ -62,6 +64,20 @@ def anisotropy(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     )
 
 
+def ages_of(frame: pd.DataFrame, kernel: str) -> list[int]:
+    """Return the ages at which every seed of every method was looked at.
+
+    Args:
+        frame: Tidy, of one stream of worn networks.
+        kernel: One of :data:`KERNELS`.
+    """
+    taken = frame[frame["metric"] == f"{kernel}_{CONDITION}"]
+    taken = taken[taken["method"].isin(WORN_METHODS)]
+    counts = taken.groupby("task").size()
+    whole = len(WORN_METHODS) * taken["seed"].nunique()
+    return [int(age) for age in counts.index[counts == whole]]
+
+
 def kernel_correlations(
     frame: pd.DataFrame, kernel: str
 ) -> tuple[dict[str, Interval], dict[str, Interval]]:
@@ -75,10 +91,7 @@ def kernel_correlations(
         Those of the condition number, and its absolute value minus that of the trace;
         see :func:`isometry.experiments.interventions_correlations.correlations`.
     """
-    taken = frame[frame["metric"] == f"{kernel}_{CONDITION}"]
-    counts = taken.groupby("task")["method"].nunique()
-    ages = [int(age) for age in counts.index[counts >= len(WORN_METHODS)]]
-    arguments = (list(WORN_METHODS), ages)
+    arguments = (list(WORN_METHODS), ages_of(frame, kernel))
     condition = correlations(frame, f"{kernel}_{CONDITION}", *arguments)
     trace = f"{kernel}_log_trace"
     gap = correlations(frame, f"{kernel}_{CONDITION}", *arguments, other=trace)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import Interval, paired_difference
-from isometry.experiments.comparison import METRIC, tuning_score
+from isometry.experiments.comparison import METRIC, best_score, tuning_score
 from isometry.experiments.labels import BASELINE, trained
 from isometry.experiments.report import BOOTSTRAP_SEED, seed_scores
 from isometry.experiments.store import Record
@@ -127,8 +127,11 @@ def streams_of(results: pd.DataFrame, records: Iterable[Record]) -> dict[str, St
             other = found.get(form_of(record))
             if other is None or tuning_score(record) > tuning_score(other):
                 found[form_of(record)] = record
-        if record["method"] == CONTROL and record.get("early_choice"):
-            controls[key] = record
+        early = record.get("early_choice")
+        if record["method"] == CONTROL and early and early.get("ladders"):
+            held = controls.get(key)
+            if held is None or best_score(early) > best_score(held["early_choice"]):
+                controls[key] = record
     streams: dict[str, Stream] = {}
     for key in sorted(sizes, key=lambda one: extent(sizes[one]), reverse=True):
         runs, control = sizes[key], controls.get(key)
@@ -287,8 +290,9 @@ def measured_plasticity(stream: Stream, achievable: float) -> pd.DataFrame:
         losses = numbers[numbers["metric"].isin(["initial_loss", "final_loss"])]
         wide = losses.pivot(index=["seed", "task"], columns="metric", values="value")
         wide = wide[wide["initial_loss"] > achievable]
-        removed = removed_fraction(
-            wide["initial_loss"].to_numpy(), wide["final_loss"].to_numpy(), achievable
+        start, end = (  # copies: pandas' own arrays are not writable
+            wide[name].to_numpy(copy=True) for name in ("initial_loss", "final_loss")
         )
+        removed = removed_fraction(start, end, achievable)
         columns[method] = pd.Series(removed, wide.index).groupby("seed").mean()
     return pd.DataFrame(columns)

@@ -24,6 +24,7 @@ from isometry.experiments.streams import (
 
 JUDGED, MAXMIN, MAXMIN_JUDGED = "adamo", "maxmin", "adamo_maxmin"
 LEAST_STREAMS, RANKED_STREAMS = 3, 5
+LEAST_METHODS = 3  # to be ranked
 STEADY = 0.02  # of online accuracy: a slope that is none
 LEVEL = 0.05  # of a test
 MECHANISM = (
@@ -151,6 +152,8 @@ def mechanism(streams: dict[str, Stream]) -> Verdict:
         ]
         text = ", ".join(f"{key} {one}" for key, one in known.items())
         words.append(f"{name}: {text or 'not diagnosed'}")
+    if not any(met.values()):
+        return not_tested(f"Nothing was diagnosed on {', '.join(met)}.")
     outcome: Outcome = "not reproduced"
     complete = [len(own) == len(MECHANISM) and all(own) for own in met.values()]
     if all(complete):
@@ -180,6 +183,11 @@ def recommendation(streams: dict[str, Stream]) -> Verdict:
         )
     ) - {CEILING}
     order = sorted(m for m in methods if "+" not in m and "(" not in m)
+    if len(order) < LEAST_METHODS:
+        return not_tested(
+            f"Needed {LEAST_METHODS} methods on all streams that pass the gate, found "
+            f"{', '.join(order)}."
+        )
     scores = pd.DataFrame(
         {
             name: table_of(stream, "level")[order].mean()
