@@ -1,7 +1,14 @@
 import isometry.experiments.adamo_judges as judges
+import numpy as np
 import pandas as pd
 import pytest
-from isometry.experiments import adamo_pull, adamo_runs, cost_study, partial_study
+from isometry.experiments import (
+    adamo_pull,
+    adamo_runs,
+    cost_study,
+    partial_study,
+    revival_judges,
+)
 from isometry.experiments.adamo_pull import pull_table
 from isometry.experiments.claims import get
 from isometry.experiments.maxmin_training import TIDY
@@ -63,61 +70,51 @@ def test_the_gram_penalty_is_judged_by_the_worst_shape(flow, end, expected):
     assert verdict(judges.gram_controls_all, *numbers) == expected
 
 
-@pytest.mark.parametrize(
-    ("adam", "adamo", "seeds", "expected"),
-    [
-        (0.0, 0.7, 5, "reproduced"),
-        (0.3, 0.3, 5, "not reproduced"),
-        (0.3, 0.1, 5, "not reproduced"),
-        (0.0, 0.7, 4, None),
-    ],
-)
-def test_revival_is_judged_by_units_killed_by_direction(adam, adamo, seeds, expected):
-    jitter = [0.001 * seed for seed in range(seeds)]
-    frames = [
-        rows(
-            f"revival_{kill}",
-            "fires",
-            {
-                ("adam", 90): [adam + j for j in jitter],
-                ("adamo", 90): [adamo - j for j in jitter],
-                ("adamo", 10): [0.0] * seeds,
-            },
-        )
+def killed(adam=0.0, adamo=0.7, seeds=5):
+    """Return the shares of killed units that fire in the end, of both methods."""
+    jitter = 0.001 * np.arange(seeds)
+    values = {("adam", 90): adam + jitter, ("adamo", 90): adamo - jitter}
+    values["adamo", 10] = np.zeros(seeds)
+    return [
+        rows(f"revival_{kill}", "fires", values)
         for kill in ("direction", "bias", "strong_bias")
     ]
-    assert verdict(judges.revival, *frames) == expected
+
+
+def died(adam, adamo, stream="permuted_mnist", seeds=5):
+    """Return the shares of units that died by themselves and live after ten tasks."""
+    jitter = 0.001 * np.arange(seeds)
+    values = {("adam", 10): adam + jitter, ("adamo_1", 10): adamo - jitter}
+    values |= {("adamo_1", 3): 0 * jitter, ("adamo_10", 10): 0 * jitter + 0.9}
+    return [rows(f"deaths_{stream}", "alive", values)]
 
 
 @pytest.mark.parametrize(
-    ("follows", "departs", "adamo", "coupled", "expected"),
+    ("numbers", "expected"),
     [
-        (1.1, 13.0, 0.30, 0.29, "reproduced"),
-        (1.1, 13.0, 0.28, 0.29, "partly"),
-        (1.1, 1.5, 0.30, 0.29, "partly"),
-        (2.1, 13.0, 0.28, 0.29, "not reproduced"),
+        (killed() + died(0.0, 0.2), "reproduced"),
+        (killed(0.3, 0.3) + died(0.0, 0.2), "partly"),
+        (killed() + died(0.2, 0.1), "partly"),
+        (killed() + died(0.0, 0.09), "partly"),  # less than a tenth
+        (killed() + died(0.0, 0.2) + died(0.2, 0.2, "other"), "partly"),  # one of two
+        (killed(0.3, 0.1) + died(0.2, 0.1), "not reproduced"),
+        (killed(), "not tested"),  # nothing is known of natural deaths
+        (killed() + died(0.0, 0.2, seeds=4), "not tested"),
+        (killed(seeds=4) + died(0.0, 0.2), None),
+        (died(0.0, 0.2), None),
     ],
 )
-def test_decoupling_is_judged_by_the_flow_and_by_the_best_accuracy(
-    follows, departs, adamo, coupled, expected
-):
-    alone = rows(
-        "decoupling_alone",
-        "departure",
-        {("adamo", 0): [1.0, follows], ("adam_isometry", 0): [departs, 99.0]},
-    )
-    # The strength is chosen on the first seeds; what others would choose is ignored.
-    task = rows(
-        "decoupling_task",
-        "online_accuracy",
-        {
-            ("adamo", 0): [0.9] * 3 + [adamo] * 3,
-            ("adamo", 1): [0.1] * 3 + [0.99] * 3,
-            ("adam_isometry", 0): [0.1] * 3 + [0.99] * 3,
-            ("adam_isometry", 1): [0.9] * 3 + [coupled] * 3,
-        },
-    )
-    assert verdict(judges.decoupling, alone, task) == expected
+def test_revival_is_judged_by_killed_units_and_by_those_that_died(numbers, expected):
+    assert verdict(revival_judges.revival, *numbers) == expected
+
+
+def test_seeds_without_dead_units_do_not_count_in_revival():
+    (frame,) = died(0.0, 0.2, seeds=8)
+    fewer = frame[~((frame["seed"] > 4) & (frame["method"] == "adam"))]
+    adam, adamo, gap = revival_judges.natural_deaths(fewer)["permuted_mnist"]
+    assert gap.num_seeds == 5
+    assert adam == pytest.approx(0.002)
+    assert adamo == pytest.approx(0.198)
 
 
 def pulled(deviation, relative=lambda pull: 1 / (1 + pull)):

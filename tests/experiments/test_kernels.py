@@ -1,12 +1,15 @@
 """The experiments of chapter 2, held by closed forms and by what must add up."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from isometry.core.statistics import stratified_bootstrap
 from isometry.experiments import (
+    interventions_correlations,
     kernel_judges,
     kernel_law,
     kernel_learning,
@@ -328,39 +331,116 @@ def test_explained_variance_finds_what_was_put_in():
     assert parts["both"].estimate == pytest.approx(1)
 
 
-def stream_numbers(condition, trace):
-    """A stream in which plasticity falls with the named properties of the kernel."""
+@pytest.fixture
+def few_resamples(monkeypatch):
+    """Let intervals over seeds come of a tenth of the resamples; none is close."""
+    fewer = partial(stratified_bootstrap, resamples=200)
+    monkeypatch.setattr(interventions_correlations, "stratified_bootstrap", fewer)
+
+
+def worn_numbers(name, laws, seeds=8, ages=6):
+    """Return a stream of worn networks.
+
+    ``laws``: kernel -> (its condition number, its trace), each a function of the
+    plasticity, of noise and of the age, all ``(methods, seeds, ages)``.
+    """
     draw = np.random.default_rng(0)
-    rows = []
-    for method in ("adam", "adamo"):
-        for seed in range(6):
-            for task in range(20):
-                plasticity, noise = draw.uniform(), draw.uniform()
-                values = {
-                    "plasticity": plasticity,
-                    "ntk_robust_condition_number": 1
-                    + (noise, 1 - plasticity)[condition],
-                    "ntk_trace": (noise, 1 - plasticity)[trace],
-                    "weights_part": noise,
-                    "gates_part": plasticity,
-                }
-                rows += [
-                    (study.BENCHMARK, method, "x", seed, task, name, value)
-                    for name, value in values.items()
-                ]
+    size = (len(kernel_judges.WORN_METHODS), seeds, ages)
+    plasticity, noise = draw.uniform(size=size), draw.uniform(size=size)
+    age = np.broadcast_to(np.arange(ages, dtype=float), size)
+    values = {
+        "plasticity": laws.get("plasticity", lambda p, n, a: p)(plasticity, 0, age)
+    }
+    for kernel in kernel_judges.KERNELS:
+        condition, trace = laws.get(kernel, (noise_alone, noise_alone))
+        found = values["plasticity"], noise, age
+        values[f"{kernel}_robust_condition_number"] = condition(*found)
+        values[f"{kernel}_log_trace"] = trace(*found)
+    rows = [
+        (f"worn_{name}", method, "x", seed, task, metric, float(table[i, seed, task]))
+        for metric, table in values.items()
+        for i, method in enumerate(kernel_judges.WORN_METHODS)
+        for seed in range(seeds)
+        for task in range(ages)
+        # Adam's kernel is that of a network which has learned.
+        if not (metric.startswith("adam_") and task == 0)
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def noise_alone(p, n, a):
+    return (7 * n) % 1  # another one than that of the condition number
+
+
+def against(p, n, a):
+    return -p
+
+
+def methods_apart(p, n, a):
+    """Noise within a method; across methods against the plasticity that is there."""
+    return n - 9 * np.arange(3.0)[:, None, None]
+
+
+AGREES = {"ntk": (against, noise_alone)}
+OTHER = {"adam_ntk": AGREES["ntk"]}
+FADES = {  # plasticity falls with age, and what seeds differ in is noise
+    "plasticity": lambda p, n, a: p - 3 * a,
+    "ntk": (lambda p, n, a: n + a, noise_alone),
+}
+APART = {
+    "plasticity": lambda p, n, a: p + 9 * np.arange(3.0)[:, None, None],
+    "ntk": (methods_apart, noise_alone),
+}
+
+
 @pytest.mark.parametrize(
-    ("condition", "trace", "verdict"),
-    [(1, 0, "reproduced"), (1, 1, "partly"), (0, 0, "not reproduced")],
+    ("first", "second", "expected"),
+    [
+        (AGREES, AGREES, "reproduced"),
+        (OTHER, OTHER, "reproduced"),  # one kernel is enough
+        ({"ntk": (against, against)},) * 2 + ("partly",),  # so does the scale
+        (FADES, FADES, "partly"),  # over time alone
+        (AGREES, FADES, "partly"),
+        (AGREES, {}, "not reproduced"),  # on one stream alone
+        (AGREES, OTHER, "not reproduced"),  # and the same one on both
+        ({}, {}, "not reproduced"),
+        ({"ntk": (lambda p, n, a: p, noise_alone)},) * 2 + ("not reproduced",),
+        (APART, APART, "not reproduced"),  # across methods, and within none
+    ],
 )
-def test_anisotropy_needs_the_condition_number_and_not_the_scale(
-    condition, trace, verdict
-):
-    found = kernel_judges.anisotropy(stream_numbers(condition, trace), [])
-    assert found is not None
-    assert found.verdict == verdict
+@pytest.mark.usefixtures("few_resamples")
+def test_anisotropy_is_judged_within_methods_beside_the_scale(first, second, expected):
+    frames = worn_numbers("one", first), worn_numbers("two", second)
+    found = kernel_judges.anisotropy(pd.concat(frames), [])
+    assert found.verdict == expected
+    assert "across methods" in found.reason
+    if first is APART:
+        own, _ = kernel_judges.kernel_correlations(frames[0], "ntk")
+        assert own["across_methods"].high < -0.9
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_anisotropy_needs_two_streams_eight_seeds_and_every_method():
+    one, two = worn_numbers("one", AGREES), worn_numbers("two", AGREES)
+    judge = kernel_judges.anisotropy
+    assert judge(pd.concat([one, two]), []).verdict == "reproduced"
+    assert judge(one, []) is None
+    assert judge(pd.concat([one, two[two["seed"] < 7]]), []) is None
+    assert judge(pd.concat([one, two[two["method"] != "maxmin"]]), []) is None
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_ages_at_which_a_network_was_not_looked_at_are_left_out():
+    frame = worn_numbers("one", AGREES)
+    gap = (frame["seed"] == 3) & (frame["task"] == 2) & (frame["method"] == "adamo")
+    gap &= frame["metric"].str.contains("ntk")
+    extra = frame[frame["task"] == 0].assign(method="adam_fresh")
+    partial = pd.concat([frame[~gap], extra])
+    assert kernel_judges.ages_of(frame, "ntk") == [0, 1, 2, 3, 4, 5]
+    assert kernel_judges.ages_of(partial, "ntk") == [0, 1, 3, 4, 5]
+    assert kernel_judges.ages_of(partial, "adam_ntk") == [1, 3, 4, 5]
+    both = pd.concat([partial, worn_numbers("two", AGREES)])
+    assert kernel_judges.anisotropy(both, []).verdict == "reproduced"
 
 
 def test_judges_wait_for_their_numbers():
