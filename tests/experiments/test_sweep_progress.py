@@ -6,6 +6,7 @@ import time
 
 import pytest
 from isometry.experiments.sweep_progress import (
+    ADDED,
     DONE,
     FAILED,
     REPORT,
@@ -89,6 +90,28 @@ def test_lines_count_what_was_there_and_weigh_by_cost(shown, monkeypatch):
         "tune bench adam lr=0.2 seeds 0,1: tried again; 1 of 3, time left unknown",
         "tune bench adam lr=0.2 seeds 0,1: done; 2 of 3, 0:00:30 left",
         "tune bench adam lr=0.3 seeds 0,1: failed; 3 of 3, 0:00:00 left",
+    ]
+
+
+def test_jobs_of_a_search_that_goes_on_are_added_to_what_is_left(shown, monkeypatch):
+    stream = shown(io.StringIO())
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    jobs = [job(), job(REPORT)]
+    more = [job(label="lr=0.2", cost=2.0), job(label="lr=0.3", cost=7.0)]
+    with told(jobs) as tell:
+        now[0] = 10.0
+        tell(jobs[0], DONE, 0.5)
+        for one in more:
+            tell(one, ADDED, None)
+        tell(more[1], THERE, None)  # of a sweep that was stopped
+        now[0] = 30.0
+        tell(more[0], DONE, 0.6)
+        tell(jobs[1], DONE, 0.6)
+    assert stream.getvalue().splitlines() == [
+        "tune bench adam lr=0.1 seeds 0,1: done; 1 of 2, 0:00:10 left",
+        "tune bench adam lr=0.2 seeds 0,1: done; 3 of 4, 0:00:10 left",
+        "report bench adam lr=0.1 seeds 0,1: done; 4 of 4, 0:00:00 left",
     ]
 
 
