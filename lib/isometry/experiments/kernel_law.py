@@ -195,8 +195,7 @@ def bound_factors(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
     found = layers if isinstance(layers, str) else traces(model, layers, inputs)
     if isinstance(found, str):
         raise ValueError(refusal("linear layers", found, "use kernel_networks.network"))
-    low = high = 0.0
-    forward = backward = 1.0
+    low, high, forward, backward = 0.0, 0.0, 1.0, 1.0
     for trace in found:
         ones = float(getattr(trace.module, "bias", None) is not None)
         gram = torch.linalg.eigvalsh(trace.input @ trace.input.mT + ones)
@@ -252,11 +251,6 @@ def wide_condition_number(depth: int, count: int) -> float:
     Args:
         depth: Hidden layers, >= 0, without biases.
         count: Inputs n, >= 2.
-
-    Returns:
-        Dimensionless, >= 1.
-
-    Source: Cho & Saul 2009 (ReLU); that MaxMin has the same maps is ours, chapter 2.
 
     Example:
         >>> wide_condition_number(0, 10)
@@ -318,8 +312,6 @@ def law_of(profile: str) -> pd.DataFrame:
 
     Args:
         profile: smoke, laptop or paper.
-
-    Source: ours.
     """
     sizes = sizes_of(profile)
     law = gap_law(
@@ -342,8 +334,6 @@ def gap_table(profile: str) -> pd.DataFrame:
 
     Returns:
         One row an activation, one column a combination of inputs and bias.
-
-    Source: ours.
     """
     sizes = sizes_of(profile)
     activations = ("identity", "tanh", "gelu", "maxmin", "leaky_relu", "relu")
