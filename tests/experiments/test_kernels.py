@@ -16,6 +16,7 @@ from isometry.experiments import (
     kernel_moments,
     kernel_plasticity,
     kernel_report,
+    kernel_wide,
 )
 from isometry.experiments import kernel_study as study
 from isometry.experiments.kernel_networks import (
@@ -107,7 +108,7 @@ def test_maxmin_and_relu_have_the_same_maps_of_correlations():
 @pytest.mark.parametrize("activation", ["relu", "maxmin"])
 def test_kernel_approaches_its_wide_limit(activation):
     gain = kernel_law.GAINS.get(activation, 1.0)
-    limit = kernel_law.wide_condition_number(2, 8)
+    limit = kernel_wide.wide_condition_number(2, 8)
     far = []
     for width in (64, 1024):
         model = network(
@@ -118,20 +119,20 @@ def test_kernel_approaches_its_wide_limit(activation):
 
 
 def test_wide_limit_of_infinite_depth_is_a_third_of_the_inputs():
-    limit = kernel_law.wide_condition_number(4000, 15)
+    limit = kernel_wide.wide_condition_number(4000, 15)
     assert limit == pytest.approx((15 + 3) / 3, rel=0.01)
 
 
 def test_overlap_rises_to_twelve_layers_and_then_falls_to_a_quarter():
     # layers are one more than hidden ones
-    found = [kernel_law.wide_overlap(layers - 1) for layers in range(1, 200)]
+    found = [kernel_wide.wide_overlap(layers - 1) for layers in range(1, 200)]
     peak = int(np.argmax(found))
     assert peak + 1 == 12
     assert max(found) == pytest.approx(0.316, abs=1e-3)
     assert found[7] == pytest.approx(0.311, abs=1e-3)
     assert (np.diff(found[: peak + 1]) > 0).all()
     assert (np.diff(found[peak:]) < 0).all()
-    assert kernel_law.wide_overlap(3999) == pytest.approx(0.25, abs=1e-3)
+    assert kernel_wide.wide_overlap(3999) == pytest.approx(0.25, abs=1e-3)
 
 
 def linear_network(weights):
