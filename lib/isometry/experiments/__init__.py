@@ -2,7 +2,7 @@
 
 from isometry.experiments.choices import load_choices
 from isometry.experiments.profiles import profiles
-from isometry.experiments.report import report, summary
+from isometry.experiments.report import in_columns, report, summary
 from isometry.experiments.run import plan, run
 from isometry.experiments.store import StoreError, load_records, load_results
 from isometry.experiments.sweep import Failure, Outcome, sweep
@@ -12,6 +12,7 @@ __all__ = [
     "Failure",
     "Outcome",
     "StoreError",
+    "in_columns",
     "load_choices",
     "load_records",
     "load_results",
