@@ -128,11 +128,9 @@ def test_a_study_of_details_at_the_same_learning_rate_is_not_another_one(
     verdict, comparison
 ):
     # Fewer methods, with a detail changed, and the opposite outcome.
-    details = comparison(NEEDED | {"adamo": 0.3}, gradient_bound=9.0)
-    for files in (
-        [*comparison(FALLS), *details],
-        [*details, *comparison(FALLS)],
-    ):
+    for main, detail in (({}, {"sticky": 0.5}), ({"sticky": 0.5}, {})):
+        details = comparison(NEEDED | {"adamo": 0.3}, **detail)
+        files = [*comparison(FALLS, **main), *details]
         assert verdict("rl-minatar", *files) == "reproduced"
 
 
