@@ -73,7 +73,11 @@ def trained(plan_, seeds):
 
 @pytest.mark.parametrize("name", EVERY)
 def test_a_member_of_a_stack_is_what_it_is_alone(name):
-    stack, alone = trained(planned(name), [3, 5]), trained(planned(name), [5])
+    # Adam divides a gradient by its size: with a tiny eps, one that is all round-off
+    # would move an entry by a share of the learning rate.
+    large = {"eps": 1e-3} if "eps" in keys(get(name).settings) else {}
+    plan_ = planned(name, **large)
+    stack, alone = trained(plan_, [3, 5]), trained(plan_, [5])
     assert stack.diverged_at == {}
     for key, parameter in stack.parameters.items():
         assert parameter.isfinite().all()
