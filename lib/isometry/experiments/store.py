@@ -74,7 +74,10 @@ def read_file(path: Path) -> tuple[pd.DataFrame, Record]:
     try:
         # A file object: pyarrow would read hive partitions out of the folders' names.
         with path.open("rb") as file:
-            table = pq.read_table(file, page_checksum_verification=True)
+            # Small files: threads would cost more than they save.
+            table = pq.read_table(
+                file, page_checksum_verification=True, use_threads=False
+            )
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise StoreError(
@@ -102,7 +105,7 @@ def read_file(path: Path) -> tuple[pd.DataFrame, Record]:
                 "run it again with this version into a new folder",
             )
         )
-    return table.to_pandas(), record
+    return table.to_pandas(use_threads=False), record
 
 
 def write_file(path: Path, frame: pd.DataFrame, record: Record) -> None:
