@@ -5,13 +5,11 @@ such runs are compared: other settings of a method in the store are grids of the
 """
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import spearmanr
 
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import Interval, stratified_bootstrap
@@ -161,51 +159,6 @@ def standings(scores: pd.DataFrame) -> pd.DataFrame:
         found = stratified_bootstrap(scores[method], draw)
         rows[method] = {"mean": found.estimate, "low": found.low, "high": found.high}
     return pd.DataFrame(rows).T.sort_values("mean", ascending=False)
-
-
-def rank_differences(
-    tables: Iterable[pd.DataFrame], method: str, resamples: int = 2000
-) -> dict[str, Interval]:
-    """Return a method's mean rank minus every other's, over several benchmarks.
-
-    Rank 1 is the largest interquartile mean. Seeds are drawn anew within each
-    benchmark, the same for all methods, and the methods ranked again.
-
-    Args:
-        tables: From :func:`scores_of`, one a benchmark, without the ceiling.
-        method: Whose rank.
-        resamples: How many.
-
-    Returns:
-        Other method -> difference; a negative one: ``method`` ranks better.
-
-    Source: ours.
-    """
-    tables = list(tables)
-    methods = sorted(set.intersection(*(set(t.columns) for t in tables)))
-    draw = numpy_generator(BOOTSTRAP_SEED, "ranks", method)
-
-    def ranks(drawn: list[np.ndarray]) -> np.ndarray:  # (resamples, methods)
-        found = []
-        for table, rows in zip(tables, drawn, strict=True):
-            values = np.sort(table[methods].to_numpy()[rows], axis=1)
-            cut = values.shape[1] // 4
-            means = values[:, cut : values.shape[1] - cut].mean(1)
-            found.append(rankdata(-means, axis=1))
-        return np.mean(found, axis=0)
-
-    (point,) = ranks([np.arange(len(t))[None] for t in tables])
-    replicas = ranks([draw.integers(len(t), size=(resamples, len(t))) for t in tables])
-    own = methods.index(method)
-    differences = {}
-    for place, other in enumerate(methods):
-        if other != method:
-            gaps = replicas[:, own] - replicas[:, place]
-            low, high = map(float, np.quantile(gaps, [0.025, 0.975]))
-            estimate = float(point[own] - point[place])
-            seeds = min(map(len, tables))
-            differences[other] = Interval(estimate, low, high, 0.95, seeds)
-    return differences
 
 
 def predictions(

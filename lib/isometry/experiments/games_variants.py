@@ -6,7 +6,6 @@ from pathlib import Path
 import pandas as pd
 
 from isometry.core.messages import refusal
-from isometry.core.statistics import Interval
 from isometry.experiments.games_comparison import (
     GamesComparison,
     nearness,
@@ -18,7 +17,6 @@ from isometry.experiments.games_study import (
     difference,
     intervals,
     late_scores,
-    seed_means,
     standing,
 )
 from isometry.experiments.labels import SCALE, labels_of, trained
@@ -121,32 +119,6 @@ def depth_table(found: pd.DataFrame) -> pd.DataFrame:
     Source: Agarwal et al. 2021 for the statistics.
     """
     return intervals(found, ["method", "depth"], "episodic_return")
-
-
-def depth_differences(
-    found: pd.DataFrame, method: str, other: str = "adam"
-) -> dict[int, Interval]:
-    """Return one method's return minus another's at each depth that both have.
-
-    Args:
-        found: From :func:`depth_returns`.
-        method: Whose.
-        other: Minus whose.
-
-    Returns:
-        Depth -> difference, paired by seed.
-
-    Source: Agarwal et al. 2021 for the statistics.
-    """
-    differences = {}
-    scores = found.rename(columns={"episodic_return": "score"})
-    for depth in sorted(map(int, scores["depth"].unique())):
-        table = seed_means(scores[scores["depth"] == depth])
-        if {method, other} <= set(table):
-            interval = difference(table, method, other)
-            if interval is not None:
-                differences[depth] = interval
-    return differences
 
 
 def changed_settings(record: Record, main: Record) -> set[str]:
