@@ -23,10 +23,11 @@ import torch
 from contestants.online_curves import learning_curves
 from contestants.peak_memory import peak_bytes
 from contestants.processes import cpu_model
-from isometry.adamo import AdamO, isometry_gradient, isometry_penalty
-from isometry.core.seeding import generator
 from torch import nn
 from torch.nn.functional import cross_entropy
+
+from isometry.adamo import AdamO, isometry_gradient, isometry_penalty
+from isometry.core.seeding import generator
 
 REPORT = Path(__file__).parent / "reports" / "adamo_step.json"
 NETWORKS = {  # name -> (sizes, batch)

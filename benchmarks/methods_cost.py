@@ -24,18 +24,19 @@ from typing import Any
 import torch
 from contestants.peak_memory import peak_bytes
 from contestants.processes import cpu_model
+from torch import Tensor
+
 from isometry.core.checkpoint import Run, on_device
 from isometry.core.denormals import denormals_flushed
 from isometry.core.seeding import generator
-from isometry.experiments.comparison import compared, with_choices
-from isometry.experiments.run import plan
-from isometry.experiments.store import load_records
+from isometry.lab.comparison import compared, with_choices
+from isometry.lab.run import plan
+from isometry.lab.store import load_records
 from isometry.methods import names
 from isometry.methods.binding import hooks, new_optimizer, started
-from isometry.supervised.kinds import network_of
+from isometry.supervised.networks.kinds import network_of
 from isometry.supervised.streams import Pixels
 from isometry.supervised.training import train_task
-from torch import Tensor
 
 HERE = Path(__file__).parent
 REPORT, STORE = HERE / "reports" / "methods_cost.json", HERE.parent / "results"

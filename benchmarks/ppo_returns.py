@@ -22,9 +22,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 from contestants.processes import ROOT, cpu_model
+
 from isometry.core.seeding import parsed_seeds
-from isometry.experiments import run
-from isometry.experiments.returns import load_returns
+from isometry.lab.returns import load_returns
+from isometry.lab.run import run
 
 REPORT = ROOT / "benchmarks" / "reports" / "ppo_returns.json"
 SHORT = 400_000  # frames

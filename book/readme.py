@@ -8,11 +8,13 @@ from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-from isometry.experiments import load_results
-from isometry.experiments.benchmark_study import stored_grid
-from isometry.experiments.claims import get, judge_all
-from isometry.figures import style
-from isometry.figures.supervised_benchmark import methods_over_tasks
+
+from isometry.lab.store import load_results
+from isometry_book import style
+from isometry_book.c6_benchmark.figures import methods_over_tasks
+from isometry_book.c6_benchmark.study import stored_grid
+from isometry_book.claims.claim import get
+from isometry_book.claims.verdicts import judge_all
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

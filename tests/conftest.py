@@ -26,7 +26,7 @@ def double():
 @pytest.fixture(scope="session")
 def digits():
     """The embedded digits as flat, scaled vectors: 1,500 to train on, 297 to test."""
-    from isometry.supervised.data import load
+    from isometry.supervised.data.sets import load
     from isometry.supervised.streams import scaled
 
     return scaled(load("digits"), "standard")

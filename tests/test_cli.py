@@ -7,14 +7,16 @@ import subprocess
 import sys
 
 import pytest
+
 from isometry import __version__
 from isometry.cli import listing, main, parsed_changes, parsed_seeds, refused
-from isometry.experiments.claims import CLAIMS
-from isometry.experiments.store import StoreError, load_records, load_results
+from isometry.lab.store import StoreError, load_records, load_results
 from isometry.methods import METHODS
 from isometry.rl.continual_benchmarks import CONTINUAL
-from isometry.supervised import BENCHMARKS, data_fetch
-from isometry.supervised.data import DataError
+from isometry.supervised import BENCHMARKS
+from isometry.supervised.data import fetch
+from isometry.supervised.data.sets import DataError
+from isometry_book.claims.claim import CLAIMS
 
 SMALL = (
     "--set=data=digits --set=tasks=2 --set=images_per_task=40 --set=epochs=1 "
@@ -33,7 +35,7 @@ def isometry(capsys, monkeypatch, tmp_path):
     def offline(url, target):
         raise ConnectionError("no connection")
 
-    monkeypatch.setattr(data_fetch, "download", offline)
+    monkeypatch.setattr(fetch, "download", offline)
 
     def command(*arguments):
         if len(arguments) == 1:

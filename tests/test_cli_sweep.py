@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 
 import pytest
+
 from isometry.cli import main
-from isometry.experiments import units
-from isometry.experiments.run import run
-from isometry.experiments.store import load_results
-from isometry.experiments.sweep_file import read_sweep
-from isometry.supervised import data_fetch
+from isometry.lab.run import run
+from isometry.lab.store import load_results
+from isometry.supervised.data import fetch
+from isometry.sweep import units
+from isometry.sweep.file import read_sweep
 
 ROOT = Path(__file__).parents[1]
 HEAD = """
@@ -50,7 +51,7 @@ def isometry(capsys, monkeypatch, tmp_path):
     def offline(url, target):
         raise ConnectionError("no connection")
 
-    monkeypatch.setattr(data_fetch, "download", offline)
+    monkeypatch.setattr(fetch, "download", offline)
     (tmp_path / "sweep.toml").write_text(HEAD + BODY)
 
     def command(text):

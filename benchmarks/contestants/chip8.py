@@ -72,8 +72,8 @@ def play_octax(game: str, path: Path, num_envs: int, chunks: int) -> float:
 
 def differences(game: str, path: Path) -> int:
     """Play the same with ours; return in how many observations or returns we differ."""
-    from isometry.rl.games import GAMES
-    from isometry.rl.kernels import compiled
+    from isometry.rl.games.kernels import compiled
+    from isometry.rl.games.registry import GAMES
 
     found = np.load(path)
     rules = GAMES.get(f"octax/{game}")

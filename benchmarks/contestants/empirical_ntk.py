@@ -38,6 +38,7 @@ def torch_model(layers: list[tuple[np.ndarray, np.ndarray]]):
 
 def isometry(method: str, layers, inputs) -> Kernel:
     import torch
+
     from isometry import ntk
 
     torch.set_num_threads(1)

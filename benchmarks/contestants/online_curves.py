@@ -10,12 +10,13 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
 from isometry.adamo import AdamO, amortised_every, strength_for_relaxation
 from isometry.core.seeding import generator
 from isometry.core.statistics import paired_difference
-from isometry.supervised.data import load
-from torch import nn
-from torch.nn.functional import cross_entropy
+from isometry.supervised.data.sets import load
 
 SIZES = (64, 128, 128, 128, 10)
 TASKS, BATCH, LR = 8, 16, 1e-3

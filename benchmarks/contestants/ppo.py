@@ -39,15 +39,16 @@ Update = Callable[[], tuple[float, int]]  # -> sum of returns of ended episodes,
 def isometry() -> Update:
     """The book's agent: the same functions that ``isometry run`` calls."""
     import torch
+
     from isometry.core.checkpoint import Run, on_device
     from isometry.core.denormals import denormals_flushed
-    from isometry.experiments.plans import plan
+    from isometry.lab.plans import plan
     from isometry.methods.binding import hooks, new_optimizer
     from isometry.rl.agent import network_of
     from isometry.rl.evaluation import stage_of
-    from isometry.rl.players import reset_
-    from isometry.rl.ppo_update import Learner, update_
-    from isometry.rl.rollout import collect_, empty_rollout, gumbel_noise
+    from isometry.rl.ppo.players import reset_
+    from isometry.rl.ppo.rollout import collect_, empty_rollout, gumbel_noise
+    from isometry.rl.ppo.update import Learner, update_
     from isometry.rl.visit import step_of
 
     torch.set_num_threads(1)

@@ -27,9 +27,10 @@ Train = Callable[[int], np.ndarray]  # steps -> loss of each seed at the last st
 def isometry(problem) -> Train:
     """The book's trainer: the same functions that ``isometry run`` calls."""
     import torch
+
     from isometry.core.denormals import denormals_flushed
     from isometry.methods import Architecture, get
-    from isometry.supervised.networks import MLP
+    from isometry.supervised.networks.mlp import MLP
     from isometry.supervised.training import train_task
 
     torch.set_num_threads(1)

@@ -62,7 +62,7 @@ def digest(path: Path, root: Path, profile: str, data: str) -> str:
 def data_at_hand() -> str:
     """Return which data sets a chapter would find, as one string for the hash."""
     try:
-        from isometry.supervised.data import resolve
+        from isometry.supervised.data.sets import resolve
     except ImportError:
         return "none"
     return resolve("auto", download=False)

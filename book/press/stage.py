@@ -151,9 +151,9 @@ def linked(text: str) -> str:
 
 def flat_results(root: Path) -> dict[str, Any]:
     """Return the numbers of the committed results, if the library can flatten them."""
-    if not (root / "results").is_dir() or not _has("isometry.experiments.report"):
+    if not (root / "results").is_dir() or not _has("isometry.lab.report"):
         return {}
-    from isometry.experiments import report
+    from isometry.lab.report import report
 
     flatten = getattr(report, "flat_numbers", None)
     return dict(flatten(root / "results")) if flatten else {}
@@ -161,9 +161,10 @@ def flat_results(root: Path) -> dict[str, Any]:
 
 def claims(root: Path) -> list[dict[str, Any]]:
     """Return all claims with their verdicts, in the order of the registry."""
-    if not _has("isometry.experiments.claims"):
+    if not _has("isometry_book.claims.claim"):
         return []
-    from isometry.experiments.claims import CLAIMS, first_verdicts, judge_all
+    from isometry_book.claims.claim import CLAIMS
+    from isometry_book.claims.verdicts import first_verdicts, judge_all
 
     verdicts, before = judge_all(root / "results"), first_verdicts(root / "results")
     rows = []
@@ -184,11 +185,11 @@ def _has(module: str) -> bool:
 
 def cover_svg() -> str | None:
     """Return the figure of the start page, drawn by the library."""
-    if not _has("isometry.figures.cover"):
+    if not _has("isometry_book.cover"):
         return None
     from io import StringIO
 
-    from isometry.figures.cover import cover
+    from isometry_book.cover import cover
 
     file = StringIO()
     cover().savefig(file, format="svg", metadata={"Date": None})

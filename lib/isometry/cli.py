@@ -1,6 +1,9 @@
 """The command line: ``isometry list | run | sweep | collect | report | ...``."""
 
 import sys
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +24,8 @@ app = App(
 app.command(data_app)
 
 USAGE_EXIT = 2
+PLUGINS = "isometry.cli"  # entry points: functions of the app and the listings
+Rows = list[tuple[str, str]]
 
 
 @app.command(name="list")
@@ -35,43 +40,46 @@ def list_(what: Literal["methods", "benchmarks", "games", "claims"]) -> None:
     print("\n".join(listing(what)))
 
 
-def game_rows() -> list[tuple[str, str]]:
-    """Return each game's name and a line on it; none without the extra rl.
+def _methods() -> Rows:
+    from isometry.methods import METHODS
 
-    Source: ours.
-    """
+    return [(m.name, f"{m.summary} ({m.source})") for m in METHODS]
+
+
+def _benchmarks() -> Rows:
+    from isometry.rl.continual_benchmarks import CONTINUAL
+    from isometry.supervised import BENCHMARKS
+
+    return [(b.name, f"{b.summary} ({b.source})") for b in (*BENCHMARKS, *CONTINUAL)]
+
+
+def _games() -> Rows:
     try:
-        from isometry.rl.games import GAMES
-    except ModuleNotFoundError:
+        from isometry.rl.games.registry import GAMES
+    except ModuleNotFoundError:  # no extra rl
         return []
     return [(game.name, game.summary) for game in GAMES]
+
+
+# What can be listed: a name and a line each.
+LISTINGS: dict[str, Callable[[], Rows]] = {
+    "methods": _methods,
+    "benchmarks": _benchmarks,
+    "games": _games,
+}
 
 
 def listing(what: str) -> list[str]:
     """Return the lines of ``isometry list``, names padded to one column.
 
     Args:
-        what: methods, benchmarks, games or claims.
-
-    Source: ours.
+        what: A name in :data:`LISTINGS`.
     """
-    from isometry.experiments.claims import CLAIMS
-    from isometry.methods import METHODS
-    from isometry.rl.continual_benchmarks import CONTINUAL
-    from isometry.supervised import BENCHMARKS
-
-    benchmarks = (*BENCHMARKS, *CONTINUAL)
-
-    rows: dict[str, list[tuple[str, str]]] = {
-        "methods": [(m.name, f"{m.summary} ({m.source})") for m in METHODS],
-        "benchmarks": [(b.name, f"{b.summary} ({b.source})") for b in benchmarks],
-        "games": game_rows() if what == "games" else [],
-        "claims": [(c.key, f"chapter {c.chapter}: {c.text}") for c in CLAIMS],
-    }
-    if not rows[what]:
+    rows = LISTINGS[what]() if what in LISTINGS else []
+    if not rows:
         return [f"no {what} here; they need: pip install 'plasticity-by-isometry[rl]'"]
-    width = max(len(name) for name, _ in rows[what])
-    return [f"{name:<{width}}  {line}" for name, line in rows[what]]
+    width = max(len(name) for name, _ in rows)
+    return [f"{name:<{width}}  {line}" for name, line in rows]
 
 
 @app.command
@@ -104,9 +112,9 @@ def run(
     profile
         Which sizes to start from.
     """
-    from isometry.experiments import report
-    from isometry.experiments import run as run_benchmark
-    from isometry.experiments.run import plan
+    from isometry.lab.report import report
+    from isometry.lab.run import plan
+    from isometry.lab.run import run as run_benchmark
 
     changes, chosen = parsed_changes(set_ or []), parsed_seeds(seeds)
     run_benchmark(
@@ -152,9 +160,9 @@ def sweep(
     device
         auto, cpu, cuda or cuda:N.
     """
-    from isometry.experiments import read_sweep
-    from isometry.experiments import sweep as run_sweep
-    from isometry.experiments.sweep_report import budget_line, failure_lines, view
+    from isometry.sweep.file import read_sweep
+    from isometry.sweep.report import budget_line, failure_lines, view
+    from isometry.sweep.sweep import sweep as run_sweep
 
     asked = read_sweep(file)
     print(budget_line(asked), flush=True)
@@ -164,34 +172,6 @@ def sweep(
     for line in failure_lines(outcome):
         print(f"isometry: {line}", file=sys.stderr)
     return int(bool(outcome.failures))
-
-
-@app.command
-def study(
-    name: str,
-    *,
-    out: str = "results",
-    profile: Literal["smoke", "laptop", "paper"] = "paper",
-    data: str = "digits",
-) -> None:
-    """Run one of the book's studies and store its numbers.
-
-    Parameters
-    ----------
-    name
-        One of the book's studies, e.g. kernel; an unknown name is answered with the
-        nearest known one.
-    out
-        Folder of the results store.
-    profile
-        Which sizes.
-    data
-        Data set of the parts that need images.
-    """
-    from isometry.experiments.studies import run_study
-
-    for path in run_study(name, profile, data, out):
-        print(f"stored in {path}")
 
 
 @app.command
@@ -205,7 +185,7 @@ def collect(source: str, *, out: str = "results") -> None:
     out
         The store that grows.
     """
-    from isometry.experiments.collect import collect as collect_results
+    from isometry.lab.collect import collect as collect_results
 
     print(collect_results(source, out))
 
@@ -232,8 +212,8 @@ def report(
         summary; profile: which fraction of seeds gets above which score; search: which
         settings a sweep chose, and from how many.
     """
-    from isometry.experiments.report import main_metric
-    from isometry.experiments.sweep_report import view
+    from isometry.lab.report import main_metric
+    from isometry.sweep.report import view
 
     print(view(directory, metric or main_metric(directory), format, show))
 
@@ -291,6 +271,7 @@ def main(arguments: list[str] | None = None) -> None:
     Source: ours.
     """
     try:
+        extend()
         status = app(
             arguments,
             exit_on_error=False,
@@ -309,6 +290,13 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(status or 0)
 
 
+@cache
+def extend() -> None:
+    """Let other packages, such as the book, add their commands and listings."""
+    for plugin in entry_points(group=PLUGINS):
+        plugin.load()(app, LISTINGS)
+
+
 def refused(error: Exception) -> str | None:
     """Return the one line that a refusal says, or None if it is an error of ours.
 
@@ -317,8 +305,8 @@ def refused(error: Exception) -> str | None:
 
     Source: ours.
     """
-    from isometry.experiments.store import StoreError
-    from isometry.supervised.data import DataError
+    from isometry.lab.store import StoreError
+    from isometry.supervised.data.sets import DataError
 
     line = None
     if isinstance(error, cyclopts.CycloptsError):

@@ -18,7 +18,7 @@ def chosen_data(name: str | None) -> tuple[str, ...]:
 
     Source: ours.
     """
-    from isometry.supervised import data
+    from isometry.supervised.data import sets as data
 
     if name is not None and name not in data.names():
         raise KeyError(unknown("data set", name, data.names()))
@@ -34,7 +34,7 @@ def fetch(name: str | None = None) -> None:
     name
         A data set; all if not given.
     """
-    from isometry.supervised import data
+    from isometry.supervised.data import sets as data
 
     for one in chosen_data(name):
         print(f"{one}: {data.fetch(one)}")
@@ -49,7 +49,7 @@ def path(name: str | None = None) -> None:
     name
         A data set; all if not given.
     """
-    from isometry.supervised import data
+    from isometry.supervised.data import sets as data
 
     for one in chosen_data(name):
         print(f"{one}: {data.path(one)}")
@@ -64,7 +64,7 @@ def verify(name: str | None = None) -> int:
     name
         A data set; all if not given.
     """
-    from isometry.supervised import data
+    from isometry.supervised.data import sets as data
 
     reports = [(one, r) for one in chosen_data(name) for r in data.verify(one)]
     for one, report in reports:

@@ -2,6 +2,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.testing import assert_close
+
 from isometry.adamo import (
     as_matrix,
     gram_deviation,
@@ -11,7 +13,6 @@ from isometry.adamo import (
 from isometry.adamo.reference import isometry_residual
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
-from torch.testing import assert_close
 
 SHAPES = [(7, 3), (3, 7), (5, 5), (1, 6), (6, 1), (1, 1), (4, 6, 3), (2, 3, 3, 8)]
 

@@ -2,10 +2,11 @@ import copy
 
 import pytest
 import torch
-from isometry.adamo import AdamO, gram_deviation, isometry_step_, with_isometry
-from isometry.core.seeding import generator
 from torch import nn
 from torch.testing import assert_close
+
+from isometry.adamo import AdamO, gram_deviation, isometry_step_, with_isometry
+from isometry.core.seeding import generator
 
 OPTIMIZERS = {
     "sgd": (torch.optim.SGD, {"lr": 1e-2, "momentum": 0.9, "weight_decay": 0.1}),

@@ -2,9 +2,10 @@ import math
 
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.adamo.drift import kept_share, stationary_deviation
 from isometry.core.seeding import generator
-from torch.testing import assert_close
 
 PULLS = torch.tensor([1e-6, 0.01, 0.3, 1.0, 4.0, 50.0], dtype=torch.float64)
 

@@ -2,6 +2,8 @@ import math
 
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.adamo import (
     amortised_every,
     isometry_step_,
@@ -14,7 +16,6 @@ from isometry.adamo.arithmetic import isometry_gradient
 from isometry.adamo.flow import amortised_error
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
-from torch.testing import assert_close
 
 SIGMA = torch.tensor([0.0, 1e-3, 0.3, 0.9, 1.0, 1.2, 3.0, 20.0], dtype=torch.float64)
 

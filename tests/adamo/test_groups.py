@@ -1,7 +1,8 @@
 import pytest
 import torch
-from isometry.adamo import AdamO, param_groups
 from torch import nn
+
+from isometry.adamo import AdamO, param_groups
 
 
 class Language(nn.Module):

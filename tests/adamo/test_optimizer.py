@@ -6,12 +6,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+from torch.testing import assert_close
+
 from isometry.adamo import AdamO, amortised_every, gram_deviation, isometry_step_
 from isometry.adamo.reference import adamo_step
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
-from torch import nn
-from torch.testing import assert_close
 
 KERNELS = {
     "for": {"foreach": False},

@@ -4,12 +4,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.testing import assert_close
+
 from isometry.adamo import isometry_gradient
 from isometry.adamo.parting import linear_parting, parting_bound, parting_factor
 from isometry.adamo.revival import revival_steps
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
-from torch.testing import assert_close
 
 RATE = 0.02  # 6.25 steps are one relaxation time
 shapes = st.tuples(st.integers(1, 6), st.integers(1, 6))

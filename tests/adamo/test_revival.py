@@ -4,6 +4,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from torch.testing import assert_close
+
 from isometry.adamo import AdamO, isometry_gradient, singular_value_flow
 from isometry.adamo.revival import (
     dead_units,
@@ -16,7 +18,6 @@ from isometry.adamo.revival import (
 )
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
-from torch.testing import assert_close
 
 RATE = 0.01
 layers = st.fixed_dictionaries(

@@ -2,6 +2,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.testing import assert_close
+
 from isometry.adamo import (
     isometry_gradient,
     isometry_step_,
@@ -16,7 +18,6 @@ from isometry.adamo.step import (
 )
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
-from torch.testing import assert_close
 
 SHAPES = [(5, 3), (3, 5), (4, 4), (1, 6), (6, 1), (200, 300), (300, 200), (257, 257)]
 STACKS = [(3, 5, 4), (2, 4, 5), (2, 200, 260), (2, 260, 200), (1, 7, 3)]

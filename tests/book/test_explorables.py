@@ -5,13 +5,14 @@ import re
 import numpy as np
 import pytest
 import torch
-from isometry.adamo import singular_value_flow
-from isometry.figures import film_player
-from isometry.figures import revival_plane as plane
-from isometry.figures import sigma_flow as flow
-from isometry.rl.film import Film
 from press import ROOT
 from press.site import pages
+
+from isometry.adamo import singular_value_flow
+from isometry.rl.film import Film
+from isometry_book.c5_adamo import revival_plane as plane
+from isometry_book.c5_adamo import sigma_flow as flow
+from isometry_book.c7_games import film_player
 
 STATIC = (ROOT / "book" / "_static").as_uri()
 PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8">

@@ -41,7 +41,7 @@ profile = "laptop"
 """
 BEGIN = """
 ```{code-cell} ipython3
-from isometry.experiments.chapter import begin
+from isometry_book.chapter import begin
 
 chapter = begin(profile)
 chapter.publish(answer=0.5)
@@ -62,7 +62,7 @@ CONFIG = """\
 title: A tiny book
 execute: {execute_notebooks: "off"}
 sphinx:
-  local_extensions: {isometry_book: book/_ext}
+  local_extensions: {book_pages: book/_ext}
   config: {nb_ipywidgets_js: {}}
 """
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from isometry.core.seeding import generator
 
 # Rows, inner and outer sizes of the products in the tests' small networks.

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from isometry.cli import main
 from isometry.methods import METHODS
 

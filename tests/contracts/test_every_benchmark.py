@@ -5,7 +5,8 @@ import math
 
 import pytest
 import torch
-from isometry.experiments.run import plan
+
+from isometry.lab.run import plan
 from isometry.supervised import BENCHMARKS, PROFILES
 from isometry.supervised.trainer import network_of, train
 

@@ -6,15 +6,16 @@ import math
 
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.core.checkpoint import on_device
 from isometry.core.seeding import generator
 from isometry.core.settings import changed, help_of, keys
 from isometry.core.stacking import member
-from isometry.experiments.run import plan
+from isometry.lab.run import plan
 from isometry.methods import METHODS, get
 from isometry.supervised import SupervisedSettings
 from isometry.supervised.trainer import network_of, train
-from torch.testing import assert_close
 
 CPU = torch.device("cpu")
 SMALL = {

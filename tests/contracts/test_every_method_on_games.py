@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.core.checkpoint import Run, on_device
 from isometry.core.seeding import generator
 from isometry.core.settings import keys
-from isometry.experiments.run import plan
+from isometry.lab.run import plan
 from isometry.methods import (
     METHODS,
     Architecture,
@@ -18,7 +20,6 @@ from isometry.methods.binding import hooks, new_optimizer, started
 from isometry.rl import visit
 from isometry.rl.agent import in_reach, network_of, optimizer_roles
 from isometry.rl.continual import train
-from torch.testing import assert_close
 
 CPU = torch.device("cpu")
 TINY = {

@@ -5,13 +5,14 @@ import dataclasses
 
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.core.checkpoint import on_device
 from isometry.core.seeding import generator
 from isometry.core.settings import keys
-from isometry.experiments.run import plan
+from isometry.lab.run import plan
 from isometry.methods import METHODS, Training, get
 from isometry.supervised.trainer import network_of, train
-from torch.testing import assert_close
 
 SMALL = {
     "data": "digits",

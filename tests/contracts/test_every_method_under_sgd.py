@@ -5,13 +5,14 @@ import math
 
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.core.settings import keys
-from isometry.experiments.run import plan
+from isometry.lab.run import plan
 from isometry.methods import METHODS, get
 from isometry.methods.gradient_descent import check_optimizer, with_optimizer
 from isometry.methods.method import adam
 from isometry.supervised.trainer import train
-from torch.testing import assert_close
 
 SMALL = {
     "data": "digits",

@@ -4,8 +4,9 @@ import math
 import typing
 
 import pytest
+
 from isometry.core.settings import help_of, keys, parsed
-from isometry.experiments.run import plan
+from isometry.lab.run import plan
 from isometry.supervised import SupervisedSettings
 from isometry.supervised.trainer import train
 

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+
 from isometry.core.bare_step import bare_step
 from isometry.core.seeding import generator
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.testing import assert_close
+
 from isometry.core.matrices import (
     as_matrix,
     check_matrix,
@@ -15,7 +17,6 @@ from isometry.core.matrices import (
     smaller_gram,
 )
 from isometry.core.seeding import generator
-from torch.testing import assert_close
 
 shapes = st.tuples(
     st.integers(1, 3), st.integers(1, 7), st.integers(1, 7), st.integers(0, 1000)

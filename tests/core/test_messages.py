@@ -1,4 +1,5 @@
 import pytest
+
 from isometry.core.messages import refusal, unknown
 from isometry.core.registry import Registry
 

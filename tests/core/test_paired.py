@@ -7,6 +7,7 @@ import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
+
 from isometry.core.paired import Comparison, compare, over_streams
 from isometry.core.significance import smallest_effect
 from isometry.core.statistics import Interval, paired_difference

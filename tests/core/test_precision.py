@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from isometry.core.precision import exact_matmul, half_products
 
 CUDA, CPU = torch.device("cuda"), torch.device("cpu")

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from isometry.core.seeding import derived_seed, generator, numpy_generator
 
 # Changing one of these numbers changes every stream, initialisation and interval of

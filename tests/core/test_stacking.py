@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from isometry.core.seeding import generator
-from isometry.core.stacking import member, stack, stacked_linear
 from torch.autograd import gradcheck
 from torch.nn import functional
 from torch.testing import assert_close
+
+from isometry.core.seeding import generator
+from isometry.core.stacking import member, stack, stacked_linear
 
 
 def drawn(*shape, label="x", grad=False):

@@ -6,6 +6,10 @@ import math
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
+from torch.testing import assert_close
+
 from isometry import MaxMin, diagnose
 from isometry.core.seeding import generator
 from isometry.diagnostics.jacobians import evenly, jacobian
@@ -19,9 +23,6 @@ from isometry.plasticity import (
     stable_rank,
     threshold_rank,
 )
-from torch import nn
-from torch.nn import functional
-from torch.testing import assert_close
 
 pytestmark = pytest.mark.usefixtures("double")
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
+
 from isometry import diagnose
 from isometry.cli import main
 from isometry.core.seeding import generator
-from torch import nn
 
 NETWORKS = """
 import torch

@@ -4,11 +4,12 @@ import copy
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
+
 from isometry.core.seeding import generator
 from isometry.diagnostics import diagnose
 from isometry.diagnostics.untouched import untouched
-from torch import nn
-from torch.nn import functional
 
 
 class Counting(nn.Module):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from isometry.core.matrices import singular_values, smaller_gram
 from isometry.core.seeding import generator
 from isometry.linear import (

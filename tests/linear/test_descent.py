@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from isometry.core.seeding import generator
 from isometry.linear import (
     deep_linear_ntk,

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from isometry.core.seeding import generator
 from isometry.linear import (
     draw_chain,

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from isometry.core.seeding import generator
 from isometry.linear import gram_eigenvalues, isotropic_condition_number, whiten
 

@@ -5,6 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.func import jacrev, vmap
+
 from isometry.core.seeding import generator
 from isometry.linear import (
     condition_number,
@@ -20,7 +22,6 @@ from isometry.linear import (
     layer_grams,
 )
 from isometry.linear.counterexamples import ISOTROPIC_SQUARES
-from torch.func import jacrev, vmap
 
 
 def inputs_of(count: int, size: int, label: str = "inputs") -> torch.Tensor:

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch.nn import functional
+
 from isometry.core.matrices import singular_values, smaller_gram
 from isometry.core.seeding import generator
 from isometry.maxmin import convolution_singular_values, orthogonal_kernel
-from torch.nn import functional
 
 
 def operator(kernel: torch.Tensor, height: int, width: int) -> torch.Tensor:

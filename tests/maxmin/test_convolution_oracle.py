@@ -7,6 +7,7 @@ import warnings
 
 import pytest
 import torch
+
 from isometry.core.seeding import generator
 from isometry.maxmin import convolution_singular_values, orthogonal_kernel
 

@@ -1,5 +1,8 @@
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
+
 from isometry.core.matrices import singular_values, smaller_gram
 from isometry.core.seeding import generator
 from isometry.maxmin import (
@@ -8,8 +11,6 @@ from isometry.maxmin import (
     jacobian_singular_values,
     orthogonal_linear,
 )
-from torch import nn
-from torch.nn.utils.parametrize import is_parametrized
 
 
 def draw(*shape: int) -> torch.Tensor:

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
 from isometry.maxmin import CONVERGENCE_LIMIT, newton_schulz

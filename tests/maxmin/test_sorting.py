@@ -5,10 +5,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.func import jacfwd, jacrev, vmap
+
 from isometry.core.seeding import generator
 from isometry.maxmin import GroupSort, MaxMin, group_sort
 from isometry.maxmin.sorting import SMALL
-from torch.func import jacfwd, jacrev, vmap
 
 # torch compiles its own forward-mode rules by torch.jit.
 forward_mode = pytest.mark.filterwarnings("ignore:.*jit.script:DeprecationWarning")

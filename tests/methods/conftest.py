@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+
 from isometry.core.seeding import generator
 from isometry.core.stacking import stack
 from isometry.methods import METHODS, Layer, Structure, Training

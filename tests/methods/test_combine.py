@@ -5,13 +5,13 @@ from itertools import combinations
 
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.adamo import AdamO
 from isometry.core.settings import as_dict, changed, help_of, keys
-from isometry.experiments import run
-from isometry.experiments.run import plan
-from isometry.experiments.store import load_results
+from isometry.lab.run import plan, run
+from isometry.lab.store import load_results
 from isometry.methods import METHODS, Architecture, get
-from torch.testing import assert_close
 
 PLAIN = Architecture(
     network="mlp",

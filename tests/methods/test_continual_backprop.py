@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.core.seeding import generator
 from isometry.methods.continual_backprop import lowest
 from isometry.methods.entry_adam import EntryAdam
-from torch.testing import assert_close
 
 UNITS = (5, 4)
 NEXT = ("h1", "out")

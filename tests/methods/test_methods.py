@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.adamo import AdamO
 from isometry.core.seeding import generator
 from isometry.core.settings import changed
@@ -16,7 +18,6 @@ from isometry.methods.isometry import (
     maxmin_network,
     regularised,
 )
-from torch.testing import assert_close
 
 SHAPES = {"hidden.0.weight": (5, 3), "hidden.0.bias": (5,), "head.weight": (2, 5)}
 ROLES = {

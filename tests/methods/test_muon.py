@@ -5,9 +5,10 @@ from math import sqrt
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.core.seeding import generator
 from isometry.methods.muon import QUINTIC, Muon, orthogonalised
-from torch.testing import assert_close
 
 SHAPES = [(4, 4), (3, 7), (7, 3), (1, 5)]
 

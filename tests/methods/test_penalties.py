@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from isometry.experiments.run import plan
+from torch.testing import assert_close
+
+from isometry.lab.run import plan
 from isometry.methods import METHODS
 from isometry.supervised.trainer import network_of, train
-from torch.testing import assert_close
 
 TINY = {
     "data": "digits",

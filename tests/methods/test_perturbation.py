@@ -5,12 +5,13 @@ from math import sqrt
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.core.checkpoint import Run
-from isometry.experiments.run import plan
+from isometry.lab.run import plan
 from isometry.methods.binding import started
 from isometry.methods.perturbation import PerturbationSettings, factors
 from isometry.supervised.trainer import network_of, train
-from torch.testing import assert_close
 
 
 @pytest.mark.parametrize("normalised", [False, True])

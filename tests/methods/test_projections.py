@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from isometry.methods import Architecture
 from torch.testing import assert_close
+
+from isometry.methods import Architecture
 
 # --- Normalize-and-Project ------------------------------------------------------------
 
@@ -168,7 +169,7 @@ def test_clipping_clamps_to_the_bound_of_a_fresh_draw_and_spares_gains(toy, head
 def test_under_torchs_initialisation_the_bound_is_one_over_root_fan_in(
     digits, init, inside
 ):
-    from isometry.experiments.run import plan
+    from isometry.lab.run import plan
     from isometry.supervised.trainer import network_of
 
     settings = {"data": "digits", "width": 50, "depth": 2, "init": init}

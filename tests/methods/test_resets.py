@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.core.seeding import generator
 from isometry.methods.resets import replace_units_
-from torch.testing import assert_close
 
 LAYERS = {"h0": "h1", "h1": "out"}
 

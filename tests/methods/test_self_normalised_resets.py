@@ -5,6 +5,7 @@ from math import floor, log2
 import numpy as np
 import pytest
 import torch
+
 from isometry.core.seeding import generator
 from isometry.methods.self_normalised_resets import bin_of
 

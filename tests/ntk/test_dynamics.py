@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from torch import nn
+
 from isometry.ntk import conditioning, empirical_ntk, layer_kernels, ntk_matrix
 from isometry.ntk.dynamics import (
     best_constant_lr,
@@ -12,7 +14,6 @@ from isometry.ntk.dynamics import (
 )
 from isometry.ntk.preconditioned import preconditioned_ntk
 from isometry.plasticity.measure import removed_fraction
-from torch import nn
 
 DOUBLE = torch.float64
 

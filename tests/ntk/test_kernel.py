@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from isometry.ntk import empirical_ntk, kernel, layerwise, ntk_matrix
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
+
+from isometry.ntk import empirical_ntk, kernel, layerwise, ntk_matrix
 
 DOUBLE = torch.float64
 

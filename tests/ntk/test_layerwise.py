@@ -9,10 +9,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
+
 from isometry.maxmin import GroupSort, MaxMin
 from isometry.ntk import empirical_ntk, layerwise, ntk_matrix
 from isometry.ntk.reference import mlp_ntk
-from torch import nn
 
 DOUBLE = torch.float64
 fast = settings(max_examples=25, deadline=None)

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from isometry.maxmin import MaxMin
 from isometry.ntk import empirical_ntk
-from torch import nn
 
 GOLDEN = Path(__file__).with_name("golden") / "neural_tangents.npz"
 

@@ -4,11 +4,12 @@ from itertools import pairwise
 
 import pytest
 import torch
-from isometry.ntk import empirical_ntk, ntk_matrix
-from isometry.ntk.preconditioned import preconditioned_ntk
 from torch import nn
 from torch.func import functional_call, jacrev, vmap
 from torch.testing import assert_close
+
+from isometry.ntk import empirical_ntk, ntk_matrix
+from isometry.ntk.preconditioned import preconditioned_ntk
 
 DOUBLE = torch.float64
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from isometry.ntk import conditioning
 
 DOUBLE = torch.float64

@@ -5,12 +5,13 @@ import math
 
 import pytest
 import torch
-from isometry.core.seeding import generator
-from isometry.plasticity import Budget, measure_plasticity
-from isometry.plasticity.budget import task_loss, trained, training_flops
 from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
+
+from isometry.core.seeding import generator
+from isometry.plasticity import Budget, measure_plasticity
+from isometry.plasticity.budget import task_loss, trained, training_flops
 
 BATCH = 4
 

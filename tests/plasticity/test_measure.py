@@ -6,8 +6,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from isometry.plasticity import plasticity, removed_fraction
 from torch.testing import assert_close
+
+from isometry.plasticity import plasticity, removed_fraction
 
 inf, nan = math.inf, math.nan
 

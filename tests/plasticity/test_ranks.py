@@ -6,6 +6,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.testing import assert_close
+
 from isometry.core.seeding import generator
 from isometry.plasticity import effective_rank
 from isometry.plasticity.ranks import (
@@ -14,7 +16,6 @@ from isometry.plasticity.ranks import (
     stable_rank,
     threshold_rank,
 )
-from torch.testing import assert_close
 
 spectra = st.lists(st.floats(1e-3, 10), min_size=1, max_size=8)
 RANKS = (stable_rank, srank, threshold_rank, effective_rank)

@@ -6,9 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.testing import assert_close
+
 from isometry.core.seeding import generator
 from isometry.plasticity import dead_fraction, dormancy_scores, dormant_fraction
-from torch.testing import assert_close
 
 sizes = st.tuples(
     st.integers(1, 3), st.integers(1, 6), st.integers(1, 7), st.integers(0, 1000)

@@ -5,15 +5,16 @@ from math import sqrt
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
+from torch.testing import assert_close
+
 from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.methods import Architecture, get
 from isometry.rl.actor_critic import ActorCritic
+from isometry.rl.ppo.fast.sparse_boards import board_linear
 from isometry.rl.screen_cnn import CONVOLUTIONS, arranged, features_of
-from isometry.rl.sparse_boards import board_linear
-from torch import nn
-from torch.nn import functional
-from torch.testing import assert_close
 
 SEEDS = [3, 4]
 ARCHITECTURE = Architecture(

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.core.checkpoint import restored
-from isometry.experiments.run import plan
+from isometry.lab.run import plan
 from isometry.rl import make_vec
 from isometry.rl.agent import in_reach, network_of, optimizer_roles
 from isometry.rl.agent_diagnostics import agent_diagnostics, part_as_module
 from isometry.rl.continual import train
 from isometry.rl.continual_settings import channels_of, game_of
 from isometry.rl.evaluation import mean_returns, stage_of
-from torch.testing import assert_close
 
 CPU = torch.device("cpu")
 SMALL = {

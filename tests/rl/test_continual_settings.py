@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from isometry.experiments.run import plan
+
+from isometry.lab.run import plan
 from isometry.rl.continual_benchmarks import CONTINUAL, PROFILES
 from isometry.rl.continual_settings import PLACES, channels_of, game_of
 from isometry.rl.protocols import PAPER_MINATAR, PAPER_OCTAX

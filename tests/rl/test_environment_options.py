@@ -10,10 +10,12 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
-from isometry.rl import make_vec, minatar_asterix, minatar_seaquest
-from isometry.rl import minatar_space_invaders as minatar_invaders
-from isometry.rl.games import GAMES
-from isometry.rl.octax_roms import INSTALL, rom_path
+
+from isometry.rl import make_vec
+from isometry.rl.games import minatar_asterix, minatar_seaquest
+from isometry.rl.games import minatar_space_invaders as minatar_invaders
+from isometry.rl.games.octax_roms import INSTALL, rom_path
+from isometry.rl.games.registry import GAMES
 
 MINATAR = [name for name in GAMES.names() if name.startswith("minatar")]
 needs_roms = pytest.mark.skipif(

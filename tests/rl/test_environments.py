@@ -7,10 +7,12 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
-from isometry.rl import draws, make_vec
-from isometry.rl.games import GAMES
-from isometry.rl.kernels import compiled
-from isometry.rl.octax_roms import INSTALL, rom_path
+
+from isometry.rl import make_vec
+from isometry.rl.games import draws
+from isometry.rl.games.kernels import compiled
+from isometry.rl.games.octax_roms import INSTALL, rom_path
+from isometry.rl.games.registry import GAMES
 
 MINATAR = [name for name in GAMES.names() if name.startswith("minatar")]
 OCTAX = [name for name in GAMES.names() if name.startswith("octax")]
@@ -380,9 +382,9 @@ def test_a_missing_extra_is_named(monkeypatch):
 
 def test_solvable_processes_and_settings_of_runs_do_not_need_the_extra():
     lines = "import sys; sys.modules['numba'] = sys.modules['gymnasium'] = None"
-    lines += "\nimport isometry.rl.gridworld, isometry.rl.improvement"
+    lines += "\nimport isometry.rl.tabular.gridworld, isometry.rl.tabular.improvement"
     lines += "\nimport isometry.rl.continual_benchmarks"
-    lines += "\nimport isometry.rl.protocols, isometry.figures.reinforcement_learning"
+    lines += "\nimport isometry.rl.protocols, isometry_book.c7_games.tabular_figures"
     subprocess.run([sys.executable, "-c", lines], check=True)
 
 

@@ -5,16 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.core.seeding import derived_seed
-from isometry.experiments.plans import plan
+from isometry.lab.plans import plan
 from isometry.rl import make_vec
 from isometry.rl.agent import network_of
 from isometry.rl.continual_settings import channels_of
 from isometry.rl.film import Film, film
-from isometry.rl.games import GAMES
-from isometry.rl.octax_roms import INSTALL, rom_path
-from isometry.rl.pictures import CHANNEL_COLOURS, coloured_channels, first_channel
-from torch.testing import assert_close
+from isometry.rl.games.octax_roms import INSTALL, rom_path
+from isometry.rl.games.pictures import CHANNEL_COLOURS, coloured_channels, first_channel
+from isometry.rl.games.registry import GAMES
 
 needs_roms = pytest.mark.skipif(
     rom_path("Filter.ch8") is None, reason=f"needs the ROMs of octax: {INSTALL}"

@@ -1,7 +1,8 @@
 """That agents learn to play."""
 
 import pytest
-from isometry.experiments.plans import plan
+
+from isometry.lab.plans import plan
 from isometry.rl.continual import train
 
 BREAKOUT = {

@@ -6,10 +6,11 @@ import sys
 import gymnasium
 import numpy as np
 import pytest
-from isometry.rl import chip8, make_vec
-from isometry.rl.draws import tape
-from isometry.rl.games import GAMES, chip8_game
-from isometry.rl.octax_games import (
+
+from isometry.rl import make_vec
+from isometry.rl.games import chip8
+from isometry.rl.games.draws import tape
+from isometry.rl.games.octax_games import (
     AT_LEAST,
     DIFFERENT,
     EQUAL,
@@ -21,7 +22,8 @@ from isometry.rl.octax_games import (
     VALUE,
     Rules,
 )
-from isometry.rl.octax_rules import observe, over, reset, score, start_state, step
+from isometry.rl.games.octax_rules import observe, over, reset, score, start_state, step
+from isometry.rl.games.registry import GAMES, chip8_game
 
 NAME = "own/copy"
 COPY = bytes.fromhex(
@@ -282,7 +284,7 @@ def test_settings_that_a_game_does_not_have_are_refused(call, message):
 NOISE = """
 import numpy as np
 from isometry.rl import chip8
-from isometry.rl.draws import sources
+from isometry.rl.games.draws import sources
 draw = np.random.default_rng(0)
 for index, source in enumerate(sources(0, {programs}, "noise")):
     state = chip8.power_on(draw.bytes(3584))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from isometry.rl.protocols import PAPER_MINATAR, PAPER_OCTAX, protocol_table
 
 

@@ -9,12 +9,13 @@ import torch
 from gymnasium import spaces
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
+from torch.testing import assert_close
+
 from isometry.core.seeding import generator
-from isometry.experiments.plans import plan
+from isometry.lab.plans import plan
 from isometry.rl import agent, evaluation, make_vec
 from isometry.rl.continual import train
 from isometry.rl.screen_cnn import convolved, same_padding
-from torch.testing import assert_close
 
 TINY = {
     "cycles": 1,

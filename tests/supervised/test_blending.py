@@ -4,14 +4,15 @@ import dataclasses
 
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.core.stacking import member
-from isometry.experiments.run import plan
+from isometry.lab.run import plan
 from isometry.supervised import BENCHMARKS, SupervisedSettings
 from isometry.supervised.blending import new_share, rows_before
 from isometry.supervised.streams import Pixels, Task, gradually_permuted, permuted
 from isometry.supervised.trainer import train
 from isometry.supervised.training import batches, epoch_order, stacked_tasks
-from torch.testing import assert_close
 
 SETTINGS = SupervisedSettings(
     data="digits", images_per_task=22, batch_size=4, epochs=5, blend=0.5

@@ -4,21 +4,26 @@ from math import prod
 
 import pytest
 import torch
-from isometry.core.matrices import as_matrix, singular_values
-from isometry.core.seeding import generator
-from isometry.core.stacking import member
-from isometry.experiments.run import plan
-from isometry.methods import ACTIVATIONS, METHODS, Architecture
-from isometry.methods.activations import ACTIVATION_MODULES
-from isometry.supervised import SupervisedSettings
-from isometry.supervised.convolutional import CNN, as_samples, stacked_convolution
-from isometry.supervised.diagnostics import stack_diagnostics
-from isometry.supervised.kinds import network_of
-from isometry.supervised.networks import as_module
-from isometry.supervised.streams import Pixels
 from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
+
+from isometry.core.matrices import as_matrix, singular_values
+from isometry.core.seeding import generator
+from isometry.core.stacking import member
+from isometry.lab.run import plan
+from isometry.methods import ACTIVATIONS, METHODS, Architecture
+from isometry.methods.activations import ACTIVATION_MODULES
+from isometry.supervised import SupervisedSettings
+from isometry.supervised.diagnostics import stack_diagnostics
+from isometry.supervised.networks.convolutional import (
+    CNN,
+    as_samples,
+    stacked_convolution,
+)
+from isometry.supervised.networks.kinds import network_of
+from isometry.supervised.networks.mlp import as_module
+from isometry.supervised.streams import Pixels
 
 
 def cnn(activation="relu", image_shape=(3, 8, 6), **changes):

@@ -14,8 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from isometry.supervised import data, data_fetch, data_files
-from isometry.supervised.data_files import DataError, Download, FileSet
+
+from isometry.supervised.data import fetch
+from isometry.supervised.data import files as data_files
+from isometry.supervised.data import sets as data
+from isometry.supervised.data.files import DataError, Download, FileSet
 
 RNG = np.random.default_rng(0)
 
@@ -103,7 +106,7 @@ def official(monkeypatch):
             downloads=tuple(downloads),
         )
         monkeypatch.setitem(data_files.FILE_SETS, name, files)
-    monkeypatch.setattr(data_fetch, "download", server)
+    monkeypatch.setattr(fetch, "download", server)
     server.files = contents
     return server
 
@@ -174,7 +177,7 @@ def test_transfer_that_breaks_off_is_tried_again(official, tmp_path, monkeypatch
             raise TimeoutError("read timed out")
         official(url, target)
 
-    monkeypatch.setattr(data_fetch, "download", shaky)
+    monkeypatch.setattr(fetch, "download", shaky)
     data.fetch("cifar100", tmp_path)
     assert data.available("cifar100", tmp_path)
 
@@ -185,7 +188,7 @@ def test_wrong_bytes_from_every_mirror_never_take_a_files_place(official, tmp_pa
     with pytest.raises(DataError, match="bytes that are not the published ones"):
         data.fetch("cifar10", tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == [".download.lock"]
-    assert len(official.asked) == 2 * data_fetch.ATTEMPTS
+    assert len(official.asked) == 2 * fetch.ATTEMPTS
 
 
 def test_archive_with_other_members_is_refused(official, tmp_path, monkeypatch):
@@ -299,11 +302,11 @@ def test_archive_cannot_write_outside_its_folder(tmp_path, name, kind, target):
         tar.addfile(member)
     before = set(tmp_path.rglob("*"))
     if name.startswith("/"):  # absolute names lose their slash and land inside
-        data_fetch.extract(archive, into)
+        fetch.extract(archive, into)
         assert (into / name.lstrip("/")).exists()
     else:
         with pytest.raises(DataError, match=r"evil\.tar"):
-            data_fetch.extract(archive, into)
+            fetch.extract(archive, into)
     outside = {p for p in tmp_path.rglob("*") if into not in p.parents}
     assert outside == before
     assert not Path("/tmp/isometry-outside").exists()
@@ -313,7 +316,7 @@ def test_truncated_archive_is_refused(tmp_path):
     archive = tmp_path / "half.tar.gz"
     archive.write_bytes(tar_of("x", {"a": RNG.bytes(5000)})[:2000])
     with pytest.raises(DataError, match=r"half\.tar\.gz"):
-        data_fetch.extract(archive, tmp_path)
+        fetch.extract(archive, tmp_path)
 
 
 def test_root_is_argument_then_variable_then_cache(tmp_path, monkeypatch):
@@ -393,13 +396,11 @@ def test_host_that_does_not_exist_fails_fast(monkeypatch):
     def refuse(*_, **__):
         raise OSError("no network")
 
-    monkeypatch.setattr(data_fetch.socket, "create_connection", refuse)
-    monkeypatch.setattr(
-        data_fetch.requests.utils, "get_environ_proxies", lambda url: {}
-    )
-    assert not data_fetch.host_answers("https://one.test/x", seconds=0.5)
+    monkeypatch.setattr(fetch.socket, "create_connection", refuse)
+    monkeypatch.setattr(fetch.requests.utils, "get_environ_proxies", lambda url: {})
+    assert not fetch.host_answers("https://one.test/x", seconds=0.5)
     with pytest.raises(ConnectionError):
-        data_fetch.download("https://one.test/x", Path("unused"))
+        fetch.download("https://one.test/x", Path("unused"))
 
 
 @pytest.mark.slow

@@ -6,8 +6,9 @@ import struct
 
 import numpy as np
 import pytest
-from isometry.supervised.data_files import DataError
-from isometry.supervised.data_formats import read_cifar, read_idx, unpickle_arrays
+
+from isometry.supervised.data.files import DataError
+from isometry.supervised.data.formats import read_cifar, read_idx, unpickle_arrays
 
 RNG = np.random.default_rng(0)
 

@@ -2,14 +2,15 @@
 
 import pytest
 import torch
+from torch import nn
+from torch.testing import assert_close
+
 from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.maxmin import MaxMin
 from isometry.methods import ACTIVATIONS, Architecture
 from isometry.methods.activations import CReLU, activate
-from isometry.supervised.networks import MLP, as_module
-from torch import nn
-from torch.testing import assert_close
+from isometry.supervised.networks.mlp import MLP, as_module
 
 MODULES = {
     "relu": nn.ReLU(),

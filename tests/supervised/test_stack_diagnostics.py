@@ -3,10 +3,11 @@
 import math
 
 import torch
-from isometry.experiments import run
+
+from isometry.lab.run import run
 from isometry.methods import Architecture
 from isometry.supervised.diagnostics import stack_diagnostics
-from isometry.supervised.networks import MLP, as_module
+from isometry.supervised.networks.mlp import MLP, as_module
 
 NETWORK = MLP(
     architecture=Architecture(

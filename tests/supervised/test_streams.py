@@ -6,8 +6,10 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.supervised import SupervisedSettings
-from isometry.supervised.data import load
+from isometry.supervised.data.sets import load
 from isometry.supervised.streams import (
     Pixels,
     Task,
@@ -18,7 +20,6 @@ from isometry.supervised.streams import (
     random_label,
     scaled,
 )
-from torch.testing import assert_close
 
 SETTINGS = SupervisedSettings(
     data="digits", images_per_task=40, batch_size=8, blend=0.5

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 import pytest
+
 from isometry.core.settings import changed, help_of
-from isometry.supervised import BENCHMARKS, PROFILES, SupervisedSettings
-from isometry.supervised import benchmarks as benchmarks_module
+from isometry.supervised import BENCHMARKS, PROFILES, SupervisedSettings, benchmarks
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_every_benchmark_runs_on_its_own_data_and_on_digits(benchmark):
         ),
         (lambda b: b.settings("smoke", lr=-1.0), ValueError, "needed lr > 0"),
         (
-            lambda b: benchmarks_module.register(b),
+            lambda b: benchmarks.register(b),
             ValueError,
             "benchmark 'permuted_mnist' is registered already",
         ),

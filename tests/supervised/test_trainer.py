@@ -7,10 +7,13 @@ from itertools import chain
 
 import pytest
 import torch
+from torch import nn
+from torch.testing import assert_close
+
 from isometry.core.denormals import denormals_flushed
-from isometry.experiments.run import plan
+from isometry.lab.run import plan
 from isometry.methods import METHODS
-from isometry.supervised.networks import as_module
+from isometry.supervised.networks.mlp import as_module
 from isometry.supervised.streams import Task
 from isometry.supervised.trainer import (
     Run,
@@ -20,8 +23,6 @@ from isometry.supervised.trainer import (
     train,
 )
 from isometry.supervised.training import epoch_order
-from torch import nn
-from torch.testing import assert_close
 
 SMALL = {
     "data": "digits",

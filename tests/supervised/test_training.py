@@ -5,11 +5,14 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
+from torch.testing import assert_close
+
 from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.methods import Architecture
 from isometry.supervised import SupervisedSettings, training
-from isometry.supervised.networks import MLP
+from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.streams import Task
 from isometry.supervised.training import (
     batches,
@@ -19,8 +22,6 @@ from isometry.supervised.training import (
     stacked_tasks,
     train_task,
 )
-from torch.nn import functional
-from torch.testing import assert_close
 
 SEEDS = [4, 9, 2]
 SETTINGS = SupervisedSettings(images_per_task=11, batch_size=4, epochs=3)

@@ -4,17 +4,18 @@ from math import prod
 
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional
+from torch.testing import assert_close
+
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.methods import ACTIVATIONS, Architecture, get
 from isometry.supervised.diagnostics import stack_diagnostics
-from isometry.supervised.kinds import Transformer
-from isometry.supervised.networks import as_module
-from isometry.supervised.transformer import HEADS, attention, patches
-from torch import nn
-from torch.nn import functional
-from torch.testing import assert_close
+from isometry.supervised.networks.kinds import Transformer
+from isometry.supervised.networks.mlp import as_module
+from isometry.supervised.networks.transformer import HEADS, attention, patches
 
 
 def transformer(activation="relu", image_shape=(2, 8, 4), **changes):

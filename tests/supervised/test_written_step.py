@@ -2,13 +2,14 @@
 
 import pytest
 import torch
+from torch.testing import assert_close
+
 from isometry.core.seeding import generator
 from isometry.methods import Architecture
 from isometry.supervised import training
-from isometry.supervised.networks import MLP
+from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.training import recorded_pass, train_task
 from isometry.supervised.written_step import BACKWARD, is_written, written_pass
-from torch.testing import assert_close
 
 SEEDS = [4, 9, 2]
 

@@ -1,7 +1,7 @@
 """Continual reinforcement learning (chapter 7).
 
 The games need the extra ``rl`` (numba, gymnasium); the exactly solvable processes of
-``isometry.rl.tabular`` do not.
+``isometry.rl.tabular.mdp`` do not.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -7,7 +7,7 @@ from typing import Any
 from isometry.core.messages import refusal, unknown
 from isometry.core.registry import Registry
 from isometry.rl.continual_settings import ContinualSettings
-from isometry.rl.octax_games import OCTAX_GAMES
+from isometry.rl.games.octax_games import OCTAX_GAMES
 from isometry.rl.protocols import (
     AUTHORS_CODE,
     PAPER_MINATAR,

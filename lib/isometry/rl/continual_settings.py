@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from isometry.core.settings import require, setting
-from isometry.rl.ppo_settings import PPOSettings
+from isometry.rl.ppo.settings import PPOSettings
 
 # Their places in the draws of the paper's channel orders.
 PLACES = ("breakout", "asterix", "space_invaders", "freeway", "seaquest")

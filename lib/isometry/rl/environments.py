@@ -11,9 +11,9 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from isometry.core.messages import refusal
-from isometry.rl.draws import sources
-from isometry.rl.games import GAMES
-from isometry.rl.kernels import compiled, keep_ends
+from isometry.rl.games.draws import sources
+from isometry.rl.games.kernels import compiled, keep_ends
+from isometry.rl.games.registry import GAMES
 
 _LOOPS = ("_reset_all", "_step_all", "_observe_all")
 
@@ -39,7 +39,7 @@ class GameVectorEnv(VectorEnv):
         num_envs: How many, at least 1.
         seed: Of the first ``reset()`` without one.
         render_mode: None or ``"rgb_array"``.
-        **settings: Those of the game, see ``isometry.rl.games.GAMES``:
+        **settings: Those of the game, see ``isometry.rl.games.registry.GAMES``:
 
             * ``actions``: ``"minimal"``: those that do something; ``"full"``: the same
               for all games of a suite, six in MinAtar, sixteen keys and none in Octax.

@@ -11,8 +11,8 @@ from isometry.core.stacking import Parameters
 from isometry.rl import make_vec
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.continual_settings import ContinualSettings, channels_of
-from isometry.rl.players import Players, players_of, reset_, step_
-from isometry.rl.rollout import gumbel_noise, sampled
+from isometry.rl.ppo.players import Players, players_of, reset_, step_
+from isometry.rl.ppo.rollout import gumbel_noise, sampled
 
 NOISE_STEPS = 64  # drawn at a time
 

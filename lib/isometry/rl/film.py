@@ -15,9 +15,9 @@ from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.continual_benchmarks import ContinualBenchmark
 from isometry.rl.continual_settings import ContinualSettings
 from isometry.rl.evaluation import NOISE_STEPS, Stage, stage_of
-from isometry.rl.games import GAMES
-from isometry.rl.players import reset_, step_
-from isometry.rl.rollout import gumbel_noise, sampled
+from isometry.rl.games.registry import GAMES
+from isometry.rl.ppo.players import reset_, step_
+from isometry.rl.ppo.rollout import gumbel_noise, sampled
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,11 +14,11 @@ from isometry.rl.agent_diagnostics import agent_diagnostics
 from isometry.rl.continual_benchmarks import ContinualBenchmark
 from isometry.rl.continual_settings import ContinualSettings, game_of
 from isometry.rl.evaluation import Stage, mean_returns, stage_of
-from isometry.rl.players import reset_
-from isometry.rl.ppo_update import STATISTICS, Learner, Step, gradient_step, update_
-from isometry.rl.recorded_step import recordable, recorded_step
-from isometry.rl.rollout import Rollout, collect_, empty_rollout, gumbel_noise
-from isometry.rl.written_step import is_written, written_step
+from isometry.rl.ppo.fast.recorded_step import recordable, recorded_step
+from isometry.rl.ppo.fast.written_step import is_written, written_step
+from isometry.rl.ppo.players import reset_
+from isometry.rl.ppo.rollout import Rollout, collect_, empty_rollout, gumbel_noise
+from isometry.rl.ppo.update import STATISTICS, Learner, Step, gradient_step, update_
 
 # Means over a visit's last update, by the names that the store knows them by.
 KEPT = {
@@ -100,7 +100,7 @@ def play_visit(
         tell: Called with the number of updates done when it is time to evaluate.
 
     Returns:
-        ``(steps, 6, members)``, see :data:`isometry.rl.ppo_update.STATISTICS`.
+        ``(steps, 6, members)``, see :data:`isometry.rl.ppo.update.STATISTICS`.
 
     Source: Schulman et al. 2017.
     """

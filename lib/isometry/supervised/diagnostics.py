@@ -15,8 +15,8 @@ from isometry.plasticity import (
     dormant_fraction,
     feature_effective_rank,
 )
-from isometry.supervised.kinds import Network
-from isometry.supervised.networks import as_module
+from isometry.supervised.networks.kinds import Network
+from isometry.supervised.networks.mlp import as_module
 
 PROBES = 512  # inputs that the activations are taken on, at most
 DORMANT = 0.1  # threshold of Sokar et al. 2023

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from isometry.core.messages import refusal
 from isometry.core.seeding import generator
-from isometry.supervised.data import ImageData
+from isometry.supervised.data.sets import ImageData
 from isometry.supervised.settings import SupervisedSettings
 
 

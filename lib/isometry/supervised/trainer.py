@@ -26,7 +26,7 @@ from isometry.methods.gradient_descent import with_optimizer
 from isometry.plasticity import removed_fraction
 from isometry.supervised.benchmarks import Benchmark
 from isometry.supervised.diagnostics import stack_diagnostics
-from isometry.supervised.kinds import Network, network_of
+from isometry.supervised.networks.kinds import Network, network_of
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Pixels, Task
 from isometry.supervised.training import (

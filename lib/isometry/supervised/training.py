@@ -14,7 +14,7 @@ from isometry.core.precision import Precision, half_products
 from isometry.core.seeding import generator
 from isometry.core.stacking import Parameters
 from isometry.supervised.blending import rows_before
-from isometry.supervised.kinds import Network
+from isometry.supervised.networks.kinds import Network
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Task
 from isometry.supervised.written_step import Pass, is_written, written_pass

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from isometry.core.stacking import Parameters
 from isometry.methods.structure import Architecture
-from isometry.supervised.networks import MLP
+from isometry.supervised.networks.mlp import MLP
 
 aten = torch.ops.aten
 # What one pass gives: logits, losses (members,), activations of the hidden layers.

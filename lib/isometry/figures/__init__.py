@@ -1,1 +1,0 @@
-"""Drawings of stored records, in one style."""

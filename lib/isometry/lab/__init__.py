@@ -1,0 +1,1 @@
+"""Runs, their store, and what is read from it: choices, comparisons, reports."""

@@ -1,0 +1,123 @@
+"""Bringing the results of one store into another, seed by seed."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from isometry.core.messages import refusal
+from isometry.lab.choices import SUFFIX, read_choice
+from isometry.lab.store import (
+    TUNING,
+    Record,
+    StoreError,
+    add_results,
+    read_file,
+    result_files,
+)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What came into a store.
+
+    Attributes:
+        files: Result files that are new or have new seeds.
+        seeds: How many runs of one seed they bring.
+        choices: Choices that are new or other than before.
+    """
+
+    files: tuple[Path, ...]
+    seeds: int
+    choices: tuple[Path, ...]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.seeds} runs in {len(self.files)} files and {len(self.choices)} "
+            "choices are new"
+        )
+
+
+def collect(source: str | Path, out: str | Path = "results") -> Collected:
+    """Bring all results, tuning runs and choices of a store into another one.
+
+    What is in both stays as it is. The source is only read, also while runs are
+    written into it.
+
+    Args:
+        source: The store that is read.
+        out: The store that grows.
+
+    Raises:
+        StoreError: If there is nothing to read, a file cannot be used, both stores are
+            one, or a seed that is in both has other numbers; what came before the
+            refusal is kept.
+    """
+    first, second = Path(source), Path(out)
+    if first.resolve() == second.resolve():
+        needed = "two different stores"
+        raise StoreError(refusal(needed, f"{first} twice", "choose another --out"))
+    files, choices, seeds = [], [], 0
+    tuning = first / TUNING
+    inside = result_files(tuning) if any(tuning.glob("*/*.parquet")) else []
+    for file in (*result_files(first), *inside):
+        target = second / file.relative_to(first)
+        count = added_seeds(file, target)
+        seeds += count
+        files += [target] if count else []
+    for file in sorted(first.glob(f"**/*{SUFFIX}")):
+        target = second / file.relative_to(first)
+        if not target.exists() or read_choice(target) != read_choice(file):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+            choices.append(target)
+    return Collected(tuple(files), seeds, tuple(choices))
+
+
+def added_seeds(file: Path, target: Path) -> int:
+    """Add the seeds that a file has and another one lacks; return how many.
+
+    A run that brought several seeds is named with those of them that are new.
+
+    Args:
+        file: Results.
+        target: Where they go; may not be there yet.
+
+    Raises:
+        StoreError: If a seed of both has other numbers, or a file cannot be used.
+    """
+    frame, record = read_file(file)
+    have: set[int] = set()
+    if target.exists():
+        there, _ = read_file(target)
+        have = set(map(int, there["seed"].unique()))
+        keys = ["seed", "task", "metric"]
+        both = frame.merge(there, on=keys, suffixes=("", "_there"))
+        other = both[
+            (both["value"] != both["value_there"])
+            & ~(both["value"].isna() & both["value_there"].isna())
+        ]
+        if not other.empty:
+            needed = f"the same numbers in {file} and {target}"
+            found = f"others for seed {other['seed'].iloc[0]}"
+            raise StoreError(refusal(needed, found, "move one of the files away"))
+    new = set(map(int, frame["seed"].unique())) - have
+    if new:
+        own = {**record, "runs": [named(run, new) for run in record["runs"]]}
+        own["runs"] = [run for run in own["runs"] if run["seeds"]]
+        add_results(target, frame[frame["seed"].isin(new)], own)
+    return len(new)
+
+
+def named(run: Record, seeds: set[int]) -> Record:
+    """Return a run's entry in a record with some of its seeds alone.
+
+    Args:
+        run: The entry.
+        seeds: Those that stay.
+    """
+    status = run.get("status", {})
+    return {
+        **run,
+        "seeds": [seed for seed in run["seeds"] if seed in seeds],
+        "status": {key: value for key, value in status.items() if int(key) in seeds},
+    }

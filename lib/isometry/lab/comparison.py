@@ -1,0 +1,287 @@
+"""Methods beside each other: the settings that a sweep chose, on seeds it did not see.
+
+A record of :func:`with_choices` carries the choice that stands beside its results. Only
+such runs are compared: other settings of a method in the store are grids of their own.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.stats import spearmanr
+
+from isometry.core.seeding import numpy_generator
+from isometry.core.statistics import Interval, stratified_bootstrap
+from isometry.lab.choices import load_choices
+from isometry.lab.labels import SCALE, trained
+from isometry.lab.report import BOOTSTRAP_SEED, seed_scores
+from isometry.lab.store import Record
+
+METRIC = "online_accuracy"
+CEILING = "fresh"  # no method: it starts anew for every task
+# Diagnostic -> its claimed direction: does more of it go with more plasticity?
+DIAGNOSTICS = {
+    "gram_deviation": -1,
+    "weight_condition_number": -1,
+    "jacobian_condition_number": -1,
+    "ntk_robust_condition_number": -1,
+    "ntk_effective_rank": 1,
+    "ntk_trace": 1,
+    "dormant_fraction": -1,
+    "dead_fraction": -1,
+    "feature_effective_rank": 1,
+}
+
+
+def with_choices(records: list[Record], store: Path) -> list[Record]:
+    """Return the records, each with the choice that stands beside its file.
+
+    Args:
+        records: Of a store.
+        store: The store.
+
+    Returns:
+        Copies with the keys ``choice``, what a sweep wrote, and ``early_choice``, the
+        same for the first fifth of the tasks; None where there is none.
+
+    Raises:
+        StoreError: If a choice cannot be read.
+
+    Source: ours.
+    """
+    choices = {
+        (c["benchmark"], c["hash"], c.get("part", "all")): c
+        for c in load_choices(store)
+    }
+    return [
+        {
+            **record,
+            "choice": choices.get((record["benchmark"], record["hash"], "all")),
+            "early_choice": choices.get((record["benchmark"], record["hash"], "first")),
+        }
+        for record in records
+    ]
+
+
+def compared(
+    records: list[Record], benchmark: str, network: str = "mlp"
+) -> dict[str, Record]:
+    """Return the chosen run of each method on a benchmark, at its largest comparison.
+
+    Args:
+        records: From :func:`with_choices`.
+        benchmark: Name of the benchmark.
+        network: Kind of network.
+
+    Returns:
+        Method -> record, of the scale (data and sizes) with the most methods; of two
+        runs of one method the better one on the tuning seeds. Empty without a sweep.
+
+    Source: ours.
+    """
+    scales: dict[str, dict[str, Record]] = {}
+    for record in records:
+        settings = record["settings"]
+        if (
+            record["benchmark"] != benchmark
+            or record.get("choice") is None
+            or record["choice"].get("ladders")  # a stream of the second protocol
+            or settings.get("network", "mlp") != network
+        ):
+            continue
+        scale = json.dumps([settings.get(key) for key in SCALE])
+        found = scales.setdefault(scale, {})
+        other = found.get(record["method"])
+        if other is None or tuning_score(record) > tuning_score(other):
+            found[record["method"]] = record
+    return max(scales.values(), key=len, default={})
+
+
+def tuning_score(record: Record) -> float:
+    """Return what a chosen run reached on the tuning seeds.
+
+    Args:
+        record: With its choice.
+
+    Source: ours.
+    """
+    return best_score(record["choice"])
+
+
+def best_score(choice: Record) -> float:
+    """Return what the best candidate of a choice reached on the tuning seeds.
+
+    Args:
+        choice: What a sweep wrote.
+    """
+    known = [c["score"] for c in choice["candidates"] if c["score"] is not None]
+    return max(known, default=float("-inf"))
+
+
+def scores_of(
+    results: pd.DataFrame, runs: dict[str, Record], metric: str = METRIC
+) -> pd.DataFrame:
+    """Return the mean over tasks of a metric: one row a seed, one column a method.
+
+    Args:
+        results: Tidy numbers of a store.
+        runs: From :func:`compared`.
+        metric: Which metric.
+
+    Returns:
+        Seeds that all methods have.
+
+    Source: ours.
+    """
+    columns = {}
+    for method, record in runs.items():
+        own = results["settings"] == record["hash"]
+        own &= results["benchmark"] == record["benchmark"]
+        columns[method] = seed_scores(results[own], metric)
+    return pd.DataFrame(columns).dropna()
+
+
+def standings(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return each method's interquartile mean with its 95 % interval, best first.
+
+    Args:
+        scores: From :func:`scores_of`.
+
+    Returns:
+        Indexed by method: ``mean``, ``low``, ``high``.
+
+    Source: Agarwal et al. 2021.
+    """
+    rows = {}
+    for method in scores:
+        draw = numpy_generator(BOOTSTRAP_SEED, "standings", str(method))
+        found = stratified_bootstrap(scores[method], draw)
+        rows[method] = {"mean": found.estimate, "low": found.low, "high": found.high}
+    return pd.DataFrame(rows).T.sort_values("mean", ascending=False)
+
+
+def predictions(
+    results: pd.DataFrame, runs: dict[str, Record], diagnostic: str
+) -> Interval | None:
+    """Return how well a diagnostic after a task ranks the next task's plasticity.
+
+    Each seed gives one rank correlation over all its networks: every method, after
+    every task that was diagnosed and has a next one. The ceiling is left out, since its
+    next network is another. The interval is over seeds.
+
+    Args:
+        results: Tidy numbers of a store.
+        runs: From :func:`compared`.
+        diagnostic: Which metric; infinite values rank last.
+
+    Returns:
+        None where nothing was diagnosed.
+
+    Source: ours; the claim is of arXiv 2606.09762, appendix.
+    """
+    hashes = {r["hash"]: method for method, r in runs.items() if method != CEILING}
+    benchmarks = {record["benchmark"] for record in runs.values()}
+    own = results[
+        results["settings"].isin(hashes) & results["benchmark"].isin(benchmarks)
+    ]
+    correlations = correlations_by_seed(own, diagnostic)
+    if correlations.empty:
+        return None
+    draw = numpy_generator(BOOTSTRAP_SEED, "prediction", diagnostic)
+    return stratified_bootstrap(correlations, draw)
+
+
+def within_methods(
+    results: pd.DataFrame, runs: dict[str, Record], diagnostic: str
+) -> Interval | None:
+    """Return how well a diagnostic ranks the next task's plasticity within a method.
+
+    Each seed gives the mean over methods of one rank correlation over the method's
+    tasks. What methods differ in does not count: across methods a correlation may have
+    the other sign (Simpson's paradox).
+
+    Args:
+        results: Tidy numbers of a store.
+        runs: Method -> record.
+        diagnostic: Which metric; infinite values rank last.
+
+    Returns:
+        None where nothing was diagnosed.
+    """
+    each = []
+    for method, record in runs.items():
+        own = results[results["settings"] == record["hash"]]
+        own = own[own["benchmark"] == record["benchmark"]]
+        correlations = correlations_by_seed(own, diagnostic)
+        if method != CEILING and not correlations.empty:
+            each.append(correlations)
+    if not each:
+        return None
+    by_seed = pd.concat(each, axis=1).mean(axis=1)
+    draw = numpy_generator(BOOTSTRAP_SEED, "within", diagnostic)
+    return stratified_bootstrap(by_seed, draw)
+
+
+def correlations_by_seed(results: pd.DataFrame, diagnostic: str) -> pd.Series:
+    """Return a diagnostic's rank correlation with the next task's plasticity, by seed.
+
+    Args:
+        results: Tidy numbers of some runs; all of them count together.
+        diagnostic: Which metric.
+
+    Returns:
+        Indexed by seed; 0 where one of the two is constant; empty without numbers.
+    """
+    keys = ["settings", "seed", "task"]
+    before = results[results["metric"] == diagnostic].set_index(keys)["value"]
+    after = results[results["metric"] == "plasticity"]
+    after = after.assign(task=after["task"] - 1).set_index(keys)["value"]
+    pairs = pd.DataFrame({"before": before, "after": after}).dropna()
+    return pd.Series(
+        {
+            seed: spearmanr(one["before"], one["after"]).statistic
+            if one["before"].nunique() > 1 and one["after"].nunique() > 1
+            else 0.0  # a constant ranks nothing
+            for seed, one in pairs.groupby("seed")
+        },
+        dtype="float64",
+    )
+
+
+def strength_grid(
+    results: pd.DataFrame, records: list[Record], benchmark: str
+) -> pd.Series | None:
+    """Return AdamO's online accuracy by strength, all other settings being equal.
+
+    Args:
+        results: Tidy numbers of a store.
+        records: Of its files.
+        benchmark: Name of the benchmark.
+
+    Returns:
+        Interquartile mean over seeds, indexed by strength, of the settings with the
+        most strengths; None with fewer than three, or where no accuracy was recorded.
+
+    Source: the question is that of arXiv 2606.09762, Fig. 3.
+    """
+    own_numbers = results["benchmark"] == benchmark
+    if METRIC not in set(results.loc[own_numbers, "metric"]):
+        return None  # games, or a study with a metric of its own
+    grids: dict[str, dict[float, str]] = {}
+    for record in records:
+        own: dict[str, Any] = dict(record["method_settings"])
+        strength = own.pop("isometry_strength", None)  # a study's file has none
+        if (record["benchmark"], record["method"]) == (benchmark, "adamo") and strength:
+            rest = json.dumps([trained(record["settings"]), own], sort_keys=True)
+            grids.setdefault(rest, {})[float(strength)] = record["hash"]
+    grid = max(grids.values(), key=len, default={})
+    if len(grid) < 3:
+        return None
+    values = {}
+    for strength, name in grid.items():
+        own_rows = (results["settings"] == name) & own_numbers
+        scores = seed_scores(results[own_rows], METRIC)
+        draw = numpy_generator(BOOTSTRAP_SEED, "grid", str(strength))
+        values[strength] = stratified_bootstrap(scores, draw).estimate
+    return pd.Series(values).sort_index()

@@ -1,0 +1,190 @@
+"""What a run is: benchmark, method and all their settings, every one checked."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from isometry.core.messages import refusal, unknown
+from isometry.core.settings import as_dict, changed, keys, parsed, settings_hash
+from isometry.lab.store import result_path
+from isometry.methods import Architecture, Method
+from isometry.methods import get as method_of
+from isometry.methods.gradient_descent import check_optimizer
+from isometry.methods.isometry import strength_of_pull
+from isometry.rl.continual_benchmarks import CONTINUAL, ContinualBenchmark
+from isometry.supervised.benchmarks import BENCHMARKS, Benchmark
+from isometry.supervised.settings import SupervisedSettings
+
+PULL, STRENGTH = "isometry_pull", "isometry_strength"  # two spellings of one setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What will be run: benchmark and method with all their settings.
+
+    Attributes:
+        benchmark: The stream.
+        method: How the network is kept plastic.
+        settings: Of the run.
+        method_settings: Of the method.
+
+    Source: ours.
+    """
+
+    benchmark: Any  # Benchmark or ContinualBenchmark
+    method: Method
+    settings: Any  # SupervisedSettings or ContinualSettings
+    method_settings: Any
+
+    def hash(self) -> str:
+        """Return the name of these settings in the store."""
+        parts = (as_dict(self.settings), as_dict(self.method_settings))
+        return settings_hash(self.benchmark.name, self.method.name, *parts)
+
+    def path(self, store: Path) -> Path:
+        """Return the file of these settings in a store."""
+        return result_path(store, self.benchmark.name, self.method.name, self.hash())
+
+    def architecture(self) -> dict[str, Any]:
+        """Return the architecture as it is built, the method's changes included."""
+        asked = asked_architecture(self.settings)
+        return asdict(self.method.architecture(asked, self.method_settings))
+
+
+def benchmark_of(name: str) -> Benchmark | ContinualBenchmark:
+    """Return the benchmark of that name, supervised or of games.
+
+    Args:
+        name: As typed on the command line.
+
+    Raises:
+        KeyError: If it is not known; the nearest known one is named.
+
+    Source: ours.
+    """
+    if name in CONTINUAL.names():
+        return CONTINUAL.get(name)
+    if name in BENCHMARKS.names():
+        return BENCHMARKS.get(name)
+    known = (*BENCHMARKS.names(), *CONTINUAL.names())
+    raise KeyError(unknown("benchmark", name, known))
+
+
+def asked_architecture(settings: Any) -> Architecture:
+    """Return the architecture that a run's settings ask for, before any method.
+
+    Args:
+        settings: Of images or of games.
+    """
+    names = {field.name for field in fields(Architecture)} & set(keys(settings))
+    return Architecture(**{name: getattr(settings, name) for name in names})
+
+
+def check_heard(planned: Plan, changes: Mapping[str, Any]) -> None:
+    """Refuse a setting of the network that the method sets itself, to something else.
+
+    Args:
+        planned: The run.
+        changes: What was asked for.
+
+    Raises:
+        ValueError: If the run would record a setting that it does not have.
+    """
+    built = planned.architecture()
+    for key in built.keys() & changes.keys() & set(keys(planned.settings)):
+        asked = getattr(planned.settings, key)
+        if asked != built[key]:
+            name = planned.method.name
+            needed = f"{key}={built[key]} for {name}, which sets it itself"
+            do = f"leave {key} out"
+            if hasattr(planned.method_settings, "maxmin_start") and key != "activation":
+                do += ", or set maxmin_start=network as well"
+            raise ValueError(refusal(needed, asked, do))
+
+
+def pull_as_strength(
+    changes: Mapping[str, Any], settings: Any, method_settings: Any
+) -> dict[str, Any]:
+    """Return the changes with ``isometry_pull`` spelled as the strength that it means.
+
+    Args:
+        changes: Of which one is the pull.
+        settings: Of the run; name the learning rate.
+        method_settings: May name another one for the pull.
+
+    Raises:
+        ValueError: If the strength is given as well, or the pull is out of range.
+    """
+    if STRENGTH in changes:
+        needed = f"{PULL} or {STRENGTH}, which say the same"
+        raise ValueError(refusal(needed, "both", "leave one out"))
+    pull = parsed(str(changes[PULL]), float, PULL)
+    lr = method_settings.isometry_lr or settings.lr
+    rest = {key: value for key, value in changes.items() if key != PULL}
+    return {**rest, STRENGTH: strength_of_pull(pull, lr)}
+
+
+def plan(
+    benchmark: str,
+    method: str,
+    changes: Mapping[str, Any] | None = None,
+    profile: str = "laptop",
+) -> Plan:
+    """Return what these names mean, every setting checked.
+
+    Args:
+        benchmark: Name of a benchmark.
+        method: Name of a method.
+        changes: Settings of the run or of the method by name; text is parsed. AdamO's
+            strength may be given as ``isometry_pull``, the product of strength and
+            learning rate, see :func:`strength_of_pull`.
+        profile: smoke, laptop or paper.
+
+    Raises:
+        KeyError: For a name that is not known; the nearest known one is named.
+        ValueError: For a value out of range, or one that the method overrides.
+
+    Source: ours.
+    """
+    chosen, way = benchmark_of(benchmark), method_of(method)
+    settings, method_settings = chosen.settings(profile), way.settings
+    run_keys, method_keys = keys(settings), keys(method_settings)
+    defaults = {k: v for k, v in chosen.method_defaults.items() if k in method_keys}
+    known = (*run_keys, *method_keys)
+    if "isometry_lr" in method_keys:
+        known = (*known, PULL)
+    changes = dict(changes or {})
+    for key in changes:
+        if key not in known:
+            kind = f"setting of {benchmark} with {method}"
+            raise KeyError(unknown(kind, key, known))
+
+    def of_method(values: Mapping[str, Any]) -> Any:
+        own = {k: v for k, v in values.items() if k in method_keys}
+        return changed(way.settings, {**defaults, **own})
+
+    settings = changed(settings, {k: v for k, v in changes.items() if k in run_keys})
+    if PULL in changes:
+        changes = pull_as_strength(changes, settings, of_method(changes))
+    settings = chosen.settings(profile, **{k: getattr(settings, k) for k in run_keys})
+    planned = Plan(
+        benchmark=chosen,
+        method=way,
+        settings=settings,
+        method_settings=of_method(changes),
+    )
+    check_heard(planned, changes)
+    check_optimizer(way, planned.method_settings, settings)
+    return planned
+
+
+def needs_images(planned: Plan) -> bool:
+    """Return whether a run needs a data set, as those on games do not.
+
+    Args:
+        planned: Any plan.
+
+    Source: ours.
+    """
+    return isinstance(planned.settings, SupervisedSettings)

@@ -1,0 +1,330 @@
+"""Tables over the results store: what each method reached, with intervals."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from isometry.core.messages import unknown
+from isometry.core.seeding import numpy_generator
+from isometry.core.statistics import (
+    Interval,
+    paired_difference,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
+from isometry.lab.labels import BASELINE, baselines_of, labels_of, scales_of
+from isometry.lab.store import Record, load_records, load_results
+
+LEVEL = 0.95
+# Bootstrap draws depend on this seed and on what is summarised, on nothing else.
+BOOTSTRAP_SEED = 20260609
+Row = dict[str, Any]
+FORMATS = ("table", "csv", "json", "markdown")
+MAIN_METRICS = ("online_accuracy", "episodic_return")  # the first that a store has
+
+
+def main_metric(path: str | Path) -> str:
+    """Return the metric that the runs of a store are judged by.
+
+    Args:
+        path: The store, a benchmark's folder in it, or one file.
+
+    Raises:
+        StoreError: If there is nothing under ``path``.
+
+    Source: ours.
+    """
+    there = set(load_results(path)["metric"])
+    return next((m for m in MAIN_METRICS if m in there), MAIN_METRICS[0])
+
+
+def last_tasks(num_tasks: int) -> int:
+    """Return how many tasks count as the last ones: a fifth, at least one.
+
+    Args:
+        num_tasks: Tasks in the stream.
+
+    Source: ours.
+
+    Example:
+        >>> last_tasks(50), last_tasks(3)
+        (10, 1)
+    """
+    return max(1, num_tasks // 5)
+
+
+def seed_scores(frame: pd.DataFrame, metric: str, part: str = "all") -> pd.Series:
+    """Return the mean over tasks of a metric, one number a seed.
+
+    Args:
+        frame: Tidy numbers of one benchmark, method and setting.
+        metric: Which metric.
+        part: ``all`` tasks, the ``first`` ones or the ``last`` ones (a fifth each).
+
+    Returns:
+        Indexed by seed, sorted; in the metric's unit.
+
+    Source: ours.
+    """
+    chosen = frame[frame["metric"] == metric]
+    num_tasks = int(chosen["task"].max()) + 1
+    count = last_tasks(num_tasks)
+    if part == "last":
+        chosen = chosen[chosen["task"] >= num_tasks - count]
+    elif part == "first":
+        chosen = chosen[chosen["task"] < count]
+    return chosen.groupby("seed")["value"].mean().sort_index()
+
+
+def diverged_seeds(record: Record) -> int:
+    """Return how many seeds of a file diverged.
+
+    Args:
+        record: Of one file.
+
+    Source: ours.
+    """
+    states = [s for run in record["runs"] for s in run.get("status", {}).values()]
+    return sum(state.startswith("diverged") for state in states)
+
+
+def bootstrapped(scores: pd.Series, *labels: str) -> Interval | None:
+    """Return the interval of scores, or None where there is none or an infinite one.
+
+    Args:
+        scores: One number a seed.
+        *labels: Name the bootstrap's draws.
+
+    Source: ours.
+    """
+    if scores.empty or not np.isfinite(scores).all():
+        return None
+    draw = numpy_generator(BOOTSTRAP_SEED, *labels)
+    return stratified_bootstrap(scores, draw, level=LEVEL)
+
+
+def interval_columns(name: str, interval: Interval | None) -> dict[str, float]:
+    """Return an interval as three columns; all NaN where there is none.
+
+    Args:
+        name: Name of the estimate's column.
+        interval: The interval, or None.
+
+    Source: ours.
+    """
+    if interval is None:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
+    return {
+        name: interval.estimate,
+        f"{name}_low": interval.low,
+        f"{name}_high": interval.high,
+    }
+
+
+def against(scores: pd.Series, baseline: pd.Series | None, *labels: str) -> Row:
+    """Return the paired difference to the baseline and the probability of improvement.
+
+    Args:
+        scores: One number a seed.
+        baseline: The baseline's, or None where there is none.
+        *labels: Name the bootstrap's draws.
+
+    Source: ours.
+    """
+    shared = [] if baseline is None else sorted(set(scores.index) & set(baseline.index))
+    if baseline is not None:
+        scores, baseline = scores[shared], baseline[shared]
+    if not shared or baseline is None or not np.isfinite([scores, baseline]).all():
+        missing = interval_columns("difference", None)
+        return {**missing, "probability": float("nan")}
+    draw = numpy_generator(BOOTSTRAP_SEED, "difference", *labels)
+    interval = paired_difference(scores, baseline, draw, LEVEL)
+    columns = interval_columns("difference", interval)
+    chance = probability_of_improvement(scores, baseline)
+    return {**columns, "probability": chance}
+
+
+def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
+    """Return one row a benchmark and method: what it reached, with 95 % intervals.
+
+    Each seed counts with its mean over tasks; over seeds the interquartile mean is
+    taken, with a percentile bootstrap interval. The same store gives the same table.
+
+    Args:
+        path: The store, a benchmark's folder in it, or one file.
+        metric: Which metric.
+
+    Returns:
+        Columns ``benchmark, scale, method, settings, seeds, diverged, tasks``, where
+        ``scale`` is that of :func:`scales_of`; ``mean`` over all tasks, ``first`` and
+        ``last`` fifth of the tasks, each with ``_low`` and ``_high``; ``difference`` to
+        ``adam`` on the same seeds over all tasks, and ``probability`` that a seed of
+        the method beats a seed of ``adam``, see :func:`baselines_of`. Within a scale,
+        largest mean first. A number is missing where a seed's score is infinite, as
+        the loss of one that diverged is, or where no seed has one.
+
+    Raises:
+        KeyError: If no run recorded the metric; the nearest known one is named.
+        StoreError: If there is nothing under ``path``.
+
+    Source: Agarwal et al. 2021 for the statistics.
+    """
+    return summary_of(load_results(path), load_records(path), metric)
+
+
+def summary_of(frame: pd.DataFrame, records: list[Record], metric: str) -> pd.DataFrame:
+    """Return the summary of numbers that were read before, see :func:`summary`.
+
+    Args:
+        frame: Tidy numbers of a store.
+        records: Of its files.
+        metric: Which metric.
+
+    Raises:
+        KeyError: If no run recorded the metric; the nearest known one is named.
+
+    Source: Agarwal et al. 2021 for the statistics.
+    """
+    labels, baselines = labels_of(records), baselines_of(records)
+    scales = scales_of(records)
+    diverged = {record["hash"]: diverged_seeds(record) for record in records}
+    known = sorted(frame["metric"].unique())
+    if metric not in known:
+        raise KeyError(unknown("metric", metric, known))
+    rows = []
+    for benchmark, part in frame[frame["metric"] == metric].groupby("benchmark"):
+        named = dict(list(part.groupby("settings")))
+        for settings, numbers in named.items():
+            label = labels[settings]
+            row: Row = {"benchmark": benchmark, "scale": scales[settings]}
+            row |= {"method": label, "settings": settings}
+            row["seeds"] = numbers["seed"].nunique()
+            row["diverged"] = diverged[settings]
+            row["tasks"] = numbers["task"].nunique()
+            for name in ("mean", "first", "last"):
+                scores = seed_scores(numbers, metric, "all" if name == "mean" else name)
+                interval = bootstrapped(scores, benchmark, label, metric, name)
+                row |= interval_columns(name, interval)
+            other = named.get(baselines.get(settings))
+            baseline = None if other is None else seed_scores(other, metric)
+            row |= against(seed_scores(numbers, metric), baseline, benchmark, label)
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    return table.sort_values(
+        ["benchmark", "scale", "mean"],
+        ascending=[True, True, False],
+        ignore_index=True,
+    )
+
+
+def shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """Return a summary for reading: intervals in one cell each, rounded.
+
+    Args:
+        table: What :func:`summary` returned.
+        digits: Decimals.
+
+    Source: ours.
+    """
+    first = ["benchmark", "scale", "method", "seeds", "diverged", "tasks"]
+    for column in ("scale", "diverged"):
+        if not table[column].any():
+            first.remove(column)
+    out = table[first].copy()
+    names = {"mean": "all tasks", "first": "first fifth", "last": "last fifth"}
+    for key, name in {**names, "difference": f"minus {BASELINE}"}.items():
+        out[name] = [
+            ""
+            if pd.isna(row[key])
+            else f"{row[key]:.{digits}f} "
+            f"[{row[f'{key}_low']:.{digits}f}, {row[f'{key}_high']:.{digits}f}]"
+            for _, row in table.iterrows()
+        ]
+    out[f"P(> {BASELINE})"] = [
+        "" if pd.isna(value) else f"{value:.2f}" for value in table["probability"]
+    ]
+    return out
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Return a table of text as Markdown.
+
+    Args:
+        table: What :func:`shown` returned.
+
+    Source: ours.
+    """
+    head = "| " + " | ".join(table.columns) + " |"
+    rule = "|" + " --- |" * len(table.columns)
+    body = ["| " + " | ".join(map(str, row)) + " |" for row in table.to_numpy()]
+    return "\n".join([head, rule, *body])
+
+
+def in_columns(table: pd.DataFrame) -> str:
+    """Return a summary as aligned columns of text.
+
+    Args:
+        table: What :func:`summary` returned, or some of its rows.
+
+    Source: ours.
+    """
+    # str.strip keeps the columns aligned and drops pandas' trailing blanks.
+    lines = shown(table).to_string(index=False, justify="left").splitlines()
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def report(
+    path: str | Path, metric: str = "online_accuracy", format: str = "table"
+) -> str:
+    """Return the summary of a store as text.
+
+    Args:
+        path: The store, a benchmark's folder in it, or one file.
+        metric: Which metric.
+        format: One of :data:`FORMATS`; ``csv`` and ``json`` have all digits.
+
+    Raises:
+        KeyError: If the metric or the format is not known.
+        StoreError: If there is nothing under ``path``.
+
+    Source: ours.
+    """
+    if format not in FORMATS:
+        raise KeyError(unknown("format", format, FORMATS))
+    table = summary(path, metric)
+    if format == "csv":
+        return table.to_csv(index=False).rstrip("\n")
+    if format == "json":
+        return table.to_json(orient="records", indent=2, double_precision=15)
+    if format == "markdown":
+        return markdown(shown(table))
+    return in_columns(table)
+
+
+def flat_numbers(path: str | Path) -> dict[str, float | int]:
+    """Return the numbers of a store by name, for the book's prose.
+
+    Names are ``<benchmark>.<method label>.<metric>.<column of summary>``; a benchmark
+    of several scales is ``<benchmark>(<scale>)``. Evaluations in the middle of a visit
+    are points of a curve, see :func:`isometry.lab.returns.load_returns`, and
+    have no name.
+
+    Args:
+        path: The store.
+
+    Source: ours.
+    """
+    flat: dict[str, float | int] = {}
+    frame, records = load_results(path), load_records(path)
+    for metric in sorted(frame["metric"].unique()):
+        if "@" in metric:
+            continue
+        for row in summary_of(frame, records, metric).to_dict("records"):
+            scale = f"({row['scale']})" if row["scale"] else ""
+            prefix = f"{row['benchmark']}{scale}.{row['method']}.{metric}"
+            for key, value in row.items():
+                if isinstance(value, int | float) and not pd.isna(value):
+                    flat[f"{prefix}.{key}"] = value
+    return flat

@@ -1,0 +1,271 @@
+"""Running one method on one benchmark, with its results in the store."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from functools import partial
+from operator import index
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from filelock import FileLock
+from tqdm.auto import tqdm
+
+from isometry.core.checkpoint import Run
+from isometry.core.messages import refusal
+from isometry.core.settings import as_dict, settings_hash
+from isometry.lab.plans import Plan, needs_images, plan
+from isometry.lab.provenance import provenance
+from isometry.lab.store import COLUMNS, add_results, finished_seeds, read_file
+from isometry.supervised.data.sets import load
+from isometry.supervised.streams import scaled
+from isometry.supervised.trainer import train
+
+
+def chosen_device(device: str) -> torch.device:
+    """Return the device that a name stands for; ``auto`` takes a GPU if there is one.
+
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ValueError: If it is not a device, or not one of this machine.
+
+    Source: ours.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError:
+        found = None
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise ValueError(refusal("a device auto, cpu or cuda", device, "choose one"))
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            refusal(
+                f"a CUDA device for {device}",
+                f"{torch.cuda.device_count()} of them",
+                "use --device cpu or auto",
+            )
+        )
+    return found
+
+
+def tidy(planned: Plan, run: Run) -> pd.DataFrame:
+    """Return a run's records as a frame with the store's columns.
+
+    Args:
+        planned: Names benchmark, method and settings.
+        run: A finished run.
+
+    Source: ours.
+    """
+    frame = pd.DataFrame.from_records(run.records)
+    frame["benchmark"] = planned.benchmark.name
+    frame["method"] = planned.method.name
+    frame["settings"] = planned.hash()
+    return frame[COLUMNS]
+
+
+def run_record(
+    planned: Plan, run: Run, origin: dict[str, Any], seconds: float
+) -> dict[str, Any]:
+    """Return the record of a run: settings, seeds, status and provenance.
+
+    Args:
+        planned: What was run.
+        run: The finished run.
+        origin: The provenance, taken when the run began.
+        seconds: Wall time of the last, uninterrupted part.
+
+    Source: ours.
+    """
+    status = {
+        str(seed): f"diverged at step {run.diverged_at[seed]}"
+        if seed in run.diverged_at
+        else "finished"
+        for seed in run.seeds
+    }
+    entry = {
+        "seeds": run.seeds,
+        "status": status,
+        "seconds": round(seconds, 3),
+        **origin,
+    }
+    return {
+        "experiment_version": planned.benchmark.experiment_version,
+        "benchmark": planned.benchmark.name,
+        "method": planned.method.name,
+        "hash": planned.hash(),
+        "settings": as_dict(planned.settings),
+        "method_settings": as_dict(planned.method_settings),
+        "architecture": planned.architecture(),
+        "runs": [entry],
+    }
+
+
+def trained(planned: Plan, seeds: list[int], **keywords: Any) -> Run:
+    """Train on images or on games, whichever the benchmark is of.
+
+    Args:
+        planned: What to run.
+        seeds: One member a seed.
+        **keywords: Device, checkpoint and progress.
+
+    Raises:
+        ImportError: For games without the extra ``rl``.
+
+    Source: ours.
+    """
+    methods = planned.method, planned.method_settings
+    benchmark, settings = planned.benchmark, planned.settings
+    if not needs_images(planned):
+        try:
+            from isometry.rl.continual import train as train_on_games
+        except ModuleNotFoundError as error:
+            do = "pip install 'plasticity-by-isometry[rl]'"
+            needed = "the extra rl"
+            raise ImportError(refusal(needed, f"no {error.name}", do)) from error
+        return train_on_games(benchmark, *methods, settings, seeds, **keywords)
+    pixels = scaled(load(settings.data), settings.input_scaling)
+    return train(benchmark, *methods, settings, pixels, seeds, **keywords)
+
+
+def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) -> None:
+    """Train the missing seeds and add them to the store; resumable at any moment.
+
+    Args:
+        planned: What to run.
+        seeds: Seeds that the store does not have.
+        store: The store's folder.
+        device: Where to train.
+
+    Source: ours.
+    """
+    started, origin = time.perf_counter(), provenance(device)
+    work = work_folder(planned, seeds, store)
+    label = f"{planned.benchmark.name} {planned.method.name}"
+    hidden = os.environ.get("ISOMETRY_PROGRESS") == "0"
+    total = planned.settings.tasks
+    with tqdm(total=total, desc=label, delay=2, disable=hidden) as bar:
+        run = trained(
+            planned,
+            seeds,
+            device=device,
+            checkpoint=work / "checkpoint.pt",
+            progress=partial(show_progress, bar),
+        )
+    seconds = time.perf_counter() - started
+    # Where a run of some of these seeds was faster, its results stand.
+    run.seeds = missing_seeds(planned, run.seeds, store)
+    run.records = [r for r in run.records if r["seed"] in run.seeds]
+    if run.seeds:
+        record = run_record(planned, run, origin, seconds)
+        add_results(planned.path(store), tidy(planned, run), record)
+    if work.exists():  # a run of one task has no checkpoint
+        shutil.rmtree(work)
+
+
+def missing_seeds(planned: Plan, seeds: Iterable[int], store: Path) -> list[int]:
+    """Return those seeds, sorted, whose results the store does not have.
+
+    Args:
+        planned: What is run.
+        seeds: Which seeds are wanted.
+        store: The store's folder.
+
+    Raises:
+        StoreError: If the store has results of another version of the benchmark.
+
+    Source: ours.
+    """
+    done = finished_seeds(planned.path(store), planned.benchmark.experiment_version)
+    return sorted(set(seeds) - done)
+
+
+def work_folder(planned: Plan, seeds: list[int], store: Path) -> Path:
+    """Return the folder of a run's checkpoints.
+
+    Args:
+        planned: What is run.
+        seeds: Which seeds.
+        store: The store's folder.
+
+    Source: ours.
+    """
+    version = planned.benchmark.experiment_version
+    name = f"{planned.path(store).stem}-{settings_hash(seeds, version)}"
+    return store / ".work" / planned.benchmark.name / name
+
+
+def show_progress(bar: tqdm, done: int, total: int) -> None:
+    """Move a progress bar to ``done`` of ``total`` tasks.
+
+    Args:
+        bar: The bar.
+        done: Tasks done, those before a checkpoint included.
+        total: All tasks.
+
+    Source: ours.
+    """
+    bar.total = total
+    bar.update(done - bar.n)
+
+
+def run(
+    benchmark: str,
+    method: str,
+    seeds: Iterable[int] = range(3),
+    settings: Mapping[str, Any] | None = None,
+    *,
+    profile: str = "laptop",
+    out: str | Path = "results",
+    device: str = "auto",
+) -> pd.DataFrame:
+    """Run a method on a benchmark and return its numbers, tidy.
+
+    Seeds whose results the store has are not run again. A killed run goes on where it
+    stopped when the same call is made again, and gives the same numbers.
+
+    Args:
+        benchmark: Name of a benchmark.
+        method: Name of a method.
+        seeds: Seeds to run, distinct.
+        settings: Settings of the run or of the method by name; text is parsed.
+        profile: smoke, laptop or paper.
+        out: The results store.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns:
+        Columns ``benchmark, method, settings, seed, task, metric, value``.
+
+    Raises:
+        KeyError: For a name that is not known; the nearest known one is named.
+        TypeError: For a seed that is not a whole number.
+        ValueError: For a value out of range.
+        DataError: If the data are missing and cannot be had.
+        StoreError: If the store cannot take the results.
+
+    Source: ours.
+    """
+    try:
+        wanted = [index(seed) for seed in seeds]
+    except TypeError as error:
+        needed = "a list of whole numbers for seeds"
+        raise TypeError(refusal(needed, seeds, "pass e.g. range(3)")) from error
+    if not wanted or len(set(wanted)) != len(wanted):
+        raise ValueError(refusal("distinct seeds, at least one", wanted, "change them"))
+    planned, store = plan(benchmark, method, settings, profile), Path(out)
+    where = chosen_device(device)
+    while missing := missing_seeds(planned, wanted, store):
+        work = work_folder(planned, missing, store)
+        work.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(work.with_suffix(".lock")):  # the same seeds twice: one works
+            if missing == missing_seeds(planned, wanted, store):
+                execute(planned, missing, store, where)
+    frame, _ = read_file(planned.path(store))
+    return frame[frame["seed"].isin(wanted)].reset_index(drop=True)

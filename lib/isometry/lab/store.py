@@ -1,0 +1,281 @@
+"""The results store: one small Parquet file a benchmark, method and setting.
+
+``<store>/<benchmark>/<method>-<settings hash>.parquet`` holds one number a row, and in
+its metadata the record of how the numbers came about. Files are written whole to a
+temporary name and renamed, under a lock, so that neither a kill nor a second writer
+can leave half a file.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from isometry.core.messages import refusal
+
+SCHEMA = pa.schema(
+    [
+        ("benchmark", pa.string()),
+        ("method", pa.string()),
+        ("settings", pa.string()),
+        ("seed", pa.int64()),
+        ("task", pa.int64()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+    ]
+)
+COLUMNS = SCHEMA.names
+# Of a study's numbers, whose settings are named when they are stored.
+TIDY = [name for name in COLUMNS if name != "settings"]
+METADATA_KEY = b"isometry"
+STORE_VERSION = 1
+# Runs on tuning seeds: a store inside the store, not part of its results.
+TUNING = "tuning"
+
+Record = dict[str, Any]
+
+
+class StoreError(RuntimeError):
+    """A results store that cannot be used as asked; the message says what to do.
+
+    Source: ours.
+    """
+
+
+def result_path(store: Path, benchmark: str, method: str, settings: str) -> Path:
+    """Return where the results of a benchmark, method and settings hash stand.
+
+    Args:
+        store: The store's folder.
+        benchmark: Name of the benchmark.
+        method: Name of the method.
+        settings: Hash of all settings.
+
+    Source: ours.
+    """
+    name = re.sub(r"[^a-z0-9_]+", "_", method.lower())
+    return store / benchmark / f"{name}-{settings}.parquet"
+
+
+def read_file(path: Path) -> tuple[pd.DataFrame, Record]:
+    """Return the numbers of one file and its record.
+
+    Args:
+        path: A file that :func:`write_file` wrote.
+
+    Raises:
+        StoreError: If it is no such file or of another store version.
+
+    Source: ours.
+    """
+    try:
+        # A file object: pyarrow would read hive partitions out of the folders' names.
+        with path.open("rb") as file:
+            # Small files: threads would cost more than they save.
+            table = pq.read_table(
+                file, page_checksum_verification=True, use_threads=False
+            )
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise StoreError(
+            refusal(f"a readable results file at {path}", reason, "move it away")
+        ) from None
+    text = (table.schema.metadata or {}).get(METADATA_KEY)
+    if text is None or not table.schema.equals(SCHEMA):
+        columns = [f"{field.name} {field.type}" for field in table.schema]
+        raise StoreError(
+            refusal(
+                f"results with columns {', '.join(COLUMNS)} and their record in {path}",
+                ", ".join(columns) + ("" if text else " and no record"),
+                "move the file out of the store",
+            )
+        )
+    try:
+        record = json.loads(text)
+    except ValueError:
+        record = {}
+    if record.get("store_version") != STORE_VERSION:
+        raise StoreError(
+            refusal(
+                f"store version {STORE_VERSION} in {path}",
+                record.get("store_version"),
+                "run it again with this version into a new folder",
+            )
+        )
+    return table.to_pandas(use_threads=False), record
+
+
+def write_file(path: Path, frame: pd.DataFrame, record: Record) -> None:
+    """Write numbers and record as one file, whole or not at all.
+
+    Rows are sorted, so that the same numbers give the same bytes.
+
+    Args:
+        path: Where; its folder is made.
+        frame: With the columns of :data:`COLUMNS`.
+        record: JSON-ready.
+
+    Source: ours.
+    """
+    rows = frame[COLUMNS].sort_values(["seed", "task", "metric"], ignore_index=True)
+    table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
+    text = json.dumps({"store_version": STORE_VERSION, **record}, sort_keys=True)
+    table = table.replace_schema_metadata({METADATA_KEY: text.encode()})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
+    temporary.replace(path)
+
+
+def add_results(path: Path, frame: pd.DataFrame, record: Record) -> None:
+    """Add the numbers of new seeds to a file, or make the file.
+
+    Args:
+        path: See :func:`result_path`.
+        frame: Numbers of seeds that the file does not have yet.
+        record: ``experiment_version``, ``benchmark``, ``method``, the two settings, and
+            under ``runs`` one entry for the run that gave these numbers.
+
+    Raises:
+        StoreError: If the file has one of the seeds already, or holds results of
+            another ``experiment_version``; the file stays as it was.
+
+    Source: ours.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if path.exists():
+            old_frame, old = read_file(path)
+            check_version(path, old, record["experiment_version"])
+            both = sorted(set(old_frame["seed"]) & set(frame["seed"]))
+            if both:
+                raise StoreError(
+                    refusal(
+                        f"seeds that {path} does not have",
+                        both,
+                        "another writer was faster; its results stand",
+                    )
+                )
+            frame = pd.concat([old_frame, frame], ignore_index=True)
+            record = {**record, "runs": old["runs"] + record["runs"]}
+        write_file(path, frame, record)
+
+
+def check_version(path: Path, record: Record, wanted: int) -> None:
+    """Refuse results of another version of the experiment.
+
+    Args:
+        path: Names the file in the message.
+        record: The file's record.
+        wanted: The version of today's code.
+
+    Raises:
+        StoreError: If the two differ.
+
+    Source: ours.
+    """
+    found = record["experiment_version"]
+    if found != wanted:
+        raise StoreError(
+            refusal(
+                f"experiment_version {wanted} in {path}",
+                found,
+                "choose another --out, or move the old file away",
+            )
+        )
+
+
+def finished_seeds(path: Path, experiment_version: int) -> set[int]:
+    """Return the seeds whose results a file holds; none if there is no file.
+
+    Args:
+        path: See :func:`result_path`.
+        experiment_version: Of today's code.
+
+    Raises:
+        StoreError: If the file holds another version.
+
+    Source: ours.
+    """
+    if not path.exists():
+        return set()
+    frame, record = read_file(path)
+    check_version(path, record, experiment_version)
+    return {int(seed) for seed in frame["seed"].unique()}
+
+
+def is_tuning(file: Path, store: Path) -> bool:
+    """Return whether a file stands in the tuning folder of a store.
+
+    Args:
+        file: Somewhere under the store.
+        store: The store's folder.
+
+    Source: ours.
+    """
+    return file.relative_to(store).parts[0] == TUNING
+
+
+def result_files(path: str | Path) -> list[Path]:
+    """Return all result files of a store, sorted by name.
+
+    Runs on tuning seeds are left out, unless ``path`` is their folder.
+
+    Args:
+        path: The store, a benchmark's folder in it, or one file.
+
+    Raises:
+        StoreError: If there is no such folder or nothing in it.
+
+    Source: ours.
+    """
+    path = Path(path)
+    inside = [f for f in path.glob("**/*.parquet") if not is_tuning(f, path)]
+    found = [path] if path.is_file() else sorted(inside)
+    if not found:
+        raise StoreError(
+            refusal(
+                f"results under {path}",
+                "none" if path.exists() else "no such folder",
+                "make some with `isometry run BENCHMARK --method NAME --out DIR`",
+            )
+        )
+    return found
+
+
+def load_results(path: str | Path) -> pd.DataFrame:
+    """Return all numbers of a store, tidy: one number a row.
+
+    Args:
+        path: The store, a benchmark's folder in it, or one file.
+
+    Returns:
+        Columns ``benchmark, method, settings, seed, task, metric, value``; ``settings``
+        is the hash that names a file, see :func:`load_records` for what it stands for.
+
+    Raises:
+        StoreError: If there is nothing, or a file cannot be used.
+
+    Source: ours.
+    """
+    frames = [read_file(file)[0] for file in result_files(path)]
+    return pd.concat(frames, ignore_index=True)
+
+
+def load_records(path: str | Path) -> list[Record]:
+    """Return the record of every file of a store: settings, runs, provenance.
+
+    Args:
+        path: The store, a benchmark's folder in it, or one file.
+
+    Raises:
+        StoreError: If there is nothing, or a file cannot be used.
+
+    Source: ours.
+    """
+    return [read_file(file)[1] for file in result_files(path)]

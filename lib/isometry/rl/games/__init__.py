@@ -1,0 +1,1 @@
+"""The games: MinAtar and CHIP-8, many boards at a time."""

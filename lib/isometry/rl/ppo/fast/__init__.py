@@ -1,0 +1,1 @@
+"""The same step, faster: gradients written out, boards kept sparse."""

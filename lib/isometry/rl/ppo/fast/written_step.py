@@ -1,0 +1,196 @@
+"""A gradient step of PPO's perceptrons, written out, on a CPU.
+
+Most of what a step by autograd takes are not its products, but small calls, and memory
+that is taken and given back. Here actor and critic go forward and back one after the
+other, through buffers that stay. What is found is what autograd finds, up to round-off.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from isometry.core.bare_step import bare_step
+from isometry.core.stacking import Parameters
+from isometry.rl.actor_critic import PARTS, ActorCritic, Part
+from isometry.rl.ppo.fast.gradient import clip_rows_, policy_gradient, value_gradient
+from isometry.rl.ppo.fast.sparse_boards import Listed, listed
+from isometry.rl.ppo.fast.written_chain import (
+    Chain,
+    backward_,
+    chain_of,
+    forward_,
+    is_known,
+    turn_,
+)
+from isometry.rl.ppo.loss import gradient_groups
+from isometry.rl.ppo.settings import PPOSettings
+from isometry.rl.ppo.update import Learner, Samples, Step
+
+
+def is_written(learner: Learner) -> bool:
+    """Return whether :func:`written_step` knows how to take a learner's steps.
+
+    It knows the networks of :func:`isometry.rl.ppo.fast.written_chain.is_known`, and
+    methods whose penalty, if there is one, has its gradient written out.
+
+    Args:
+        learner: The stack in training.
+
+    Source: ours.
+    """
+    own = learner.network.architecture
+    return (
+        is_known(learner.network, learner.parameters)
+        and (own.activation != "leaky_relu" or own.negative_slope > 0)
+        and learner.intervene["penalty"] is None
+    )
+
+
+def gradients_in_rows(parameters: Parameters, names: list[str]) -> list[Tensor]:
+    """Make gradients that stand in one row, and return them for a common norm.
+
+    Args:
+        parameters: name -> ``(members, ...)``; their gradients are made anew.
+        names: Whose gradients have one norm.
+
+    Returns:
+        Views ``(members, n)`` of all gradients: one for a single member, else one a
+        parameter.
+
+    Source: ours.
+    """
+    own = [parameters[name] for name in names]
+    members, sizes = len(own[0]), [p.numel() for p in own]
+    row = own[0].new_zeros(sum(sizes))
+    parts = row.split(sizes)
+    for parameter, part in zip(own, parts, strict=True):
+        parameter.grad = part.view_as(parameter)
+    return [row.view(1, -1)] if members == 1 else [p.view(members, -1) for p in parts]
+
+
+def columns_of(network: ActorCritic, channels: Tensor | None) -> Tensor | None:
+    """Return which of the first weight's columns read a board, see :func:`listed`.
+
+    Args:
+        network: Says how many channels the weight reads.
+        channels: See :meth:`ActorCritic.placed`.
+
+    Source: ours.
+    """
+    if channels is None:
+        return None
+    *places, count = network.observation
+    starts = count * torch.arange(int(np.prod(places)))
+    return (starts[:, None] + channels[:, None, :]).flatten(1)
+
+
+def losses_and_gradients_(
+    chains: dict[Part, Chain],
+    samples: Samples,
+    on: Listed,
+    chosen: NDArray[np.int64],
+    settings: PPOSettings,
+) -> Tensor:
+    """Write all gradients of a minibatch and return its statistics.
+
+    Args:
+        chains: Actor and critic.
+        samples: Of a rollout.
+        on: Where their boards are on.
+        chosen: ``(members, batch)``.
+        settings: Clips and coefficients.
+
+    Returns:
+        :data:`isometry.rl.ppo.update.STATISTICS`, ``(6, members)``, float64.
+
+    Source: Schulman et al. 2017.
+    """
+    members = samples.members
+    rows = chosen + len(samples.boards) // members * np.arange(members)[:, None]
+    numbers = samples.numbers.view(members, -1, 4).numpy()
+    actions = samples.actions.view(members, -1).numpy()
+    found = np.empty((6, members))
+    actor, critic = chains["actor"], chains["critic"]
+    turn_(actor)
+    turn_(critic)
+    forward_(actor, on, rows)
+    logits, by_logits = actor.output.numpy(), actor.by_output.numpy()
+    for i in range(members):
+        found[[1, 3, 4, 5], i] = policy_gradient(
+            logits[i],
+            numbers[i],
+            actions[i],
+            chosen[i],
+            settings.ratio_clip,
+            settings.entropy_coefficient,
+            settings.normalise_advantages,
+            by_logits[i],
+        )
+    backward_(actor, on, rows)
+    forward_(critic, on, rows)
+    values, by_values = critic.output.numpy(), critic.by_output.numpy()
+    bound = np.inf if settings.value_clip is None else settings.value_clip
+    for i in range(members):
+        found[2, i] = value_gradient(
+            values[i, :, 0],
+            numbers[i],
+            chosen[i],
+            bound,
+            settings.value_coefficient,
+            by_values[i, :, 0],
+        )
+    backward_(critic, on, rows)
+    found[0] = found[1] + settings.value_coefficient * found[2]
+    found[0] -= settings.entropy_coefficient * found[3]
+    return torch.from_numpy(found)
+
+
+def written_step(learner: Learner) -> Step:
+    """Return a gradient step without autograd, see :func:`gradient_step`.
+
+    The activations that it returns are overwritten by the next step.
+
+    Args:
+        learner: The stack in training, for which :func:`is_written` holds. The
+            gradients of its parameters are made, and keep their memory.
+
+    Source: Schulman et al. 2017; the chain rule.
+    """
+    network, parameters, settings = (
+        learner.network,
+        learner.parameters,
+        learner.settings,
+    )
+    together = [
+        gradients_in_rows(parameters, names) for names in gradient_groups(parameters)
+    ]
+    batch = settings.update_steps // settings.minibatches
+    chains = {part: chain_of(network, parameters, part, batch) for part in PARTS}
+    activations = [hidden for part in PARTS for hidden in chains[part].hidden]
+    add_gradient = learner.intervene.get("add_gradient")
+    columns = columns_of(network, learner.channels)
+    held: dict[str, Any] = {"update": learner.optimizer.step}
+
+    @torch.no_grad()
+    def step(
+        learner: Learner, samples: Samples, chosen: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        if held.get("samples") is not samples:  # a new rollout
+            boards = samples.boards.unflatten(0, (samples.members, -1))
+            held["samples"], held["on"] = samples, listed(boards, columns)
+        statistics = losses_and_gradients_(
+            chains, samples, held["on"], chosen.numpy(), settings
+        )
+        if add_gradient is not None:
+            add_gradient()
+        for gradients in together:
+            clip_rows_(gradients, settings)
+        held["update"]()
+        if held["update"] == learner.optimizer.step:
+            held["update"] = bare_step(learner.optimizer) or learner.optimizer.step
+        return statistics, activations
+
+    return step

@@ -1,0 +1,1 @@
+"""Processes small enough to be solved exactly."""

@@ -1,0 +1,1 @@
+"""Stacked networks: MLP, CNN and transformer."""

@@ -1,0 +1,1 @@
+"""Many runs: a grid of methods, settings and seeds, searched fairly."""

@@ -1,0 +1,221 @@
+"""How far a sweep is: a live table in a terminal, a line a run elsewhere."""
+
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from isometry.sweep.units import Unit
+
+TUNE, REPORT = "tune", "report"
+DONE, THERE, RETRY, FAILED = "done", "there already", "tried again", "failed"
+ADDED = "added"  # to what was expected: a search went on
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A unit with what its progress is shown by.
+
+    Attributes:
+        phase: :data:`TUNE` or :data:`REPORT`.
+        unit: The work.
+        label: The candidate's values, as typed.
+        cost: Steps times members: proportional to its time, roughly.
+        group: Number of the search that it belongs to.
+
+    Source: ours.
+    """
+
+    phase: str
+    unit: Unit
+    label: str
+    cost: float
+    group: int = 0
+
+    def row(self) -> tuple[str, str, str]:
+        """Return the row of the live table that it belongs to."""
+        return self.phase, self.unit.benchmark, self.unit.method
+
+    def name(self) -> str:
+        """Return what a line of progress or failure calls it."""
+        seeds = ",".join(map(str, self.unit.seeds))
+        words = (*self.row(), self.label, f"seeds {seeds}")
+        return " ".join(word for word in words if word)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What is done of a row.
+
+    Attributes:
+        total: Its jobs.
+        values: The metric of those that are done in this call.
+        states: How each finished job ended.
+
+    Source: ours.
+    """
+
+    total: int
+    values: list[float] = field(default_factory=list)
+    states: list[str] = field(default_factory=list)
+
+    def note(self, phase: str) -> str:
+        """Return the best value so far in tuning, the mean in the report; failures."""
+        words = []
+        if self.values and phase == TUNE:
+            words.append(f"best {max(self.values):.3f}")
+        elif self.values:
+            words.append(f"mean {sum(self.values) / len(self.values):.3f}")
+        failed = self.states.count(FAILED)
+        return "  ".join([*words, *([f"{failed} failed"] if failed else [])])
+
+
+Tell = Callable[[Job, str, float | None], None]  # (job, how it ended, its metric)
+
+
+def left(started: float, done: float, total: float) -> str:
+    """Return the time left, at the speed so far, in words.
+
+    Args:
+        started: By ``time.monotonic()``.
+        done: Cost of what was done since.
+        total: Cost of all that had to be done then.
+
+    Source: ours.
+    """
+    if not done:
+        return "time left unknown"
+    seconds = (time.monotonic() - started) * max(0.0, total - done) / done
+    return f"{timedelta(seconds=round(seconds))} left"
+
+
+@contextmanager
+def told(jobs: Iterable[Job]) -> Iterator[Tell]:
+    """Yield a function that is told how each job ended and shows how far all are.
+
+    ``ISOMETRY_PROGRESS=0`` shows nothing.
+
+    Args:
+        jobs: All jobs. Those of the report may stand for settings that are not chosen
+            yet: what counts is row and cost.
+
+    Source: ours.
+    """
+    jobs = list(jobs)
+    counts = Counter(job.row() for job in jobs)
+    rows = {row: Tally(total) for row, total in counts.items()}
+    costs = {"total": sum(job.cost for job in jobs), "done": 0.0}
+    started = time.monotonic()
+    if os.environ.get("ISOMETRY_PROGRESS") == "0":
+        shown = silent()
+    elif sys.stderr.isatty():
+        shown = live_table(rows)
+    else:
+        shown = lines(rows)
+    with shown as show:
+
+        def tell(job: Job, state: str, value: float | None) -> None:
+            row = job.row()
+            if state == ADDED:
+                costs["total"] += job.cost
+                rows[row] = replace(rows[row], total=rows[row].total + 1)
+                return
+            if state == THERE:
+                costs["total"] -= job.cost
+            elif state != RETRY:
+                costs["done"] += job.cost
+            tally = rows[row]
+            if state != RETRY:
+                tally.states.append(state)
+            if value is not None:
+                tally.values.append(value)
+            finished = sum(len(one.states) for one in rows.values())
+            show(job, state, finished, left(started, costs["done"], costs["total"]))
+
+        yield tell
+
+
+Show = Callable[[Job, str, int, str], None]  # (job, state, jobs finished, time left)
+
+
+@contextmanager
+def silent() -> Iterator[Show]:
+    """Yield a function that shows nothing.
+
+    Source: ours.
+    """
+    yield lambda job, state, finished, remaining: None
+
+
+Rows = dict[tuple[str, str, str], Tally]
+
+
+def total_of(rows: Rows) -> int:
+    """Return the number of all jobs that are known so far.
+
+    Args:
+        rows: What is done of each row.
+    """
+    return sum(tally.total for tally in rows.values())
+
+
+@contextmanager
+def lines(rows: Rows) -> Iterator[Show]:
+    """Yield a function that prints a line a job to standard error.
+
+    Jobs that were there already are counted only.
+
+    Args:
+        rows: What is done of each row; changes.
+
+    Source: ours.
+    """
+
+    def show(job: Job, state: str, finished: int, remaining: str) -> None:
+        if state == THERE:
+            return
+        total = total_of(rows)
+        text = f"{job.name()}: {state}; {finished} of {total}, {remaining}"
+        print(text, file=sys.stderr, flush=True)
+
+    yield show
+
+
+@contextmanager
+def live_table(rows: Rows) -> Iterator[Show]:
+    """Yield a function that keeps a table in the terminal current.
+
+    Args:
+        rows: What is done of each row; changes.
+
+    Source: ours.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as table:
+        overall = table.add_task("all runs", total=total_of(rows), note="")
+        bars = {
+            row: table.add_task(" ".join(row), total=tally.total, note="")
+            for row, tally in rows.items()
+        }
+
+        def show(job: Job, state: str, finished: int, remaining: str) -> None:
+            row = job.row()
+            tally = rows[row]
+            done, note = len(tally.states), tally.note(row[0])
+            table.update(bars[row], completed=done, total=tally.total, note=note)
+            total = total_of(rows)
+            table.update(overall, completed=finished, total=total, note=remaining)
+
+        yield show

@@ -1,0 +1,1 @@
+"""The book: one room a chapter, with its experiments, figures and judges."""

@@ -1,0 +1,1 @@
+"""Chapter 1: what plasticity is, and its loss."""

@@ -1,0 +1,223 @@
+"""The experiments of chapter 4: MaxMin networks, their isometry and what they fit.
+
+Each function returns tidy numbers with the columns of :data:`TIDY`; ``study`` and
+``lipschitz_study`` put them together for the results store.
+"""
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from isometry.core.seeding import generator
+from isometry.lab.store import TIDY
+from isometry.maxmin import (
+    GroupSort,
+    isometric_mlp,
+    jacobian_singular_values,
+    orthogonal_linear,
+)
+from isometry_book.c4_maxmin.critics import wasserstein
+from isometry_book.c4_maxmin.fits import deep_training, expressiveness
+from isometry_book.c4_maxmin.training import scale_of
+
+PRECISIONS = {
+    "float64": torch.float64,
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+}
+WIDTH = 16  # of the networks whose Jacobians are taken
+
+
+def jacobian_spectra(
+    seed: int, depth: int, dtype: torch.dtype = torch.float64
+) -> dict[str, Tensor]:
+    """Return the Jacobian's singular values of MaxMin and ReLU with the same weights.
+
+    Args:
+        seed: Of weights, small random biases and the input.
+        depth: Number of hidden layers.
+        dtype: Type of weights and arithmetic.
+
+    Returns:
+        ``(WIDTH,)`` each, by ``"maxmin"`` and ``"relu"``, descending.
+
+    Source: arXiv 2606.09762, Sec. 3.
+    """
+    inputs = torch.randn(1, WIDTH, generator=generator(seed, "input"), dtype=dtype)
+    return {
+        name: jacobian_singular_values(model.to(dtype), inputs)[0].double()
+        for name, model in twins(seed, depth).items()
+    }
+
+
+def twins(seed: int, depth: int) -> dict[str, nn.Sequential]:
+    """Return a MaxMin and a ReLU network with the same orthogonal weights.
+
+    Args:
+        seed: Of the weights and of small random biases.
+        depth: Number of hidden layers.
+
+    Returns:
+        By ``"maxmin"`` and ``"relu"``; float64, :data:`WIDTH` units in every layer.
+
+    Source: ours.
+    """
+    draws = generator(seed, "jacobian", depth)
+    network = isometric_mlp(
+        WIDTH,
+        WIDTH,
+        depth,
+        WIDTH,
+        parametrized=False,
+        generator=draws,
+        dtype=torch.float64,
+    )
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(std=0.1, generator=draws)
+    rectified = nn.Sequential(
+        *(nn.ReLU() if isinstance(layer, GroupSort) else layer for layer in network)
+    )
+    return {"maxmin": network, "relu": rectified}
+
+
+def jacobians(profile: str) -> pd.DataFrame:
+    """Return extremes of the Jacobian's singular values against depth, the task.
+
+    Args:
+        profile: Sets depths and seeds.
+
+    Source: arXiv 2606.09762, Sec. 3.
+    """
+    scale, rows = scale_of(profile), []
+    for depth in scale.depths:
+        for seed in range(scale.seeds):
+            for method, values in jacobian_spectra(seed, depth).items():
+                found = {
+                    "largest_singular_value": values[0],
+                    "smallest_singular_value": values[-1],
+                    "deviation": (values - 1).abs().max(),
+                }
+                rows += [
+                    ("jacobian_depth", method, seed, depth, metric, value.item())
+                    for metric, value in found.items()
+                ]
+    return pd.DataFrame(rows, columns=TIDY)
+
+
+def precisions(profile: str) -> pd.DataFrame:
+    """Return how far from one the singular values are in each type, against depth.
+
+    Args:
+        profile: Sets depths and seeds.
+
+    Source: ours.
+    """
+    scale, rows = scale_of(profile), []
+    for depth in scale.depths:
+        for method, dtype in PRECISIONS.items():
+            for seed in range(scale.seeds):
+                network = twins(seed, depth)["maxmin"].to(dtype)
+                draws = generator(seed, "input")
+                inputs = torch.randn(1, WIDTH, generator=draws).to(dtype)
+                values = jacobian_singular_values(network, inputs)
+                worst = (values.double() - 1).abs().max().item()
+                rows.append(
+                    ("jacobian_precision", method, seed, depth, "deviation", worst)
+                )
+    return pd.DataFrame(rows, columns=TIDY)
+
+
+def distances(profile: str, pairs: int = 200) -> pd.DataFrame:
+    """Return how much of the distance between two inputs is left, against depth.
+
+    Isometry almost everywhere is local: within one region of the network. Sorting
+    folds space, and a fold brings points of two regions closer together.
+
+    Args:
+        profile: Sets depths and seeds.
+        pairs: How many pairs of independent inputs.
+
+    Source: ours.
+    """
+    scale, rows = scale_of(profile), []
+    for depth in scale.depths:
+        for seed in range(scale.seeds):
+            draws = generator(seed, "pairs")
+            first, second = torch.randn(
+                2, pairs, WIDTH, generator=draws, dtype=torch.float64
+            )
+            for method, network in twins(seed, depth).items():
+                with torch.no_grad():
+                    after = (network(first) - network(second)).norm(dim=1)
+                left = (after / (first - second).norm(dim=1)).mean().item()
+                rows.append(("distance", method, seed, depth, "share_left", left))
+    return pd.DataFrame(rows, columns=TIDY)
+
+
+def backward_norms(profile: str) -> pd.DataFrame:
+    """Return what a semi-orthogonal layer makes of the length of a gradient (Eq. 14).
+
+    Methods: ``"square"``; ``"wide"``, more inputs than outputs; ``"tall"``, fewer. A
+    back-propagated gradient v becomes ``W^T v``.
+
+    Args:
+        profile: Sets the seeds; each has its own sizes.
+
+    Source: arXiv 2606.09762, Eq. 14.
+    """
+    rows = []
+    for seed in range(10 * scale_of(profile).seeds):
+        draws = generator(seed, "backward norms")
+        small, extra = torch.randint(2, 33, (2,), generator=draws).tolist()
+        shapes = {
+            "square": (small, small),
+            "wide": (small + extra, small),
+            "tall": (small, small + extra),
+        }
+        for method, (fan_in, out) in shapes.items():
+            layer = orthogonal_linear(
+                fan_in, out, parametrized=False, generator=draws, dtype=torch.float64
+            )
+            v = torch.randn(out, generator=draws, dtype=torch.float64)
+            ratio = (layer.weight.detach().T @ v).norm() / v.norm()
+            expected = min(1.0, (fan_in / out) ** 0.5)
+            for metric, value in (
+                ("norm_ratio", ratio.item()),
+                ("root_of_shares", expected),
+            ):
+                rows.append(("backward_norm", method, seed, 0, metric, value))
+    return pd.DataFrame(rows, columns=TIDY)
+
+
+def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
+    """Return the tidy numbers of chapter 4 but for those of :func:`lipschitz_study`.
+
+    Args:
+        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        data: The images of the deep training.
+
+    Source: ours.
+    """
+    parts = [
+        jacobians(profile),
+        precisions(profile),
+        distances(profile),
+        backward_norms(profile),
+        deep_training(profile, data),
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def lipschitz_study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
+    """Return what networks with orthogonal weights fit: regressions and critics.
+
+    Args:
+        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        data: Not used; every study takes it.
+
+    Source: ours.
+    """
+    parts = [expressiveness(profile), wasserstein(profile)]
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,275 @@
+"""Small stacked trainers of chapter 4: seeds side by side, weights held orthogonal.
+
+The chapter's networks are plain stacks of layers, and its questions need their weights
+exactly orthogonal in every step, so the loop is written out here. The sizes of all
+experiments of the chapter stand here too.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from isometry.core.messages import unknown
+from isometry.core.seeding import generator
+from isometry.maxmin import group_sort, newton_schulz
+
+Batch = tuple[Tensor, Tensor]  # inputs (seeds, n, d), targets (seeds, n, ...)
+Loss = Callable[[Tensor, Tensor], Tensor]  # outputs, targets -> (seeds,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How large the experiments are.
+
+    Attributes:
+        seeds: How many networks of each kind.
+        depths: Hidden layers of the Jacobians.
+        fit_seeds: How many networks of each kind in the regressions and critics.
+        fit_steps: Training steps of the regressions and critics.
+        fit_width: Units per hidden layer of the same.
+        rates: Learning rates of the same; the best counts.
+        deep: Hidden layers of the networks that learn images.
+        deep_steps: Training steps on images.
+        deep_rates: Learning rates on images; the best final loss counts.
+
+    Source: ours.
+    """
+
+    seeds: int
+    depths: tuple[int, ...]
+    fit_seeds: int
+    fit_steps: int
+    fit_width: int
+    rates: tuple[float, ...]
+    deep: tuple[int, ...]
+    deep_steps: int
+    deep_rates: tuple[float, ...]
+
+
+SCALES = {
+    "smoke": Scale(
+        seeds=2,
+        depths=(1, 10, 100),
+        fit_seeds=2,
+        fit_steps=150,
+        fit_width=32,
+        rates=(1e-2,),
+        deep=(50,),
+        deep_steps=20,
+        deep_rates=(1e-3,),
+    ),
+    "laptop": Scale(
+        seeds=3,
+        depths=(1, 3, 10, 30, 100, 300, 1000),
+        fit_seeds=5,
+        fit_steps=1500,
+        fit_width=64,
+        rates=(1e-2,),
+        deep=(50, 200),
+        deep_steps=100,
+        deep_rates=(1e-3,),
+    ),
+    "paper": Scale(
+        seeds=8,
+        depths=(1, 3, 10, 30, 100, 300, 1000),
+        fit_seeds=8,
+        fit_steps=3000,
+        fit_width=128,
+        rates=(3e-3, 1e-2),
+        deep=(50, 200),
+        deep_steps=1000,
+        deep_rates=(1e-4, 3e-4, 1e-3, 3e-3),
+    ),
+}
+
+
+def scale_of(profile: str) -> Scale:
+    """Return the sizes of a profile; ValueError with the nearest known name.
+
+    Args:
+        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+
+    Source: ours.
+
+    Example:
+        >>> scale_of("laptop").depths[-1]
+        1000
+    """
+    if profile not in SCALES:
+        raise ValueError(unknown("profile", profile, SCALES))
+    return SCALES[profile]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """What stands between the weights, and how the weights begin and stay.
+
+    Attributes:
+        activation: Maps ``(seeds, n, units)`` to the same shape.
+        gain: Every singular value of the initial weights if ``orthogonal``, else the
+            root of ``fan_in`` times the variance of their Gaussian entries.
+        orthogonal: Whether the weights begin semi-orthogonal.
+        held: Whether three Newton-Schulz steps after each update keep them so.
+        normalised: Whether LayerNorm, with gain and bias, stands before the
+            activation.
+
+    Source: ours.
+    """
+
+    activation: Callable[[Tensor], Tensor]
+    gain: float = 1.0
+    orthogonal: bool = True
+    held: bool = True
+    normalised: bool = False
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "maxmin": Architecture(activation=group_sort),
+    "relu_orthogonal": Architecture(activation=torch.relu),
+    "relu": Architecture(
+        activation=torch.relu, gain=2**0.5, orthogonal=False, held=False
+    ),
+    "relu_layernorm": Architecture(
+        activation=torch.relu,
+        gain=2**0.5,
+        orthogonal=False,
+        held=False,
+        normalised=True,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A stack of networks with the same sizes.
+
+    Attributes:
+        architecture: What stands between the weights.
+        weights: One ``(seeds, out, in)`` per layer.
+        biases: One ``(seeds, 1, out)`` per layer.
+        gains: One ``(seeds, 1, out)`` per hidden layer if normalised, else none.
+
+    Source: ours.
+    """
+
+    architecture: Architecture
+    weights: list[Tensor]
+    biases: list[Tensor]
+    gains: list[Tensor]
+
+    def parameters(self) -> list[Tensor]:
+        """Return all trainable tensors."""
+        return [*self.weights, *self.biases, *self.gains]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the outputs ``(seeds, n, out)`` for inputs ``(seeds, n, in)``."""
+        last = len(self.weights) - 1
+        for layer, (weight, bias) in enumerate(
+            zip(self.weights, self.biases, strict=True)
+        ):
+            x = torch.baddbmm(bias, x, weight.mT)
+            if layer == last:
+                break
+            if self.gains:
+                x = functional.layer_norm(x, x.shape[-1:]) * self.gains[layer]
+            x = self.architecture.activation(x)
+        return x
+
+
+def draw_network(name: str, sizes: Sequence[int], seeds: int) -> Network:
+    """Return one network per seed, as a stack, in float32.
+
+    Args:
+        name: A key of :data:`ARCHITECTURES`.
+        sizes: Units of every layer, from the inputs to the outputs.
+        seeds: How many.
+
+    Raises:
+        KeyError: If the name is not known.
+
+    Source: ours; Gaussian weights of gain sqrt 2 are He et al., ICCV 2015.
+    """
+    if name not in ARCHITECTURES:
+        raise KeyError(unknown("architecture", name, ARCHITECTURES))
+    architecture = ARCHITECTURES[name]
+    weights: list[Tensor] = []
+    for layer, (fan_in, out) in enumerate(pairwise(sizes)):
+        weight = torch.empty(seeds, out, fan_in)
+        for seed in range(seeds):
+            draws = generator(seed, "weights", name, layer)
+            if architecture.orthogonal:
+                torch.nn.init.orthogonal_(weight[seed], generator=draws)
+            else:
+                torch.nn.init.normal_(weight[seed], std=fan_in**-0.5, generator=draws)
+        weights.append((weight * architecture.gain).requires_grad_())
+    shapes = [(seeds, 1, out) for out in sizes[1:]]
+    biases = [torch.zeros(shape, requires_grad=True) for shape in shapes]
+    gains = []
+    if architecture.normalised:
+        gains = [torch.ones(shape, requires_grad=True) for shape in shapes[:-1]]
+    return Network(
+        architecture=architecture, weights=weights, biases=biases, gains=gains
+    )
+
+
+def hold(weights: Sequence[Tensor], iterations: int = 3) -> None:
+    """Bring weights back to the nearest semi-orthogonal ones, in place.
+
+    Args:
+        weights: Of any shapes; equal shapes are projected in one stack.
+        iterations: Newton-Schulz steps.
+
+    Source: Bjorck & Bowie, SIAM J. Numer. Anal. 1971.
+    """
+    by_shape: dict[torch.Size, list[Tensor]] = {}
+    for weight in weights:
+        by_shape.setdefault(weight.shape, []).append(weight)
+    with torch.no_grad():
+        for group in by_shape.values():
+            projected = newton_schulz(torch.stack(group), iterations)
+            torch._foreach_copy_(group, list(projected.unbind()))
+
+
+def train(
+    network: Network,
+    batch: Callable[[int], Batch],
+    loss: Loss,
+    *,
+    steps: int,
+    lr: float,
+    decay: bool = False,
+) -> Tensor:
+    """Train in place with Adam and return the losses before every step.
+
+    Args:
+        network: A stack of networks.
+        batch: Step to a batch for every seed.
+        loss: One number per seed.
+        steps: How many.
+        lr: Adam's learning rate.
+        decay: Whether the rate falls to zero along half a cosine.
+
+    Returns:
+        ``(steps, seeds)``.
+
+    Source: ours.
+    """
+    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    losses = []
+    for step in range(steps):
+        inputs, targets = batch(step)
+        each = loss(network(inputs), targets)
+        optimizer.zero_grad()
+        each.sum().backward()
+        optimizer.step()
+        if decay:
+            schedule.step()
+        if network.architecture.held:
+            hold(network.weights)
+        losses.append(each.detach())
+    return torch.stack(losses)

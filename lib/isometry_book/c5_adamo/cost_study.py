@@ -1,0 +1,127 @@
+"""What AdamO costs, and every other method, taken from the benchmarks' reports.
+
+Times belong to the machine that a benchmark ran on, so they are measured there, once
+and on purpose. These studies only bring the stored reports of
+``benchmarks/adamo_step.py`` and ``benchmarks/methods_cost.py`` into the results store.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from isometry.core.messages import refusal
+from isometry.lab.store import TIDY
+
+BENCHMARK = "adamo_cost"
+METHODS_BENCHMARK = "method_cost"
+REPORTS = Path("benchmarks") / "reports"
+REPORT, METHODS_REPORT = REPORTS / "adamo_step.json", REPORTS / "methods_cost.json"
+COSTS = ("milliseconds", "time_ratio", "kept_ratio", "peak_ratio")
+# Names in the report: of the timed contestant, and of its learning curve.
+SETTINGS = {
+    "every step": ("AdamO", "literal"),
+    "every 10": ("AdamO, every 10", "every 10"),
+    "every auto": ("AdamO, auto", "auto"),
+}
+
+
+def report_path(report: Path = REPORT) -> Path:
+    """Return where a report stands, in this folder or one above it.
+
+    Args:
+        report: Its place in the project.
+
+    Raises:
+        FileNotFoundError: If it is in none of them.
+
+    Source: ours.
+    """
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / report).is_file():
+            return folder / report
+    raise FileNotFoundError(
+        refusal(
+            f"{report} here or above", str(here), f"run benchmarks/{report.stem}.py"
+        )
+    )
+
+
+def cost_rows(report: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a report as tidy numbers; the task is the network's place in it.
+
+    Args:
+        report: As ``benchmarks/adamo_step.py`` writes it.
+
+    Returns:
+        Metrics ``time_ratio`` and, for the literal form, ``memory_ratio``, both over
+        fused Adam's; ``curve_low``, ``curve_high`` and ``within_seed_noise`` (1 or 0)
+        of the difference of the learning curve from that of the literal form.
+
+    Raises:
+        KeyError: If the report lacks one of them.
+
+    Source: ours.
+    """
+    rows: list[tuple[str, str, int, int, str, float]] = []
+    for task, network in enumerate(report["networks"].values()):
+        for name, (timed, _) in SETTINGS.items():
+            ratio = network["time"][timed]["ratio"]
+            rows.append((BENCHMARK, name, 0, task, "time_ratio", ratio))
+        memory = network["memory"]["ratio"]
+        rows.append((BENCHMARK, "every step", 0, task, "memory_ratio", memory))
+    curves = report["learning_curves"]["settings"]
+    for name, (_, curve) in SETTINGS.items():
+        low, high = curves[curve].get("interval", (0.0, 0.0))  # the literal one itself
+        within = float(curves[curve].get("within_seed_noise", True))
+        for metric, value in (
+            ("curve_low", low),
+            ("curve_high", high),
+            ("within_seed_noise", within),
+        ):
+            rows.append((BENCHMARK, name, 0, 0, metric, value))
+    return pd.DataFrame(rows, columns=TIDY)
+
+
+def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
+    """Return the tidy numbers of the stored report.
+
+    Args:
+        profile: Not used: the report has one size.
+        data: Not used.
+
+    Raises:
+        FileNotFoundError: If the benchmark has not been run.
+
+    Source: ours.
+    """
+    return cost_rows(json.loads(report_path().read_text()))
+
+
+def methods_study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
+    """Return what each method costs; the task is the network's place in the report.
+
+    Args:
+        profile: Not used: the report has one size.
+        data: Not used.
+
+    Returns:
+        Metrics ``milliseconds`` of a training step, and over Adam's ``time_ratio``,
+        ``kept_ratio`` and ``peak_ratio`` of memory.
+
+    Raises:
+        FileNotFoundError: If the benchmark has not been run.
+
+    Source: ours.
+    """
+    report = json.loads(report_path(METHODS_REPORT).read_text())
+    rows = [
+        (METHODS_BENCHMARK, method, 0, task, metric, found[metric])
+        for task, network in enumerate(report["networks"].values())
+        for method, found in network.items()
+        for metric in COSTS
+    ]
+    return pd.DataFrame(rows, columns=TIDY)

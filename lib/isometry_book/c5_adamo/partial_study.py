@@ -1,0 +1,175 @@
+"""Chapter 5: spectra under one force alone, as tidy numbers for the results store."""
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from isometry.core.matrices import singular_values
+from isometry.core.messages import unknown
+from isometry.lab.store import TIDY
+from isometry.plasticity import dormant_fraction
+from isometry_book.c5_adamo.drifted_network import (
+    LAYERS,
+    STEPS,
+    Drifted,
+    drifted_network,
+)
+from isometry_book.c5_adamo.partial_measures import DORMANT, MEASURES, Weights, evolve
+
+BENCHMARK = "partial_measures"
+SEEDS = {"smoke": 1, "laptop": 3, "paper": 3}
+TIMES = {
+    "smoke": (0, 1, 5, 20, 60, 200),
+    "laptop": (0, 1, 3, 10, 20, 30, 50, 80, 130, 200, 300, 500, 800),
+    "paper": (0, 1, 3, 10, 20, 30, 50, 80, 130, 200, 300, 500, 800, 1300, 2000, 3500),
+}
+SHOWN = 2  # the layer whose whole spectrum is stored: the square one
+EVERY = 3  # of its singular values, one in so many is stored
+
+
+def spectra(weights: Weights) -> list[Tensor]:
+    """Return the singular values of every layer, each ``(seeds, d)``, descending.
+
+    Args:
+        weights: One ``(seeds, out, in)`` a layer.
+
+    Source: definition.
+    """
+    return [singular_values(weight) for weight in weights]
+
+
+def moments(values: Tensor) -> dict[str, Tensor]:
+    """Return the moments that methods speak of, each ``(seeds,)``.
+
+    Args:
+        values: Singular values of a layer, ``(seeds, d)``, descending.
+
+    Source: definitions.
+    """
+    smallest = values[:, -1]
+    floor = torch.finfo(values.dtype).tiny
+    return {
+        "mean_square": values.square().mean(1),
+        "largest": values[:, 0],
+        "smallest": smallest,
+        "condition_number": values[:, 0] / smallest.clamp(min=floor),
+    }
+
+
+def own_numbers(name: str, start: Drifted, end: Weights) -> dict[str, Tensor]:
+    """Return what tells whether a method does what it is said to, each ``(seeds,)``.
+
+    Args:
+        name: A key of :data:`MEASURES`.
+        start: The drifted networks.
+        end: Their weights after the force has acted.
+
+    Returns:
+        Over the hidden layers: ``ratio_change``, how far any ratio of two singular
+        values has changed; ``distance_to_start``, of the spectrum from that at
+        initialisation, over what it was; ``spectrum_change``, of any singular value.
+        For LayerNorm, ``scale_effect``: how far normalised pre-activations change when
+        a weight is doubled. For ReDo, ``dormant_before`` and ``dormant_after``.
+
+    Source: ours.
+    """
+    first, before, after = (
+        spectra(w[:-1]) for w in (start.initial, start.weights, end)
+    )
+    triples = list(zip(first, before, after, strict=True))
+    found = {
+        "ratio_change": torch.stack(
+            [((a / a[:, :1]) / (b / b[:, :1]) - 1).abs().amax(1) for _, b, a in triples]
+        ).amax(0),
+        "distance_to_start": torch.stack(
+            [(a - f).norm(dim=1) / (b - f).norm(dim=1) for f, b, a in triples]
+        ).amax(0),
+        "spectrum_change": torch.stack(
+            [(a - b).abs().amax(1) for _, b, a in triples]
+        ).amax(0),
+    }
+    if name == "layernorm":
+        seen = start.inputs @ end[0].mT
+        units = seen.shape[-1:]
+        # Its eps makes the invariance inexact where a pre-activation hardly varies.
+        once, doubled = (
+            functional.layer_norm(z, units, eps=0.0) for z in (seen, 2 * seen)
+        )
+        found["scale_effect"] = (once - doubled).abs().amax((1, 2))
+    if name == "redo":
+        for key, weights in (("before", start.weights), ("after", end)):
+            hidden, shares = start.inputs, []
+            for weight in weights[:-1]:
+                hidden = torch.relu(hidden @ weight.mT)
+                shares.append(dormant_fraction(hidden, DORMANT))
+            found[f"dormant_{key}"] = torch.stack(shares).mean(0)
+    return found
+
+
+def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
+    """Return all tidy numbers on the partial measures; the task is the step.
+
+    Methods are :data:`MEASURES`. Metrics: :func:`moments` by layer, a part of the
+    square layer's spectrum as ``sigma_00``, ``sigma_03``, ..., and at the last step
+    :func:`own_numbers`.
+
+    Args:
+        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        data: A data set's name.
+
+    Raises:
+        KeyError: If the profile is not known.
+
+    Source: ours.
+    """
+    if profile not in SEEDS:
+        raise KeyError(unknown("profile", profile, SEEDS))
+    start = drifted_network(SEEDS[profile], STEPS[profile], data)
+    times, rows = TIMES[profile], []
+
+    def add(name: str, time: int, metric: str, values: Tensor) -> None:
+        for seed, value in enumerate(values.tolist()):
+            rows.append((BENCHMARK, name, seed, time, metric, value))
+
+    for name in MEASURES:
+        found = evolve(start, name, times)
+        for time, weights in zip(times, found, strict=True):
+            for layer, values in zip(LAYERS, spectra(weights[:-1]), strict=False):
+                for metric, own in moments(values).items():
+                    add(name, time, f"{metric}_{layer}", own)
+            shown = singular_values(weights[SHOWN])
+            for index in range(0, shown.shape[1], EVERY):
+                add(name, time, f"sigma_{index:02d}", shown[:, index])
+        for metric, own in own_numbers(name, start, found[-1]).items():
+            add(name, times[-1], metric, own)
+    return pd.DataFrame(rows, columns=TIDY)
+
+
+def summary(numbers: pd.DataFrame) -> pd.DataFrame:
+    """Return what each force made of the square layer's spectrum.
+
+    Args:
+        numbers: From :func:`study`, or stored.
+
+    Returns:
+        One row a measure: force, controls, and mean_square, largest and smallest at the
+        last step, means over the seeds; first a row for the drifted networks.
+
+    Source: ours.
+    """
+    kept = ("mean_square", "largest", "smallest")
+    layer = LAYERS[SHOWN]
+    first, last = numbers["task"].min(), numbers["task"].max()
+
+    def row(force: str, controls: str, method: str, time: int) -> dict[str, object]:
+        own = numbers[(numbers["method"] == method) & (numbers["task"] == time)]
+        means = own.groupby("metric")["value"].mean()
+        found = {metric: means[f"{metric}_{layer}"] for metric in kept}
+        return {"force": force, "controls": controls, **found}
+
+    rows = [row("before", "", next(iter(MEASURES)), first)]
+    rows += [
+        row(name, measure.controls, name, last) for name, measure in MEASURES.items()
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,316 @@
+"""Chapter 5's second explorable: one silent ReLU unit, a second unit, and the pull.
+
+Two inputs make a plane. A unit is a half-plane; it is silent if no input lies in it.
+The pull on the 2 x 2 matrix of both rows turns and stretches the row and leaves the
+bias alone. Without the script the drawing shows the start and where the pull ends.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from math import cos, exp, hypot, radians, sin, sqrt
+
+import torch
+
+from isometry.core.seeding import generator
+from isometry_book.controls import button, polyline, slider
+from isometry_book.style import BLUE, GREEN, VERMILION
+
+Point = tuple[float, float]
+Matrix = tuple[Point, Point]  # rows: the silent unit's, the other's
+
+ANGLES = tuple(range(-180, 181, 5))  # degrees
+LENGTHS = tuple(round(0.05 * k, 2) for k in range(1, 41))
+BIASES = tuple(round(-3 + 0.05 * k, 2) + 0.0 for k in range(71))
+TIMES = tuple(round(0.1 * k, 1) for k in range(61))  # relaxation times
+END = 50.0  # relaxation times after which nothing moves
+HALF = 2.2  # of the plane's side
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the sliders stand.
+
+    Attributes:
+        angle: Of the silent unit's row, degrees, one of :data:`ANGLES`.
+        length: Of it, one of :data:`LENGTHS`.
+        bias: Of the silent unit, one of :data:`BIASES`.
+        other_angle: Of the other unit's row.
+        other_length: Of it.
+
+    Source: ours.
+    """
+
+    angle: int
+    length: float
+    bias: float
+    other_angle: int
+    other_length: float
+
+
+# What each shows is worked out from the state, by the page and by the tests alike.
+PRESETS: dict[str, tuple[str, State]] = {
+    "short": ("Too short", State(35, 0.3, -0.6, -55, 1.0)),
+    "turned": ("Pushed round", State(160, 1.0, -0.1, 175, 1.2)),
+    "isometric": ("Turned away, at rest", State(-145, 1.0, -0.1, 125, 1.0)),
+    "bias": ("Strong negative bias", State(35, 0.3, -2.5, -55, 1.0)),
+}
+
+
+@dataclass(frozen=True)
+class Plane:
+    """Where the plane lies in the drawing, in its own units.
+
+    Attributes:
+        center: Of the square, across and down.
+        unit: Length of one.
+
+    Source: ours.
+    """
+
+    center: float = 210
+    unit: float = 92
+
+    def at(self, point: Point) -> Point:
+        """Return where a point of the plane is drawn."""
+        return self.center + self.unit * point[0], self.center - self.unit * point[1]
+
+
+PLANE = Plane()
+
+
+def inputs() -> list[Point]:
+    """Return the inputs: twelve points on one side of the origin.
+
+    Source: ours.
+
+    Example:
+        >>> len(inputs())
+        12
+    """
+    noise = torch.randn(12, 2, generator=generator(0, "revival plane"))
+    points = torch.tensor([0.85, 0.65]) + 0.32 * noise
+    return [(round(x, 2), round(y, 2)) for x, y in points.tolist()]
+
+
+def rows_of(state: State) -> Matrix:
+    """Return the two rows of the matrix.
+
+    Args:
+        state: Of the sliders.
+
+    Source: ours.
+    """
+
+    def row(angle: float, length: float) -> Point:
+        return length * cos(radians(angle)), length * sin(radians(angle))
+
+    return row(state.angle, state.length), row(state.other_angle, state.other_length)
+
+
+def pulled(rows: Matrix, time: float) -> Matrix:
+    """Return the matrix after a time of the pull alone, in closed form.
+
+    ``W(t) = (e I + (1 - e) W W^T)^(-1/2) W`` with ``e = exp(-t)`` and t in relaxation
+    times: the singular vectors stay, the singular values follow their flow.
+
+    Args:
+        rows: W, 2 x 2.
+        time: >= 0, relaxation times ``1 / (8 rate)``.
+
+    Source: ours, see :func:`isometry.adamo.singular_value_flow`.
+
+    Example:
+        >>> pulled(((2.0, 0.0), (0.0, 0.5)), 50.0)[0][0]
+        1.0
+    """
+    (a, b), (c, d) = rows
+    left = exp(-time)
+    # M = e I + (1 - e) W W^T, its square root S, and S^-1 = adj(S) / det(S).
+    m11 = left + (1 - left) * (a * a + b * b)
+    m12 = (1 - left) * (a * c + b * d)
+    m22 = left + (1 - left) * (c * c + d * d)
+    root = sqrt(max(m11 * m22 - m12 * m12, 1e-300))
+    trace = sqrt(m11 + m22 + 2 * root)
+    s11, s12, s22 = (m11 + root) / trace, m12 / trace, (m22 + root) / trace
+    scale = 1 / (s11 * s22 - s12 * s12)
+    i11, i12, i22 = scale * s22, -scale * s12, scale * s11
+    first = i11 * a + i12 * c, i11 * b + i12 * d
+    return first, (i12 * a + i22 * c, i12 * b + i22 * d)
+
+
+def margin(row: Point, bias: float, points: list[Point]) -> float:
+    """Return the largest pre-activation over the inputs; above zero the unit fires.
+
+    Args:
+        row: Of the unit.
+        bias: Of the unit.
+        points: The inputs.
+
+    Source: definition.
+    """
+    return max(row[0] * x + row[1] * y for x, y in points) + bias
+
+
+def revival_time(state: State, points: list[Point]) -> float | None:
+    """Return the first of :data:`TIMES` at which the unit fires, or None.
+
+    Args:
+        state: Of the sliders.
+        points: The inputs.
+
+    Source: ours.
+    """
+    rows = rows_of(state)
+    for time in TIMES:
+        if margin(pulled(rows, time)[0], state.bias, points) > 0:
+            return time
+    return None
+
+
+def verdict(state: State, points: list[Point]) -> str:
+    """Return the line below the drawing: what the unit does and will do.
+
+    Args:
+        state: Of the sliders.
+        points: The inputs.
+
+    Source: ours.
+    """
+    now = margin(rows_of(state)[0], state.bias, points)
+    end = margin(pulled(rows_of(state), END)[0], state.bias, points)
+    back = revival_time(state, points)
+    if now > 0:
+        start = f"The unit fires at the start (largest w·x + b: {now:.2f})."
+        later = "stays alive" if end > 0 else "is silenced by the pull"
+        return f"{start} It {later} (in the end {end:.2f})."
+    start = f"The unit is silent at the start (largest w·x + b: {now:.2f})."
+    if back is not None:
+        return f"{start} It revives after {back:.1f} relaxation times (end {end:.2f})."
+    longest = max(hypot(x, y) for x, y in points)
+    reason = (
+        f"no row of length one can: the bias is below −{longest:.2f}, the longest input"
+        if state.bias <= -longest
+        else "its row comes to rest pointing away"
+    )
+    return f"{start} It does not revive (end {end:.2f}): {reason}."
+
+
+def half_plane(row: Point, bias: float) -> list[Point]:
+    """Return the corners of the part of the square where ``row · x + bias >= 0``.
+
+    Args:
+        row: Of the unit.
+        bias: Of the unit.
+
+    Source: Sutherland & Hodgman 1974, one edge.
+    """
+    square = [(-HALF, -HALF), (HALF, -HALF), (HALF, HALF), (-HALF, HALF)]
+    corners: list[Point] = []
+    for (x, y), (u, v) in zip(square, square[1:] + square[:1], strict=True):
+        here, there = row[0] * x + row[1] * y + bias, row[0] * u + row[1] * v + bias
+        if here >= 0:
+            corners.append((x, y))
+        if (here >= 0) != (there >= 0):
+            part = here / (here - there)
+            corners.append((x + part * (u - x), y + part * (v - y)))
+    return corners
+
+
+def revival_plane(preset: str = "short") -> str:
+    """Return the explorable as HTML.
+
+    Args:
+        preset: Shown first, one of :data:`PRESETS`.
+
+    Source: ours.
+    """
+    state, points = PRESETS[preset][1], inputs()
+    data = {
+        "points": points,
+        "lists": {
+            "angle": ANGLES,
+            "length": LENGTHS,
+            "bias": BIASES,
+            "other_angle": ANGLES,
+            "other_length": LENGTHS,
+            "time": TIMES,
+        },
+        "presets": {name: asdict(s) for name, (_, s) in PRESETS.items()},
+        "plane": {**asdict(PLANE), "half": HALF},
+        "end": END,
+    }
+    rows = rows_of(state)
+    low, side = PLANE.center - PLANE.unit * HALF, 2 * PLANE.unit * HALF
+    dots = "\n".join(
+        f'<circle data-point="" cx="{x:.1f}" cy="{y:.1f}" r="5" stroke="{GREEN}" '
+        'stroke-width="2" fill="none"/>'
+        for x, y in map(PLANE.at, points)
+    )
+    presets = " ".join(button("preset", n, text) for n, (text, _) in PRESETS.items())
+    return f"""<div class="explorable" data-explorable="revival-plane">
+<div class="explorable-controls" hidden>
+<p>{presets}</p>
+{_sliders(state)}
+<p>{button("play", "true", "Play")}</p>
+</div>
+<svg viewBox="0 0 420 420" role="img" style="max-width: 30rem; width: 100%"
+aria-label="A plane of inputs with twelve points. The shaded half-plane is where the
+unit fires; a dashed line is its border after the pull. A thick line is the unit's row,
+a thin one the other unit's. The line under the drawing says whether the unit revives.">
+<rect x="{low:.1f}" y="{low:.1f}" width="{side:.1f}" height="{side:.1f}" fill="none"
+stroke="currentColor" stroke-opacity="0.5"/>
+<polygon data-now="" fill="{BLUE}" fill-opacity="0.2" stroke="{BLUE}" stroke-width="1.5"
+points="{_drawn(half_plane(rows[0], state.bias))}"/>
+<polygon data-end="" fill="none" stroke="{VERMILION}" stroke-width="1.5"
+stroke-dasharray="6 4" points="{_drawn(half_plane(pulled(rows, END)[0], state.bias))}"/>
+{dots}
+<line data-other="" stroke="currentColor" stroke-opacity="0.6" stroke-width="2"
+{_arrow(rows[1])}/>
+<line data-row="" stroke="{BLUE}" stroke-width="4" {_arrow(rows[0])}/>
+<circle data-tip="" r="9" fill="{BLUE}" fill-opacity="0.85" {_tip(rows[0])}
+style="cursor: grab; touch-action: none"/>
+</svg>
+<p>Shaded, with a solid border: where the unit fires now. Dashed: where it will in the
+end. Thick: its row w, thin: the other unit's row. Filled points reach the unit.</p>
+<p aria-live="polite"><output data-verdict="">{verdict(state, points)}</output></p>
+<noscript><p>Without JavaScript the figure shows this start and its end.</p></noscript>
+<script type="application/json">{json.dumps(data, separators=(",", ":"))}</script>
+<script src="../_static/explorables/revival_plane.js" defer></script>
+</div>"""
+
+
+def _sliders(state: State) -> str:
+    """Return the six sliders at a state, time at zero."""
+    parts = (
+        ("angle", "Direction of the unit's row, degrees", ANGLES, state.angle),
+        ("length", "Length of the unit's row", LENGTHS, state.length),
+        ("bias", "Bias of the unit", BIASES, state.bias),
+        (
+            "other_angle",
+            "Direction of the other row, degrees",
+            ANGLES,
+            state.other_angle,
+        ),
+        ("other_length", "Length of the other row", LENGTHS, state.other_length),
+        ("time", "Time, in relaxation times", TIMES, 0.0),
+    )
+    controls = "\n".join(
+        slider("revival", name, text, [f"{v:g}" for v in values], values.index(start))
+        for name, text, values, start in parts
+    )
+    style = "display: flex; flex-wrap: wrap; gap: 0 2rem"
+    return f'<div style="{style}">{controls}</div>'
+
+
+def _drawn(corners: list[Point]) -> str:
+    return polyline([PLANE.at(corner) for corner in corners])
+
+
+def _arrow(row: Point) -> str:
+    (x1, y1), (x2, y2) = PLANE.at((0, 0)), PLANE.at(row)
+    return f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+
+
+def _tip(row: Point) -> str:
+    x, y = PLANE.at(row)
+    return f'cx="{x:.1f}" cy="{y:.1f}"'

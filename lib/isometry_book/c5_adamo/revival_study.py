@@ -1,0 +1,278 @@
+"""Chapter 5: units are killed, training goes on, and those that come back are counted.
+
+Half of the units of every hidden layer of a network that Adam has trained are killed in
+one of three ways. Then the network learns further tasks under each of
+:data:`CONTENDERS`, from the same weights, with a new optimiser.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from isometry.adamo import strength_for_relaxation
+from isometry.adamo.revival import never_fires, revival_steps
+from isometry.core.denormals import denormals_flushed
+from isometry.core.messages import unknown
+from isometry.core.settings import changed
+from isometry.core.stacking import Parameters
+from isometry.lab.store import TIDY
+from isometry.methods import METHODS
+from isometry.supervised.benchmarks import BENCHMARKS
+from isometry.supervised.networks.mlp import MLP
+from isometry.supervised.settings import SupervisedSettings
+from isometry.supervised.streams import Pixels, Task
+from isometry.supervised.trainer import network_of
+from isometry.supervised.training import (
+    batches,
+    stacked_tasks,
+    train_task,
+)
+from isometry_book.c5_adamo.revival_units import KILLS, firing, killed, recycle
+from isometry_book.c5_adamo.study import study_pixels
+
+CONTENDERS = ("adam", "adamo", "adam_isometry", "redo")
+RELAXATION = 300  # steps; sets the strength of AdamO and of the coupled form
+REDO_PERIOD = 100  # steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevivalScale:
+    """How large the experiment is.
+
+    Attributes:
+        seeds: Networks, trained as one stack.
+        before: Tasks that Adam learns before the killing.
+        after: Tasks afterwards.
+        epochs: Of each task.
+        records: Counts in each task, evenly spaced; divides the steps of a task.
+
+    Source: ours.
+    """
+
+    seeds: int
+    before: int
+    after: int
+    epochs: int
+    records: int = 4
+
+
+SCALES = {
+    "smoke": RevivalScale(seeds=2, before=1, after=1, epochs=4),
+    "laptop": RevivalScale(seeds=3, before=2, after=2, epochs=20),
+    "paper": RevivalScale(seeds=10, before=4, after=6, epochs=40),
+}
+
+
+def revival_settings(profile: str, data: str) -> SupervisedSettings:
+    """Return the network and the stream: random labels, inputs between 0 and 1.
+
+    Args:
+        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        data: A data set's name.
+
+    Raises:
+        KeyError: If the profile is not known.
+
+    Source: ours.
+    """
+    if profile not in SCALES:
+        raise KeyError(unknown("profile", profile, SCALES))
+    return BENCHMARKS.get("random_label_mnist").settings(
+        "paper",
+        data=data,
+        width=64,
+        depth=2,
+        lr=1e-3,
+        init="orthogonal",
+        input_scaling="unit",
+        batch_size=32,
+        images_per_task=256,
+        epochs=SCALES[profile].epochs,
+    )
+
+
+@denormals_flushed()
+def after_killing(
+    method: str,
+    network: MLP,
+    start: Parameters,
+    tasks: list[Task],
+    settings: SupervisedSettings,
+    first_task: int,
+    records: int,
+) -> pd.DataFrame:
+    """Train on after the killing and count which of the killed units fire.
+
+    Args:
+        method: One of :data:`CONTENDERS`.
+        network: The network.
+        start: With the killed units; stays as it is.
+        tasks: Stacked tasks, in order.
+        settings: Epochs and batch size.
+        first_task: The number of the first of them in its stream.
+        records: Counts in each task.
+
+    Returns:
+        A row a count, member, layer and killed unit: step, member, layer, unit, fires;
+        and the online accuracy since the last count in ``accuracy``.
+
+    Source: ours.
+    """
+    chosen = METHODS.get("adam" if method == "redo" else method)
+    own = chosen.settings
+    if method in ("adamo", "adam_isometry"):
+        strength = strength_for_relaxation(RELAXATION, settings.lr)
+        own = changed(own, {"isometry_strength": strength})
+    parameters = {n: p.detach().clone().requires_grad_() for n, p in start.items()}
+    roles = network.roles()
+    optimizer = chosen.optimizer(parameters, roles, settings.lr, own)
+    penalty = None
+    if chosen.penalty is not None:
+        penalty = partial(chosen.penalty, parameters, roles, own)
+    seeds = list(range(len(tasks[0].labels)))
+    per_task = settings.epochs * -(-settings.images_per_task // settings.batch_size)
+    chunk, step, frames = per_task // records, 0, []
+    for index, task in enumerate(tasks, start=first_task):
+        stream = batches(task, settings, seeds, index)
+        for _ in range(records):
+            part = islice(stream, chunk)
+            seen = train_task(network, parameters, optimizer, penalty, part, chunk)
+            step += chunk
+            if method == "redo" and step % REDO_PERIOD < chunk:
+                fresh = network.stacked(seeds, "recycled", step)
+                recycle(network, parameters, optimizer, task.inputs, fresh)
+            fires = firing(network, parameters, task.inputs)
+            member, layer, unit = torch.meshgrid(
+                *(torch.arange(n) for n in fires.shape), indexing="ij"
+            )
+            columns = {"member": member, "layer": layer, "unit": unit, "fires": fires}
+            frame = pd.DataFrame({k: v.flatten().numpy() for k, v in columns.items()})
+            accuracy = seen[1].mean(0)[member.flatten()].numpy()
+            frames.append(frame.assign(step=step, accuracy=accuracy))
+    return pd.concat(frames, ignore_index=True)
+
+
+def foretold(
+    network: MLP, start: Parameters, inputs: Tensor, rate: float, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Return what the theory says of the killed units of the first layer.
+
+    Args:
+        network: The network.
+        start: With the killed units.
+        inputs: ``(members, n, features)``.
+        rate: eta_iso * lambda.
+        steps: How many steps follow.
+
+    Returns:
+        Whether the unit would fire within these steps if the isometry step acted
+        alone, and whether it can never fire; both ``(members, half)``.
+
+    Source: :mod:`isometry.adamo.revival`.
+    """
+    half = network.architecture.width // 2
+    weight, bias = (start[f"hidden.0.{part}"].detach() for part in ("weight", "bias"))
+    promised, barred = [], []
+    for layer in zip(weight, bias, inputs, strict=True):
+        promised.append(revival_steps(*layer, rate, longest=steps)[:half] <= steps)
+        barred.append(never_fires(*layer)[:half])
+    return torch.stack(promised), torch.stack(barred)
+
+
+@denormals_flushed()
+def trained_before(
+    network: MLP, pixels: Pixels, settings: SupervisedSettings, scale: RevivalScale
+) -> tuple[Parameters, list[Task]]:
+    """Return networks after some tasks with Adam, and the tasks that follow.
+
+    Args:
+        network: The network.
+        pixels: The data.
+        settings: Of a task.
+        scale: How many seeds and tasks.
+
+    Source: ours.
+    """
+    seeds = list(range(scale.seeds))
+    make = BENCHMARKS.get("random_label_mnist").task
+    tasks = [
+        stacked_tasks(
+            [make(pixels, settings, seed, index) for seed in seeds], torch.device("cpu")
+        )
+        for index in range(scale.before + scale.after)
+    ]
+    parameters = {n: p.requires_grad_() for n, p in network.stacked(seeds).items()}
+    adam = METHODS.get("adam")
+    optimizer = adam.optimizer(parameters, network.roles(), settings.lr, adam.settings)
+    per_task = settings.epochs * -(-settings.images_per_task // settings.batch_size)
+    for index, task in enumerate(tasks[: scale.before]):
+        stream = batches(task, settings, seeds, index)
+        train_task(network, parameters, optimizer, None, stream, per_task)
+    return parameters, tasks[scale.before :]
+
+
+def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
+    """Return all tidy numbers on revival; the task is the step after the killing.
+
+    Benchmarks ``revival_<kill>``, methods :data:`CONTENDERS`. Metrics: ``fires``, the
+    share of the killed units that fire on some image, also by layer, and
+    ``online_accuracy``. At step 0, for AdamO and the first layer: ``promised`` and
+    ``barred``, the shares of which the theory says so, and among both kinds
+    ``fires_promised``, ``fires_not_promised`` and ``fires_barred`` at the end.
+
+    Args:
+        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        data: A data set's name.
+
+    Raises:
+        KeyError: If the profile is not known.
+
+    Source: ours.
+    """
+    settings, scale = revival_settings(profile, data), SCALES.get(profile)
+    assert scale is not None
+    pixels = study_pixels(settings)
+    adam = METHODS.get("adam")
+    network = network_of(adam, adam.settings, settings, pixels)
+    assert isinstance(network, MLP)
+    trained, tasks = trained_before(network, pixels, settings, scale)
+    rows = []
+    for kill in KILLS:
+        start = killed(network, trained, tasks[0].inputs, kill)
+        for method in CONTENDERS:
+            counted = after_killing(
+                method, network, start, tasks, settings, scale.before, scale.records
+            )
+            place = (f"revival_{kill}", method)
+            for (seed, step), part in counted.groupby(["member", "step"]):
+                found = {"fires": part["fires"], "online_accuracy": part["accuracy"]}
+                for layer, own in part.groupby("layer"):
+                    found[f"fires_layer_{layer + 1}"] = own["fires"]
+                rows += [
+                    (*place, seed, step, metric, float(values.mean()))
+                    for metric, values in found.items()
+                ]
+            if method != "adamo":
+                continue
+            last = int(counted["step"].max())
+            rate = 1 / (8 * RELAXATION)
+            promised, barred = foretold(network, start, tasks[0].inputs, rate, last)
+            end = counted[(counted["step"] == last) & (counted["layer"] == 0)]
+            fires = torch.tensor(end["fires"].to_numpy()).view(promised.shape)
+            for seed in range(scale.seeds):
+                groups = {
+                    "promised": promised[seed],
+                    "not_promised": ~promised[seed],
+                    "barred": barred[seed],
+                }
+                for name, group in groups.items():
+                    share = float(group.double().mean())
+                    rows.append((*place, seed, 0, name, share))
+                    if share > 0:
+                        back = float(fires[seed][group].double().mean())
+                        rows.append((*place, seed, 0, f"fires_{name}", back))
+    return pd.DataFrame(rows, columns=TIDY)

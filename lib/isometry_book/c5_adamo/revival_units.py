@@ -1,0 +1,131 @@
+"""Chapter 5: how hidden ReLU units are killed, counted and, by ReDo, replaced."""
+
+import torch
+from torch import Tensor
+
+from isometry.core.messages import unknown
+from isometry.core.stacking import Parameters
+from isometry.plasticity import dormancy_scores
+from isometry.supervised.networks.mlp import MLP
+
+KILLS = ("direction", "bias", "strong_bias")
+BEYOND = 1.05  # how far a bias is pushed below what kills the unit
+REDO_THRESHOLD = 0.1  # of the dormancy score, as in Sokar et al.
+
+
+def layer_names(network: MLP) -> list[str]:
+    """Return the names of the layers, the head last: ``hidden.0``, ..., ``head``.
+
+    Args:
+        network: The network.
+
+    Source: ours.
+    """
+    return [*(f"hidden.{i}" for i in range(network.architecture.depth)), "head"]
+
+
+def layer_inputs(network: MLP, parameters: Parameters, inputs: Tensor) -> list[Tensor]:
+    """Return what every hidden layer sees, each ``(members, n, in)``.
+
+    Args:
+        network: The network.
+        parameters: name -> ``(members, ...)``.
+        inputs: ``(members, n, features)``.
+
+    Source: ours.
+    """
+    with torch.no_grad():
+        return [inputs, *network.hidden_activations(parameters, inputs)[:-1]]
+
+
+def killed(
+    network: MLP, parameters: Parameters, inputs: Tensor, kill: str
+) -> Parameters:
+    """Return a copy in which the first half of every hidden layer's units is dead.
+
+    ``direction``: every entry of the unit's row is made negative and its bias zero; no
+    input is negative, so the unit is silent. ``bias``: the bias is pushed to just below
+    what the unit's strongest input needs. ``strong_bias``: just below what a row of
+    length max(1, its own) could reach on the longest input.
+
+    Args:
+        network: With ReLU, on inputs that are not negative.
+        parameters: name -> ``(members, ...)``.
+        inputs: ``(members, n, features)``.
+        kill: One of :data:`KILLS`.
+
+    Raises:
+        KeyError: If there is no such way.
+
+    Source: ours; the ways are those of the claim on revival.
+    """
+    if kill not in KILLS:
+        raise KeyError(unknown("way to kill", kill, KILLS))
+    copy = {name: p.detach().clone() for name, p in parameters.items()}
+    half = network.architecture.width // 2
+    unharmed = layer_inputs(network, parameters, inputs)
+    for layer, name in enumerate(layer_names(network)[:-1]):
+        weight = copy[f"{name}.weight"][:, :half]
+        bias = copy[f"{name}.bias"][:, :half]
+        if kill == "direction":
+            weight.abs_().neg_()
+            bias.zero_()
+        elif kill == "bias":
+            seen = layer_inputs(network, copy, inputs)[layer]  # lower ones are killed
+            bias.copy_(-BEYOND * (seen @ weight.mT).amax(1).clamp(min=0))
+        else:
+            longest = unharmed[layer].norm(dim=-1).amax(1, keepdim=True)
+            bias.copy_(-BEYOND * weight.norm(dim=-1).clamp(min=1) * longest)
+    return {name: p.requires_grad_() for name, p in copy.items()}
+
+
+def firing(network: MLP, parameters: Parameters, inputs: Tensor) -> Tensor:
+    """Return which of the killed units fire on some input, ``(members, layers, half)``.
+
+    Args:
+        network: The network.
+        parameters: name -> ``(members, ...)``.
+        inputs: ``(members, n, features)``.
+
+    Source: definition.
+    """
+    half = network.architecture.width // 2
+    with torch.no_grad():
+        hidden = network.hidden_activations(parameters, inputs)
+    return torch.stack([(h[..., :half] > 0).any(1) for h in hidden], dim=1)
+
+
+@torch.no_grad()
+def recycle(
+    network: MLP,
+    parameters: Parameters,
+    optimizer: torch.optim.Optimizer,
+    inputs: Tensor,
+    fresh: Parameters,
+) -> None:
+    """Give dormant units new incoming and zero outgoing weights, as ReDo does.
+
+    Args:
+        network: The network.
+        parameters: name -> ``(members, ...)``; changed in place.
+        optimizer: Adam; the moments of what is replaced are set to zero.
+        inputs: ``(members, n, features)``, on which dormancy is judged.
+        fresh: New draws of all parameters.
+
+    Source: Sokar et al. 2023, Algorithm 1; Adam's step count is kept.
+    """
+    hidden = network.hidden_activations(parameters, inputs)
+    names = layer_names(network)
+    for layer, activations in enumerate(hidden):
+        dormant = dormancy_scores(activations) <= REDO_THRESHOLD  # (members, units)
+        into, out_of = names[layer], names[layer + 1]
+        for name, view in (
+            (f"{into}.weight", lambda t: t),
+            (f"{into}.bias", lambda t: t),
+            (f"{out_of}.weight", lambda t: t.mT),
+        ):
+            new = view(fresh[name])
+            incoming = name.startswith(into)
+            view(parameters[name])[dormant] = new[dormant] if incoming else 0.0
+            for moment in ("exp_avg", "exp_avg_sq"):
+                view(optimizer.state[parameters[name]][moment])[dormant] = 0.0

@@ -1,0 +1,164 @@
+"""Chapter 5's measurements of AdamO itself, as tidy numbers for the results store.
+
+The closed-form flow against discrete steps, and the decoupled against the coupled form.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import torch
+
+from isometry.adamo import (
+    isometry_gradient,
+    singular_value_flow,
+    strength_for_relaxation,
+)
+from isometry.core.matrices import singular_values
+from isometry.core.messages import unknown
+from isometry.core.seeding import generator
+from isometry.lab.store import TIDY
+from isometry.supervised.settings import SupervisedSettings
+from isometry_book.c5_adamo.drifted_network import STEPS, drifted_network
+from isometry_book.c5_adamo.strength import departure, flow_deviation, relax_alone
+from isometry_book.c5_adamo.study import record_spectra, study_pixels, study_settings
+
+FLOW_RATE = 5e-5  # small enough that the steps' own error stays below 1e-3
+SHAPES = {"tall": (16, 10), "wide": (10, 16), "square": (10, 10)}
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # the same for both forms
+ALONE = (30, 300, 3000)  # relaxation times of the pull without a task
+FORMS = ("adamo", "adam_isometry")
+SEEDS = {"smoke": 2, "laptop": 8, "paper": 10}
+SIZES: dict[str, dict[str, Any]] = {
+    "smoke": {"tasks": 2, "epochs": 2},
+    "laptop": {"tasks": 6, "epochs": 12},
+    "paper": {"tasks": 20, "epochs": 50},
+}
+Rows = list[tuple[str, str, int, int, str, float]]
+
+
+def run_settings(profile: str, data: str) -> SupervisedSettings:
+    """Return the stream that the forms of the optimiser are compared on.
+
+    Args:
+        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        data: A data set's name.
+
+    Raises:
+        KeyError: If the profile is not known.
+
+    Source: ours.
+    """
+    if profile not in SIZES:
+        raise KeyError(unknown("profile", profile, SIZES))
+    return replace(study_settings(profile, data), lr=1e-3, **SIZES[profile])
+
+
+def gram_flow(seeds: int, rate: float = FLOW_RATE) -> Rows:
+    """Compare discrete steps of the penalty's gradient with the closed-form flow.
+
+    Args:
+        seeds: Random singular vectors; the singular values reach from 0.05 to 3.
+        rate: eta_iso * lambda.
+
+    Returns:
+        For each shape: ``flow_error``, the largest difference at any of 50 times, and
+        ``end_error``, the largest distance from one at the end.
+
+    Source: arXiv 2606.09762, Eq. 16.
+    """
+    rows: Rows = []
+    length = int(20 / (8 * rate))  # 20 relaxation times
+    for name, shape in SHAPES.items():
+        d = min(shape)
+        sigma = torch.logspace(0, 1, d, base=60, dtype=torch.float64) * 0.05
+        weights = []
+        for seed in range(seeds):
+            draw = generator(seed, "gram flow", name)
+            drawn = torch.randn(shape, generator=draw, dtype=torch.float64)
+            left, _, right = torch.linalg.svd(drawn, full_matrices=False)
+            weights.append((left * sigma) @ right)
+        weight = torch.stack(weights)
+        worst = torch.zeros(seeds, dtype=torch.float64)
+        for step in range(1, length + 1):
+            weight = weight - rate * isometry_gradient(weight)
+            if step % (length // 50) == 0:
+                flow = singular_value_flow(sigma, rate, step).flip(0)
+                error = (singular_values(weight) - flow).abs().amax(1)
+                worst = torch.maximum(worst, error)
+        end = (singular_values(weight) - 1).abs().amax(1)
+        for metric, values in (("flow_error", worst), ("end_error", end)):
+            rows += [
+                ("gram_flow", name, seed, 0, metric, value)
+                for seed, value in enumerate(values.tolist())
+            ]
+    return rows
+
+
+def decoupling_alone(profile: str, data: str) -> Rows:
+    """Return by which factor each form departs from the flow, without a task.
+
+    Args:
+        profile: Sets how far the networks have drifted that give the spectra.
+        data: A data set's name.
+
+    Source: arXiv 2606.09762, Sec. 4.4.
+    """
+    lr, steps = 3e-3, 300
+    start = drifted_network(min(3, SEEDS[profile]), STEPS[profile], data)
+    grid = [strength_for_relaxation(time, lr) for time in ALONE]
+    rows: Rows = []
+    for seed, sigma in enumerate(singular_values(start.weights[2])):
+        flow = {s: flow_deviation(sigma, s, lr, steps) for s in grid}
+        for form in FORMS:
+            coupled = form == "adam_isometry"
+            moved = {s: relax_alone(sigma, s, lr, steps, coupled=coupled) for s in grid}
+            factor = departure(moved, flow)
+            rows.append(("decoupling_alone", form, seed, 0, "departure", factor))
+    return rows
+
+
+def decoupling_task(profile: str, data: str) -> Rows:
+    """Return the online accuracy of both forms over a grid of strengths, the task.
+
+    Args:
+        profile: Sets the stream's length and the seeds.
+        data: A data set's name.
+
+    Returns:
+        Metrics ``online_accuracy``, over all tasks, and ``isometry_strength``.
+
+    Source: arXiv 2606.09762, Sec. 4.4.
+    """
+    settings = run_settings(profile, data)
+    pixels, seeds = study_pixels(settings), list(range(SEEDS[profile]))
+    rows: Rows = []
+    for form in FORMS:
+        for index, strength in enumerate(STRENGTHS):
+            record = record_spectra(
+                form, settings, pixels, seeds, isometry_strength=strength
+            )
+            for seed, value in enumerate(record.online_accuracy.mean(0).tolist()):
+                place = ("decoupling_task", form, seed, index)
+                rows.append((*place, "online_accuracy", value))
+                rows.append((*place, "isometry_strength", strength))
+    return rows
+
+
+def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
+    """Return all tidy numbers on AdamO itself.
+
+    Args:
+        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        data: A data set's name.
+
+    Raises:
+        KeyError: If the profile is not known.
+
+    Source: ours.
+    """
+    parts = decoupling_task(profile, data)  # the profile is checked here first
+    parts += decoupling_alone(profile, data)
+    rate = 1e-3 if profile == "smoke" else FLOW_RATE
+    parts += gram_flow(min(5, SEEDS[profile]), rate)
+    return pd.DataFrame(parts, columns=TIDY)

@@ -1,0 +1,195 @@
+"""Chapter 6: the streams of the second protocol as tables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from isometry.core.seeding import numpy_generator
+from isometry.core.statistics import stratified_bootstrap
+from isometry.lab.comparison import with_choices
+from isometry.lab.report import BOOTSTRAP_SEED
+from isometry.lab.store import load_records, load_results
+from isometry_book.evidence.streams import (
+    CONTROL,
+    Stream,
+    achievable_loss,
+    gate_of,
+    measured_plasticity,
+    streams_of,
+    table_of,
+)
+
+EARLY = "adam, first fifth"  # the control as tuned for the first fifth of the tasks
+# Two activations by two optimisers.
+FORMS = {
+    ("ReLU", "Adam"): "adam",
+    ("ReLU", "AdamO"): "adamo",
+    ("MaxMin", "Adam"): "maxmin",
+    ("MaxMin", "AdamO"): "adamo_maxmin",
+}
+
+
+def loaded_streams(store: Path) -> dict[str, Stream]:
+    """Return the streams of a store, by name; none without results.
+
+    Args:
+        store: The results store.
+
+    Raises:
+        StoreError: If a file cannot be used.
+    """
+    records = with_choices(load_records(store), store)
+    return streams_of(load_results(store), records)
+
+
+def intervals_table(table: pd.DataFrame, *labels: str) -> pd.DataFrame:
+    """Return the interquartile mean over seeds of each method, largest first.
+
+    Args:
+        table: One row a seed, one column a method; seeds may be missing.
+        *labels: Name the bootstrap's draws.
+
+    Returns:
+        Indexed by method: ``mean, low, high, seeds``; methods without a seed left out.
+    """
+    rows = {}
+    for method in table:
+        scores = table[method].dropna()
+        if not scores.empty:
+            draw = numpy_generator(BOOTSTRAP_SEED, "streams", *labels, str(method))
+            own = stratified_bootstrap(scores, draw)
+            rows[method] = [own.estimate, own.low, own.high, len(scores)]
+    found = pd.DataFrame(rows, index=["mean", "low", "high", "seeds"]).T
+    return found.sort_values("mean", ascending=False)
+
+
+def numbers(stream: Stream, what: str) -> pd.DataFrame:
+    """Return one of a stream's numbers by method, largest first.
+
+    Args:
+        stream: Any stream.
+        what: See :func:`isometry_book.evidence.streams.table_of`.
+
+    Returns:
+        As :func:`intervals_table`.
+    """
+    return intervals_table(table_of(stream, what), stream.name, what)
+
+
+def with_early(stream: Stream) -> Stream:
+    """Return a stream in which the control, tuned early, is one more method.
+
+    Args:
+        stream: Any stream.
+    """
+    if stream.control is None or stream.control["hash"] == early_twin(stream):
+        return stream
+    runs = {**stream.runs, EARLY: stream.control}
+    return Stream(stream.name, runs, stream.control, stream.results)
+
+
+def early_twin(stream: Stream) -> str | None:
+    """Return the settings of the control that was tuned for the whole stream.
+
+    Args:
+        stream: Any stream.
+    """
+    record = stream.runs.get(CONTROL)
+    return None if record is None else record["hash"]
+
+
+def gates_table(streams: Mapping[str, Stream]) -> pd.DataFrame:
+    """Return what each stream's control loses.
+
+    Args:
+        streams: By name.
+
+    Returns:
+        One row a stream whose control was run: ``tasks``, ``tuned for the first fifth``
+        and ``tuned for the whole`` (last minus first fifth with 95 % interval), and
+        whether the stream ``counts``.
+    """
+    rows = {}
+    for name, stream in streams.items():
+        gate = gate_of(stream)
+        if gate is not None:
+            rows[name] = {
+                "tasks": stream.runs[CONTROL]["settings"]["tasks"],
+                "tuned for the first fifth": str(gate.early),
+                "tuned for the whole": str(gate.whole),
+                "counts": "yes" if gate.passed else "no",
+            }
+    return pd.DataFrame(rows).T
+
+
+def four_numbers(store: Path, stream: Stream) -> pd.DataFrame:
+    """Return level, slope, plasticity and test accuracy of every method of a stream.
+
+    Args:
+        store: The results store, for the achievable loss.
+        stream: Any stream.
+
+    Returns:
+        One row a method, largest level first: interquartile means over seeds. Without
+        a measured achievable loss, plasticity takes 0 for it; a column that nobody
+        recorded is left out.
+
+    Raises:
+        StoreError: If a file cannot be used.
+    """
+    least = achievable_loss(load_results(store), load_records(store), stream)
+    tables = {
+        "level": table_of(stream, "level"),
+        "slope": table_of(stream, "slope"),
+        "plasticity": measured_plasticity(stream, least or 0.0),
+        "test accuracy": table_of(stream, "test_accuracy"),
+    }
+    columns = {
+        name: intervals_table(table, stream.name, name)["mean"]
+        for name, table in tables.items()
+        if table.notna().any(axis=None)
+    }
+    return pd.DataFrame(columns).sort_values("level", ascending=False)
+
+
+def all_numbers(store: Path, streams: Mapping[str, Stream]) -> pd.DataFrame:
+    """Return the four numbers of every method on several streams.
+
+    Args:
+        store: The results store.
+        streams: By name.
+
+    Returns:
+        One row a stream and method, see :func:`four_numbers`.
+
+    Raises:
+        StoreError: If a file cannot be used.
+    """
+    found = {
+        name.replace("_", " "): four_numbers(store, stream)
+        for name, stream in streams.items()
+    }
+    return pd.concat(found, names=["stream", "method"]) if found else pd.DataFrame()
+
+
+def two_by_two(streams: Mapping[str, Stream]) -> pd.DataFrame:
+    """Return level and slope of two activations by two optimisers.
+
+    Args:
+        streams: By name; those without all four forms are left out.
+
+    Returns:
+        One row a stream and number, one column a pair of activation and optimiser.
+    """
+    rows = {}
+    for name, stream in streams.items():
+        if set(FORMS.values()) <= set(stream.runs):
+            for what in ("level", "slope"):
+                found = numbers(stream, what)["mean"]
+                rows[name, what] = {
+                    " with ".join(pair): found[method]
+                    for pair, method in FORMS.items()
+                    if method in found
+                }
+    return pd.DataFrame(rows).T

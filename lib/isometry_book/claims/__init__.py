@@ -1,0 +1,1 @@
+"""The claims of the paper, their criteria and the verdicts on them."""

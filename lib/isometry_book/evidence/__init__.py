@@ -1,0 +1,1 @@
+"""What the judges share: the protocol, streams of tasks, rows of a store."""

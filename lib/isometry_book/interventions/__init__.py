@@ -1,0 +1,1 @@
+"""Forks of worn networks, and deaths by training: what causes the loss."""

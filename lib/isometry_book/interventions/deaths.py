@@ -1,0 +1,157 @@
+"""Units that died by themselves: handed to another method, and counted.
+
+The networks go to a contender with Adam's memory, learn some more tasks of the stream,
+and those units are counted that were silent on every input and are alive at the end.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from isometry.core.checkpoint import Run
+from isometry.core.precision import exact_matmul
+from isometry.core.stacking import Parameters
+from isometry.lab.plans import Plan
+from isometry.methods.binding import hooks
+from isometry.plasticity import dormancy_scores
+from isometry.supervised.networks.mlp import MLP
+from isometry.supervised.streams import Pixels
+from isometry.supervised.trainer import one_task
+from isometry_book.interventions.forks import copied
+from isometry_book.interventions.runs import (
+    CPU,
+    Row,
+    fresh_run,
+    next_task,
+    optimizer_of,
+    perceptron_of,
+    rows_of_metrics,
+)
+
+
+def deaths_of(planned: Plan) -> str:
+    """Return the benchmark's name in the store, ``deaths_<stream>``.
+
+    Args:
+        planned: Names the stream.
+
+    Source: ours.
+    """
+    return f"deaths_{planned.benchmark.name}"
+
+
+def dead(network: MLP, parameters: Parameters, inputs: Tensor) -> Tensor:
+    """Return which units are silent on every input, ``(members, all hidden units)``.
+
+    Args:
+        network: A perceptron.
+        parameters: name -> ``(members, ...)``.
+        inputs: ``(members, n, features)``.
+
+    Source: dormancy with threshold 0, Sokar et al. 2023, Definition 3.1.
+    """
+    with torch.no_grad():
+        hidden = network.hidden_activations(parameters, inputs)
+    return torch.cat([dormancy_scores(h) <= 0 for h in hidden], 1)
+
+
+def handed_over(
+    planned: Plan, pixels: Pixels, run: Run
+) -> tuple[Run, torch.optim.Optimizer]:
+    """Return a run of another method from where Adam's run stands.
+
+    Adam's moments and its count of steps go along. What the method carries from the
+    start of a network, such as the weights that L2 Init pulls to, is made from the
+    networks that Adam's training began with.
+
+    Args:
+        planned: Of the other method.
+        pixels: The data.
+        run: Adam's, with its optimiser's state; stays as it is.
+
+    Source: ours.
+    """
+    network, taken = perceptron_of(planned, pixels), copied(run)
+    taken.carried = fresh_run(planned, pixels, run.seeds, 0).carried
+    # Adam holds the parameters in the network's order; others may sort them.
+    state, taken.optimizer_state = taken.optimizer_state, None
+    assert state is not None
+    optimizer = optimizer_of(planned, network, taken)
+    for index, parameter in enumerate(taken.parameters.values()):
+        optimizer.state[parameter] = dict(state["state"][index])
+    return taken, optimizer
+
+
+def contender_rows(
+    contender: str, planned: Plan, pixels: Pixels, run: Run, further: Sequence[int]
+) -> list[Row]:
+    """Let a contender learn further tasks and count which dead units live again.
+
+    Args:
+        contender: Its name in the store.
+        planned: Its method, on Adam's stream.
+        pixels: The data.
+        run: Adam's, worn.
+        further: After how many tasks it is counted.
+
+    Returns:
+        Rows of benchmark ``deaths_<stream>``; the task is the number of further tasks.
+        At 0: ``dead_fraction``, of all hidden units on the next task's inputs. Later,
+        of the units that were dead then: ``alive``, the share that fires on some of the
+        same inputs, ``alive_on_last`` on some inputs of the task just learned;
+        ``died``, the share of the other units that is dead on the first inputs; and
+        ``online_accuracy`` of the task. A seed without dead units has no ``alive``.
+
+    Source: ours.
+    """
+    benchmark, network = deaths_of(planned), perceptron_of(planned, pixels)
+    taken, optimizer = handed_over(planned, pixels, run)
+    task = next_task(planned, pixels, taken)
+    inputs = task.inputs
+    before = dead(network, taken.parameters, inputs)
+    zero = Run(seeds=taken.seeds, task=0)
+    rows = rows_of_metrics(
+        benchmark, contender, zero, {"dead_fraction": before.double().mean(1)}
+    )
+    methods = planned.method, planned.method_settings
+    for done in range(1, max(further) + 1):
+        intervene = hooks(taken, network.structure(), *methods, optimizer)
+        with exact_matmul(CPU):
+            one_task(taken, network, task, planned.settings, optimizer, intervene)
+        rows += [
+            (benchmark, contender, r["seed"], done, r["metric"], r["value"])
+            for r in taken.records
+            if r["metric"] == "online_accuracy" and r["task"] == taken.task - 1
+        ]
+        if done in further:
+            now = dead(network, taken.parameters, inputs)
+            last = dead(network, taken.parameters, task.inputs)
+            found = {
+                "alive": share_of(~now, before),
+                "alive_on_last": share_of(~last, before),
+                "died": share_of(now, ~before),
+            }
+            place = Run(seeds=taken.seeds, task=done)
+            rows += rows_of_metrics(benchmark, contender, place, found)
+        task = next_task(planned, pixels, taken)
+    return rows
+
+
+def share_of(what: Tensor, units: Tensor) -> Tensor:
+    """Return which share of a member's units something holds for, ``(members,)``.
+
+    Args:
+        what: ``(members, units)``, boolean.
+        units: The same shape: which units count.
+
+    Returns:
+        Between 0 and 1; NaN for a member without such units.
+
+    Source: definition.
+
+    Example:
+        >>> share_of(torch.tensor([[True, True]]), torch.tensor([[True, False]]))
+        tensor([1.], dtype=torch.float64)
+    """
+    return (what & units).sum(1).double() / units.sum(1)

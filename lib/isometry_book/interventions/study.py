@@ -1,0 +1,221 @@
+"""What of the lost plasticity comes back when one part of a worn network is put back.
+
+Networks learn a stream of permuted images on which Adam loses plasticity. At some ages
+Adam's are forked: each fork undergoes one intervention and learns the stream's next
+task, whose images and minibatches are those that the network itself learns next. New
+networks on the same task show how much could come back. Beside this, for three
+methods, stand the kernels before the next task.
+"""
+
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from isometry.core.checkpoint import Run
+from isometry.core.messages import unknown
+from isometry.lab.plans import Plan, plan
+from isometry.lab.store import TIDY
+from isometry.supervised.data.sets import load
+from isometry.supervised.diagnostics import stack_diagnostics
+from isometry.supervised.streams import Pixels, scaled
+from isometry_book.interventions.forks import INTERVENTIONS, dormant_units
+from isometry_book.interventions.kernels import adam_scales, kernel_statistics
+from isometry_book.interventions.runs import (
+    Row,
+    after_next,
+    fresh_run,
+    next_task,
+    optimizer_of,
+    perceptron_of,
+    rows_of,
+    rows_of_metrics,
+    worn,
+)
+
+# Data set -> stream. The study is of one stream, so that each runs by itself.
+STREAMS = {
+    "cifar10": "permuted_cifar10",
+    "mnist": "permuted_mnist",
+    "digits": "permuted_mnist",
+}
+# Profile -> seeds, ages of the forks in tasks, ages at which kernels are taken, and
+# what the stream is like. At age 0 Adam has no second moment yet, and no kernel of its
+# own is recorded there.
+SIZES: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "seeds": 2,
+        "ages": (0, 1, 2),
+        "looks": (0, 1, 2),
+        "stream": {
+            "images_per_task": 60,
+            "batch_size": 20,
+            "width": 12,
+            "depth": 2,
+            "test_images": 40,
+        },
+    },
+    "laptop": {
+        "seeds": 8,
+        "ages": (0, 5, 10, 20, 40, 70, 100),
+        "looks": (0, 5, *range(10, 101, 10)),
+        "stream": {"test_images": 1000},
+    },
+    "paper": {
+        "seeds": 8,
+        "ages": (0, 5, 10, 20, 40, 70, 100),
+        "looks": (0, 5, *range(10, 101, 10)),
+        "stream": {},
+    },
+}
+# Name in the store -> method and its settings. Only Adam's networks are intervened on.
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "adam": ("adam", {}),
+    "adamo": ("adamo", {"isometry_strength": 1.0, "isometry_head": False}),
+    "maxmin": ("maxmin", {}),
+}
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
+
+
+def study_plan(case: str, profile: str, data: str) -> Plan:
+    """Return what is trained: the stream's network and settings, and a method.
+
+    Args:
+        case: One of :data:`CASES`.
+        profile: smoke, laptop or paper.
+        data: One of :data:`STREAMS`.
+
+    Raises:
+        KeyError: If profile or data are not known.
+
+    Source: ours.
+    """
+    if profile not in SIZES:
+        raise KeyError(unknown("profile", profile, SIZES))
+    if data not in STREAMS:
+        raise KeyError(unknown("data set", data, STREAMS))
+    size, (method, changes) = SIZES[profile], CASES[case]
+    stream = {"data": data, **size["stream"], "tasks": max(size["looks"]) + 1}
+    return plan(STREAMS[data], method, {**stream, **changes}, profile)
+
+
+def forked(planned: Plan, pixels: Pixels, run: Run, start: Run) -> list[Row]:
+    """Return what each intervention, each learning rate and new networks do next.
+
+    Args:
+        planned: Of Adam.
+        pixels: The data.
+        run: Worn networks.
+        start: The same networks before the first task.
+
+    Returns:
+        Rows of benchmark ``interventions_<stream>``; the method is an intervention,
+        ``rate_<lr>`` of the worn network, ``fresh``, or ``fresh_rate_<lr>``; the task
+        is the age. ``dormant_fraction``, under ``gates``, is the share of units whose
+        bias is set.
+
+    Source: ours.
+    """
+    benchmark = f"interventions_{planned.benchmark.name}"
+    task = next_task(planned, pixels, run)
+    new = fresh_run(planned, pixels, run.seeds, run.task)
+    usual = planned.settings.lr
+    jobs = [(name, run, name, usual) for name in INTERVENTIONS]
+    jobs += [(f"rate_{lr:g}", run, "nothing", lr) for lr in RATES]
+    jobs += [("fresh", new, "nothing", usual)]
+    jobs += [(f"fresh_rate_{lr:g}", new, "nothing", lr) for lr in RATES]
+    found: list[Row] = []
+    done: dict[tuple[int, str, float], Run] = {}  # the usual rate may be in the grid
+    for name, before, change, lr in jobs:
+        key = (id(before), change, lr)
+        if key not in done:
+            arguments = (planned, pixels, before, start.parameters, task, change, lr)
+            done[key] = after_next(*arguments)
+        found += rows_of(benchmark, name, done[key])
+    network = perceptron_of(planned, pixels)
+    closed = dormant_units(network, run.parameters, task.inputs)
+    share = torch.stack([c.double().mean(1) for c in closed]).mean(0)
+    return found + rows_of_metrics(benchmark, "gates", run, {"dormant_fraction": share})
+
+
+def looked_at(planned: Plan, pixels: Pixels, run: Run) -> dict[str, Tensor]:
+    """Return kernels, spectra and units of worn networks at their next task.
+
+    Args:
+        planned: Method and settings.
+        pixels: The data.
+        run: Worn networks.
+
+    Returns:
+        Those of :func:`kernel_statistics` and of
+        :func:`isometry.supervised.diagnostics.stack_diagnostics` except for its own
+        kernel, each ``(members,)``.
+
+    Source: ours.
+    """
+    network, task = perceptron_of(planned, pixels), next_task(planned, pixels, run)
+    inside = stack_diagnostics(network, run.parameters, task.inputs)
+    found = {name: v for name, v in inside.items() if not name.startswith("ntk_")}
+    scales = adam_scales(run.parameters, optimizer_of(planned, network, run))
+    return found | kernel_statistics(network, run.parameters, task.inputs, scales)
+
+
+def case_rows(
+    case: str, profile: str, data: str, pixels: Pixels, seeds: list[int]
+) -> list[Row]:
+    """Train one method's networks and return all their rows.
+
+    Args:
+        case: One of :data:`CASES`.
+        profile: smoke, laptop or paper.
+        data: One of :data:`STREAMS`.
+        pixels: The data.
+        seeds: One network each.
+
+    Source: ours.
+    """
+    planned, size = study_plan(case, profile, data), SIZES[profile]
+    benchmark = f"worn_{planned.benchmark.name}"
+    start = fresh_run(planned, pixels, seeds, 0)
+    rows: list[Row] = []
+
+    def look(run: Run) -> None:
+        if run.task in size["looks"]:
+            metrics = looked_at(planned, pixels, run)
+            rows.extend(rows_of_metrics(benchmark, case, run, metrics))
+        if run.task in size["ages"] and case == "adam":
+            rows.extend(forked(planned, pixels, run, start))
+        elif run.task in size["ages"]:
+            new = fresh_run(planned, pixels, seeds, run.task)
+            task = next_task(planned, pixels, run)
+            learned = after_next(planned, pixels, new, start.parameters, task)
+            rows.extend(rows_of(benchmark, f"{case}_fresh", learned))
+
+    ages = sorted({*size["ages"], *size["looks"]})
+    return rows + rows_of(benchmark, case, worn(planned, pixels, seeds, ages, look))
+
+
+def study(profile: str = "laptop", data: str = "cifar10") -> pd.DataFrame:
+    """Return all tidy numbers of forks and of the worn networks themselves.
+
+    Args:
+        profile: smoke, laptop or paper.
+        data: cifar10 or mnist, or digits for a quick look.
+
+    Returns:
+        Benchmarks ``interventions_<stream>``, see :func:`forked`, and
+        ``worn_<stream>``: for every method the measures of each task and, at the same
+        task, what :func:`looked_at` found before it; ``<method>_fresh`` are new
+        networks of that kind.
+
+    Raises:
+        KeyError: If profile or data are not known.
+
+    Source: ours; the claims are those of arXiv 2606.09762, Sec. 2 and 4.
+    """
+    settings = study_plan("adam", profile, data).settings
+    pixels = scaled(load(data), settings.input_scaling)
+    seeds = list(range(SIZES[profile]["seeds"]))
+    rows = [r for case in CASES for r in case_rows(case, profile, data, pixels, seeds)]
+    return pd.DataFrame(rows, columns=TIDY)

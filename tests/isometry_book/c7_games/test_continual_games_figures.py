@@ -1,0 +1,147 @@
+"""The drawings of games in turn show the numbers they are given."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from isometry_book.c7_games import figures as draw
+from isometry_book.style import METHOD_STYLES
+
+
+@pytest.fixture
+def ax():
+    _, ax = plt.subplots()
+    yield ax
+    plt.close("all")
+
+
+def texts(labels):
+    return [label.get_text() for label in labels]
+
+
+def curves(methods=("adam",)):
+    rows = [
+        (method, game, cycle, steps, cycle + steps / 1000)
+        for method in methods
+        for game in ("breakout", "space_invaders")
+        for cycle in range(3)
+        for steps in (0, 1000)
+    ]
+    columns = ["method", "game", "cycle", "env_steps", "episodic_return"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def intervals(keys, means):
+    table = pd.DataFrame(keys)
+    return table.assign(mean=means, low=np.subtract(means, 0.1), high=9.0)
+
+
+def test_curves_of_later_cycles_are_darker(ax):
+    assert draw.learning_curves(ax, curves(), "adam", "breakout") is ax
+    assert [list(line.get_ydata()) for line in ax.lines] == [[0, 1], [1, 2], [2, 3]]
+    light = [sum(plt.matplotlib.colors.to_rgb(x.get_color())) for x in ax.lines]
+    assert light == sorted(light, reverse=True)
+    assert len(set(light)) == 3
+    named = [x.get_label() for x in ax.lines if not x.get_label().startswith("_")]
+    assert named == ["cycle 1", "cycle 3"]
+
+
+def test_a_grid_has_a_row_a_game_and_a_column_a_method():
+    _, axes = plt.subplots(2, 2)
+    draw.learning_grid(axes, curves(("adam", "fresh")), ("fresh", "adam"))
+    titles = [ax.get_title() or ax.get_title(loc="left") for ax in axes[0]]
+    assert titles == ["fresh network", "Adam"]
+    assert axes[1, 0].get_ylabel() == "return, Space Invaders"
+    assert [len(ax.lines) for ax in axes.flat] == [3] * 4
+    plt.close("all")
+
+
+def test_only_the_main_methods_have_bands(ax):
+    keys = [{"method": m, "cycle": c} for m in ("adam", "nap") for c in (0, 1)]
+    draw.score_over_cycles(ax, intervals(keys, [1.0, 0.5, 0.8, 0.7]))
+    assert len(ax.collections) == 1
+    curves = [line for line in ax.lines if len(line.get_xdata()) == 2][2:]
+    assert [list(line.get_ydata()) for line in curves] == [[1.0, 0.5], [0.8, 0.7]]
+    assert [list(line.get_xdata()) for line in curves] == [[1, 2]] * 2
+    assert {line.get_ydata()[0] for line in ax.lines[:2]} == {0, 1}
+    assert texts(ax.texts) == ["random policy"]
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.min() == pytest.approx(0.4)
+
+
+def test_one_legend_names_each_method_once(ax):
+    keys = [{"method": m, "cycle": c} for m in ("adam", "nap") for c in (0, 1)]
+    table = intervals(keys, [1.0, 0.5, 0.8, 0.7])
+    other = ax.figure.add_subplot()
+    for one in (ax, other):
+        draw.score_over_cycles(one, table)
+    draw.legend_above([ax, other])
+    (legend,) = ax.figure.legends
+    assert texts(legend.get_texts()) == ["Adam", "Normalize-and-Project"]
+
+
+def test_dots_stand_in_the_order_of_the_table_and_changed_runs_are_hollow(ax):
+    means = {"adamo": 0.9, "fresh": 1.0, "adam": 0.5, "adam(hidden_bias=False)": 0.4}
+    table = intervals({}, list(means.values()))
+    table.index = pd.Index(means)
+    draw.score_dots(ax, table, "all games")
+    assert texts(ax.get_yticklabels()) == ["hidden_bias=False", "Adam", "AdamO"]
+    points = [bars.lines[0] for bars in ax.containers]
+    assert [point.get_xdata()[0] for point in points] == [0.4, 0.5, 0.9]
+    assert [p.get_fillstyle() for p in points] == ["none", "full", "full"]
+    assert points[0].get_color() == METHOD_STYLES["adam"].color
+    vertical = [line.get_xdata()[0] for line in ax.lines if len(line.get_xdata()) == 2]
+    assert vertical == [0.5, 1.0]
+
+
+def test_panels_share_the_rows_of_the_first_and_its_names(ax):
+    first = intervals({}, [0.9, 0.5])
+    first.index = pd.Index(["adamo", "adam"])
+    second = intervals({}, [0.7, 0.6])
+    second.index = pd.Index(["adam", "adamo"])
+    _, axes = plt.subplots(1, 2)
+    draw.score_panels(axes, {"all games": first, "Breakout": second})
+    assert texts(axes[0].get_yticklabels()) == ["Adam", "AdamO"]
+    points = [bars.lines[0].get_xdata()[0] for bars in axes[1].containers]
+    assert points == [0.7, 0.6]
+    assert not axes[1].yaxis.get_tick_params()["labelleft"]
+
+
+def test_diagnostics_have_a_row_a_part_and_a_column_each():
+    names = list(draw.DIAGNOSTICS)
+    keys = [
+        {"part": part, "diagnostic": name, "method": "adam", "cycle": cycle}
+        for part in ("actor", "critic")
+        for name in names
+        for cycle in (0, 1)
+    ]
+    _, axes = plt.subplots(2, 3)
+    draw.diagnostics_grid(axes, intervals(keys, np.arange(len(keys)) + 1.0))
+    assert [list(ax.lines[0].get_ydata()) for ax in axes[0]] == [[1, 2], [3, 4], [5, 6]]
+    assert list(axes[1, 0].lines[0].get_ydata()) == [11, 12]
+    assert [ax.get_yscale() for ax in axes[0]] == ["log", "log", "linear"]
+    assert axes[1, 0].get_ylabel() == "critic"
+    plt.close("all")
+
+
+def test_depths_are_doublings_and_methods_stand_beside_each_other(ax):
+    keys = [{"method": m, "depth": d} for m in ("adam", "adamo") for d in (4, 16)]
+    draw.return_over_depth(ax, intervals(keys, [1.0, 2.0, 3.0, 4.0]), "breakout")
+    assert texts(ax.get_xticklabels()) == ["4", "16"]
+    first, second = (bars.lines[0] for bars in ax.containers)
+    assert list(second.get_ydata()) == [3.0, 4.0]
+    assert first.get_xdata()[0] < 4 < second.get_xdata()[0]
+    assert ax.get_ylabel() == "return, Breakout"
+
+
+def test_torchs_own_start_is_dashed_and_hollow(ax):
+    labels = ("adam", "adam(init=default)")
+    keys = [{"method": m, "depth": d} for m in labels for d in (4, 16)]
+    draw.return_over_depth(ax, intervals(keys, [1.0, 2.0, 3.0, 4.0]))
+    plain, other = (container.lines[0] for container in ax.containers)
+    assert plain.get_color() == other.get_color()
+    assert (plain.get_fillstyle(), other.get_fillstyle()) == ("full", "none")
+    assert plain.get_linestyle() != other.get_linestyle()
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["Adam", "Adam, torch's initialisation"]

@@ -1,0 +1,33 @@
+import torch
+
+from isometry_book.cover import cover, maps
+
+
+def end_to_end(layers):
+    product = torch.eye(2, dtype=torch.float64)
+    for weight in layers:
+        product = weight @ product
+    return torch.linalg.svdvals(product)
+
+
+def test_orthogonal_layers_keep_the_circle_at_any_depth():
+    torch.testing.assert_close(
+        end_to_end(maps(True, 16)), torch.ones(2, dtype=torch.float64)
+    )
+
+
+def test_gaussian_layers_have_mean_squared_singular_value_one():
+    for weight in maps(False, 16):
+        torch.testing.assert_close(
+            torch.linalg.svdvals(weight).square().mean(),
+            torch.tensor(1.0, dtype=torch.float64),
+        )
+
+
+def test_gaussian_layers_flatten_the_circle():
+    largest, smallest = end_to_end(maps(False, 16))
+    assert smallest < 0.01 * largest
+
+
+def test_the_cover_has_a_panel_for_each_kind_and_depth():
+    assert len(cover().axes) == 8
