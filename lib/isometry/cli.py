@@ -267,8 +267,6 @@ def main(arguments: list[str] | None = None) -> None:
 
     Args:
         arguments: Without the program's name; ``sys.argv`` if not given.
-
-    Source: ours.
     """
     try:
         extend()
@@ -302,8 +300,6 @@ def refused(error: Exception) -> str | None:
 
     Args:
         error: What a command raised.
-
-    Source: ours.
     """
     from isometry.lab.store import StoreError
     from isometry.supervised.data.sets import DataError

@@ -15,8 +15,6 @@ def chosen_data(name: str | None) -> tuple[str, ...]:
 
     Raises:
         KeyError: If it is not known.
-
-    Source: ours.
     """
     from isometry.supervised.data import sets as data
 

@@ -51,8 +51,6 @@ class Chapter:
             ``"cpu"``.
         store: An empty results store that lasts as long as the process: what a chapter
             shows as computed live cannot be left over from other code.
-
-    Source: ours.
     """
 
     profile: str
@@ -88,8 +86,6 @@ class Chapter:
             TypeError: For anything else.
             ValueError: For a number that is not finite.
 
-        Source: ours.
-
         Example:
             >>> begin("smoke").publish(final_loss=0.25, method="adamo")
         """
@@ -113,8 +109,6 @@ def begin(profile: str, data: str | None = None) -> Chapter:
 
     Raises:
         ValueError: If the profile or the data set is not known.
-
-    Source: ours.
 
     Example:
         >>> chapter = begin("smoke", data="digits")
@@ -148,8 +142,6 @@ def banner(chapter: Chapter) -> dict[str, str]:
     """Return what a reader must know about a run, as short strings.
 
     Keys: profile, data, device, python, torch, numpy, isometry, commit.
-
-    Source: ours.
     """
     found = versions()
     return {

@@ -17,8 +17,6 @@ def slider(key: str, name: str, text: str, shown: Sequence[str], start: int) -> 
         shown: What each position stands for, in words.
         start: Index shown first.
 
-    Source: ours.
-
     Example:
         >>> '<label for="flow-depth">' in slider("flow", "depth", "Depth", ["1"], 0)
         True
@@ -40,8 +38,6 @@ def button(name: str, value: str, text: str) -> str:
         value: Which one.
         text: What is written on it.
 
-    Source: ours.
-
     Example:
         >>> button("preset", "short", "Short")
         '<button type="button" data-preset="short">Short</button>'
@@ -54,8 +50,6 @@ def polyline(points: Sequence[tuple[float, float]]) -> str:
 
     Args:
         points: In the drawing's own units.
-
-    Source: ours.
 
     Example:
         >>> polyline([(0, 1), (2.25, 3)])

@@ -26,8 +26,6 @@ def maps(isometric: bool, depth: int, seed: int = 133) -> list[Tensor]:
     Returns:
         ``depth`` matrices ``(2, 2)``, float64.
 
-    Source: ours.
-
     Example:
         >>> turn = maps(True, 1)[0]
         >>> bool(torch.allclose(turn @ turn.T, torch.eye(2, dtype=torch.float64)))
@@ -50,8 +48,6 @@ def panel(ax: Axes, layers: list[Tensor]) -> Axes:
     Args:
         ax: Where to draw.
         layers: Matrices ``(2, 2)``, applied in order.
-
-    Source: ours.
     """
     angles = torch.linspace(0, 2 * math.pi, 361, dtype=torch.float64)
     circle = torch.stack([angles.cos(), angles.sin()])
@@ -71,10 +67,7 @@ def panel(ax: Axes, layers: list[Tensor]) -> Axes:
 
 
 def cover() -> Figure:
-    """Return the figure: two kinds of layers, four depths.
-
-    Source: ours.
-    """
+    """Return the figure: two kinds of layers, four depths."""
     style.use()
     figure = Figure(figsize=(8, 4.2), layout="constrained")
     axes = figure.subplots(2, len(DEPTHS))

@@ -64,8 +64,6 @@ def run_study(
 
     Raises:
         KeyError: If there is no such study; the nearest known one is named.
-
-    Source: ours.
     """
     if name not in STUDIES:
         raise KeyError(unknown("study", name, STUDIES))

@@ -130,8 +130,6 @@ def method_style(name: str, **override: Any) -> dict[str, Any]:
         name: A method's name, e.g. ``"adamo"``.
         override: Keyword arguments of ``Axes.plot`` that win, e.g. ``markevery=10``.
 
-    Source: ours.
-
     Example:
         >>> method_style("adamo")["label"], method_style("mine")["label"]
         ('AdamO', 'mine')
@@ -155,8 +153,6 @@ def use() -> None:
 
     In a notebook, figures become SVG without a date and with fixed element names, so
     that the same numbers give the same bytes.
-
-    Source: ours.
     """
     mpl.rcParams.update(RC)
     if in_a_kernel():

@@ -121,8 +121,6 @@ def applied(matrix: Tensor, gram_side: Tensor) -> Tensor:
 
     Returns:
         ``(..., out, in)``.
-
-    Source: ours.
     """
     if matrix.shape[-2] >= matrix.shape[-1]:
         return matrix @ gram_side

@@ -76,8 +76,6 @@ def check_ranges(group: dict[str, Any]) -> None:
 
     Raises:
         ValueError: Names the first such value: needed, found, do this.
-
-    Source: ours.
     """
     for key, (test, needed, do) in RANGES.items():
         if key in group and not test(group[key]):
@@ -142,8 +140,6 @@ def check_weights(group: dict[str, Any], asked: bool) -> None:
     Raises:
         ValueError: If a weight holds NaN or infinity, if the group asks for a strength
             or for member dimensions but holds no matrix.
-
-    Source: ours.
     """
     dims = group["isometry_dims"]
     matrices = [p for p in group["params"] if has_matrix(p, dims)]

@@ -28,8 +28,6 @@ def check_at_least_zero(**values: float) -> None:
 
     Raises:
         ValueError: If one of them is negative, infinite or no number.
-
-    Source: ours.
     """
     for name, value in values.items():
         number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -30,8 +30,6 @@ def isometry_defaults(
         isometry_strength: lambda.
         isometry_lr: eta_iso, or None to follow lr.
         isometry_every: k, or ``"auto"``.
-
-    Source: ours.
     """
     values = (isometry_strength, isometry_lr, isometry_every, 0, 0, 0.0)
     return dict(zip(ISOMETRY_KEYS, values, strict=True))
@@ -47,8 +45,6 @@ def pieces_of(group: dict[str, Any], period: int) -> int:
     Args:
         group: A complete group.
         period: From :func:`rate_due`.
-
-    Source: ours.
     """
     return period if group["isometry_every"] == "auto" else 1
 
@@ -97,8 +93,6 @@ def pulled(group: dict[str, Any]) -> list[Tensor]:
 
     Args:
         group: A complete group.
-
-    Source: ours.
     """
     return [
         weight
@@ -114,8 +108,6 @@ def in_graph(group: dict[str, Any]) -> bool:
 
     Args:
         group: Says whether it may be captured.
-
-    Source: ours.
     """
     if torch.compiler.is_compiling():
         return True

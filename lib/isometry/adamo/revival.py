@@ -29,8 +29,6 @@ def check_layer(weight: Tensor, bias: Tensor, inputs: Tensor) -> None:
 
     Raises:
         ValueError: If the shapes do not fit, or a number is not finite.
-
-    Source: ours.
     """
     shapes = f"{tuple(weight.shape)}, {tuple(bias.shape)}, {tuple(inputs.shape)}"
     fits = weight.ndim == inputs.ndim == 2 and bias.shape == weight.shape[:1]
@@ -285,8 +283,6 @@ def check_rate(rate: float) -> None:
 
     Raises:
         ValueError: If it is not.
-
-    Source: ours.
     """
     check_at_least_zero(rate=rate)
     if rate == 0:

@@ -107,8 +107,6 @@ def isometry_steps_(
     Raises:
         TypeError: If a weight is not a floating-point tensor.
         ValueError: If one is no matrix after the member dimensions.
-
-    Source: ours.
     """
     on_host = taken is None and isinstance(rate, int | float)
     on_host = on_host and not torch.compiler.is_compiling()
@@ -264,8 +262,6 @@ def half_gram_(wide: Tensor, out: Tensor) -> Tensor:
 
     Returns:
         ``out``, exactly symmetric but for the diagonal blocks of at most 128 rows.
-
-    Source: ours.
 
     Example:
         >>> half_gram_(torch.ones(2, 3), torch.empty(2, 2)).tolist()

@@ -26,8 +26,6 @@ class Run:
         diverged_at: First step of each seed whose loss was not finite.
         steps: Optimiser steps taken.
         carried: What the method carries along, stacked tensors by name.
-
-    Source: ours.
     """
 
     seeds: list[int]
@@ -46,8 +44,6 @@ def on_device(parameters: Parameters, device: torch.device) -> Parameters:
     Args:
         parameters: name -> ``(members, ...)``.
         device: Where to put them.
-
-    Source: ours.
     """
     return {
         name: tensor.detach().to(device).requires_grad_()
@@ -61,8 +57,6 @@ def moved(carried: dict[str, Any], device: torch.device) -> dict[str, Any]:
     Args:
         carried: Tensors by name, or dictionaries of them.
         device: Where to put them.
-
-    Source: ours.
     """
     return {
         name: moved(value, device) if isinstance(value, dict) else value.to(device)
@@ -76,8 +70,6 @@ def save(run: Run, path: Path) -> None:
     Args:
         run: The state between two tasks.
         path: The checkpoint; its folder is made.
-
-    Source: ours.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
@@ -96,8 +88,6 @@ def restored(path: Path, device: torch.device) -> Run:
 
     Raises:
         ValueError: If the file cannot be read.
-
-    Source: ours.
     """
     try:
         run = Run(**torch.load(path, weights_only=True))

@@ -13,8 +13,6 @@ def denormals_flushed() -> Iterator[None]:
 
     Units that die leave Adam moments that decay through the denormal numbers for
     thousands of steps, which a CPU handles two to three times slower than zeros.
-
-    Source: ours.
     """
     before = sys.float_info.min / 2 == 0.0
     torch.set_flush_denormal(True)

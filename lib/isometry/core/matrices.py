@@ -20,8 +20,6 @@ def check_matrix(weight: Tensor, name: str = "weight") -> None:
     Raises:
         TypeError: If it is no floating-point tensor.
         ValueError: If it has fewer than two dimensions or one of them is empty.
-
-    Source: ours.
     """
     if not isinstance(weight, Tensor) or not weight.is_floating_point():
         found = weight.dtype if isinstance(weight, Tensor) else type(weight).__name__

@@ -12,8 +12,6 @@ def refusal(needed: str, found: object, do: str) -> str:
         found: What was given; shown by ``repr`` unless it is a string.
         do: What the caller can do about it.
 
-    Source: ours.
-
     Example:
         >>> refusal("lr > 0", -1.0, "pass a positive learning rate")
         'needed lr > 0, found -1.0; pass a positive learning rate'
@@ -29,8 +27,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
         kind: What the name stands for, e.g. ``"method"``.
         name: The name that was given.
         known: All names that would have been accepted.
-
-    Source: ours.
 
     Example:
         >>> unknown("method", "adamoo", ["adam", "adamo"])

@@ -27,8 +27,6 @@ class Comparison:
         smallest_effect: What this spread and these seeds would show in four of five
             repetitions, see :func:`isometry.core.significance.smallest_effect`.
         margin: The largest loss that does not matter.
-
-    Source: ours.
     """
 
     interval: Interval
@@ -78,8 +76,6 @@ def compare(
     Raises:
         ValueError: If the two do not have the same two seeds or more, a score is not
             finite, or the margin is negative.
-
-    Source: ours.
 
     Example:
         >>> draw = np.random.default_rng(0)

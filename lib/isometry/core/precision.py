@@ -38,8 +38,6 @@ def half_products(
     Args:
         device: Where it computes.
         precision: Only ``bfloat16`` does something; weights stay in float32.
-
-    Source: ours.
     """
     if precision != "bfloat16":
         return nullcontext()

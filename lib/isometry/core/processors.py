@@ -5,10 +5,7 @@ import sys
 
 
 def processors() -> int:
-    """Return how many processors this process may use.
-
-    Source: ours.
-    """
+    """Return how many processors this process may use."""
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

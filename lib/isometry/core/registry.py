@@ -16,8 +16,6 @@ class Registry(Generic[T]):
     Attributes:
         kind: What is registered, in the singular: ``"method"``, ``"benchmark"``.
 
-    Source: ours.
-
     Example:
         >>> games = Registry[int]("game")
         >>> games.register("breakout", 1)

@@ -60,8 +60,6 @@ def generator(
         device: Where it draws. Streams differ between devices, so whatever must agree
             between CPU and GPU is drawn on the CPU and moved.
 
-    Source: ours.
-
     Example:
         >>> torch.randperm(4, generator=generator(0, "order", 0)).shape
         torch.Size([4])
@@ -75,8 +73,6 @@ def numpy_generator(seed: int, *labels: Label) -> np.random.Generator:
     Args:
         seed: The run's seed.
         *labels: What is drawn, see :func:`derived_seed`.
-
-    Source: ours.
     """
     return np.random.default_rng(derived_seed(seed, *labels))
 
@@ -89,8 +85,6 @@ def parsed_seeds(text: str) -> list[int]:
 
     Raises:
         ValueError: If it is neither, or names no seed, too many, or a seed twice.
-
-    Source: ours.
 
     Example:
         >>> parsed_seeds("0:3"), parsed_seeds("4,7")

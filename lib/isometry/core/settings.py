@@ -29,8 +29,6 @@ def setting(default: Any, help: str, *, later: bool = False) -> Any:
         help: One sentence with unit and range.
         later: The setting came when there were results already, which did what its
             default does; see :func:`as_dict`.
-
-    Source: ours.
     """
     return dataclasses.field(default=default, metadata={"help": help, "later": later})
 
@@ -40,8 +38,6 @@ def keys(settings: Any) -> tuple[str, ...]:
 
     Args:
         settings: A dataclass type or instance.
-
-    Source: ours.
     """
     return tuple(f.name for f in dataclasses.fields(settings))
 
@@ -51,8 +47,6 @@ def help_of(settings: Any) -> dict[str, str]:
 
     Args:
         settings: A dataclass type or instance.
-
-    Source: ours.
     """
     return {f.name: f.metadata.get("help", "") for f in dataclasses.fields(settings)}
 
@@ -68,8 +62,6 @@ def parsed(text: str, annotation: Any, key: str) -> Any:
 
     Raises:
         ValueError: If the text does not spell such a value.
-
-    Source: ours.
 
     Example:
         >>> parsed("1e-3", float, "lr")
@@ -112,8 +104,6 @@ def parsed_changes(pairs: Iterable[str]) -> dict[str, str]:
     Raises:
         ValueError: If one has no ``=``, or a key comes twice.
 
-    Source: ours.
-
     Example:
         >>> parsed_changes(["lr=1e-3", "width=64"])
         {'lr': '1e-3', 'width': '64'}
@@ -141,8 +131,6 @@ def changed(settings: S, values: Mapping[str, Any]) -> S:
     Raises:
         KeyError: If a name is not a setting; the nearest known one is named.
         ValueError: If a value does not fit.
-
-    Source: ours.
     """
     hints = typing.get_type_hints(type(settings))
     known = keys(settings)
@@ -162,8 +150,6 @@ def require(condition: bool, key: str, needed: str, found: object) -> None:
         key: The setting's name.
         needed: Its range, e.g. ``"lr > 0"``.
         found: Its value.
-
-    Source: ours.
     """
     if not condition:
         raise ValueError(refusal(needed, found, f"change {key}"))
@@ -177,8 +163,6 @@ def as_dict(settings: Any) -> dict[str, Any]:
 
     Args:
         settings: An instance of a dataclass.
-
-    Source: ours.
     """
     values = dataclasses.asdict(settings)
     for field in dataclasses.fields(settings):

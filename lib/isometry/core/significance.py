@@ -28,8 +28,6 @@ def require(holds: bool, needed: str, found: object, do: str) -> None:
         needed: See :func:`isometry.core.messages.refusal`; so ``found`` and ``do``.
         found: What was given.
         do: What helps.
-
-    Source: ours.
     """
     if not holds:
         raise ValueError(refusal(needed, found, do))
@@ -44,8 +42,6 @@ def by_seed(differences: ArrayLike, fewest: int) -> NDArray:
 
     Raises:
         ValueError: If they are fewer, of several comparisons, or not finite.
-
-    Source: ours.
     """
     array = as_scores(differences)
     needed, found = f"{fewest} seeds or more in one row", f"shape {array.shape}"

@@ -26,8 +26,6 @@ def stack(members: Sequence[Parameters]) -> Parameters:
 
     Raises:
         ValueError: If there is no member or the names differ.
-
-    Source: ours.
     """
     if not members:
         raise ValueError(refusal("at least one member", 0, "pass some parameters"))
@@ -50,8 +48,6 @@ def member(parameters: Parameters, index: int) -> Parameters:
     Args:
         parameters: name -> ``(members, ...)``.
         index: Which member.
-
-    Source: ours.
     """
     return {name: tensor[index] for name, tensor in parameters.items()}
 
@@ -108,8 +104,6 @@ def stacked_linear(
 
     Returns:
         ``(members, batch, out)``; differentiable once.
-
-    Source: ours.
     """
     rounded = torch.is_autocast_enabled(inputs.device.type)  # autograd knows how
     if rounded or not torch.is_grad_enabled():

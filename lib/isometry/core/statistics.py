@@ -27,8 +27,6 @@ class Interval:
         high: Upper end of the interval.
         level: Nominal coverage, e.g. 0.95.
         num_seeds: How many seeds a stratum has (the fewest).
-
-    Source: ours.
     """
 
     estimate: float
@@ -49,8 +47,6 @@ def as_scores(scores: ArrayLike) -> NDArray:
 
     Raises:
         ValueError: If the shape is another, there is no score, or one is not finite.
-
-    Source: ours.
     """
     array = np.atleast_2d(np.asarray(scores, dtype=float))
     if array.ndim != 2 or array.size == 0:

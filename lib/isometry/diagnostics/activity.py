@@ -28,8 +28,6 @@ def rows_of(features: Tensor, channels_first: bool) -> Tensor:
         features: ``(n, units, ...)`` if ``channels_first``, else ``(n, ..., units)``.
         channels_first: Whether they come from a convolution.
 
-    Source: ours.
-
     Example:
         >>> rows_of(torch.zeros(2, 3, 4, 4), channels_first=True).shape
         torch.Size([32, 3])

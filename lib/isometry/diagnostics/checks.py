@@ -17,8 +17,6 @@ def check_model(model: Any) -> nn.Module:
     Raises:
         TypeError: If it is no module.
         ValueError: If it has no parameters, one of them is not finite, or has no data.
-
-    Source: ours.
     """
     model = getattr(model, "_orig_mod", model)
     if not isinstance(model, nn.Module):
@@ -54,8 +52,6 @@ def check_inputs(inputs: Any, model: nn.Module) -> None:
     Raises:
         TypeError: If they are no tensor, or of another dtype.
         ValueError: If they are empty, not finite, or on another device.
-
-    Source: ours.
     """
     if not isinstance(inputs, Tensor):
         found = type(inputs).__name__
@@ -101,8 +97,6 @@ def check_caps(**caps: int) -> None:
 
     Raises:
         ValueError: Names the first such cap.
-
-    Source: ours.
     """
     for name, cap in caps.items():
         if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
@@ -120,8 +114,6 @@ def checked_outputs(model: nn.Module, inputs: Tensor) -> Tensor:
         TypeError: If the outputs are not one tensor of floating point.
         ValueError: If the model fails on the inputs, or the outputs are not finite or
             not one for each input.
-
-    Source: ours.
     """
     try:
         outputs = model(inputs)

@@ -20,8 +20,6 @@ def overview(found: Diagnostics) -> Figure:
 
     Args:
         found: What to draw.
-
-    Source: ours.
     """
     layers = max(len(found.weights), len(found.activations), 4)
     height = 2.4 + 0.22 * min(layers, MOST_LABELS)
@@ -41,8 +39,6 @@ def weight_ranges(ax: Axes, found: Diagnostics) -> Axes:
     Args:
         ax: Where to draw.
         found: What to draw.
-
-    Source: ours.
     """
     ranges = [(w.smallest, w.median, w.largest) for w in found.weights]
     return _ranges(ax, ranges, [w.name for w in found.weights], "weights")
@@ -54,8 +50,6 @@ def jacobian_ranges(ax: Axes, found: Diagnostics) -> Axes:
     Args:
         ax: Where to draw.
         found: What to draw.
-
-    Source: ours.
     """
     whole = () if found.end_to_end is None else (found.end_to_end,)
     shown = (*found.layer_jacobians, *whole)
@@ -94,8 +88,6 @@ def silent_units(ax: Axes, found: Diagnostics) -> Axes:
     Args:
         ax: Where to draw.
         found: What to draw.
-
-    Source: ours.
     """
     ax.set_title("Units that do little", loc="left")
     if not found.activations:
@@ -120,8 +112,6 @@ def kernel_spectrum(ax: Axes, found: Diagnostics) -> Axes:
     Args:
         ax: Where to draw.
         found: What to draw.
-
-    Source: ours.
     """
     ax.set_title("Neural tangent kernel", loc="left")
     if found.ntk is None:

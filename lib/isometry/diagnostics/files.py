@@ -33,8 +33,6 @@ def importing_from(folder: Path) -> Iterator[None]:
 
     Args:
         folder: Searched first.
-
-    Source: ours.
     """
     sys.path.insert(0, str(folder))
     try:
@@ -48,8 +46,6 @@ def first_line(error: BaseException) -> str:
 
     Args:
         error: Any.
-
-    Source: ours.
 
     Example:
         >>> first_line(RuntimeError("mat1 and mat2"))
@@ -70,8 +66,6 @@ def made_model(name: str) -> nn.Module:
         ValueError: If the name has another form, the import or the call fails, or the
             result is no torch module.
         KeyError: If the module has no such name.
-
-    Source: ours.
     """
     place, _, path = name.partition(":")
     if not place or not path:
@@ -117,8 +111,6 @@ def unpickled(path: Path, kind: str, do: str) -> Any:
     Raises:
         OSError: If it cannot be opened.
         ValueError: If torch cannot read it, or it holds more than tensors.
-
-    Source: ours.
     """
     with path.open("rb") as file:
         try:
@@ -139,8 +131,6 @@ def state_of(path: Path) -> dict[str, Tensor]:
     Raises:
         OSError: If it cannot be opened.
         ValueError: If it holds no state.
-
-    Source: ours.
     """
     do = "save model.state_dict() with torch.save"
     held = unpickled(path, "a checkpoint of tensors", do)
@@ -173,8 +163,6 @@ def filled(model: nn.Module, state: dict[str, Tensor]) -> nn.Module:
 
     Raises:
         ValueError: If names or shapes are not the model's; says which.
-
-    Source: ours.
     """
     own = model.state_dict()
     for prefix in PREFIXES:
@@ -214,8 +202,6 @@ def inputs_of(path: Path) -> Tensor:
     Raises:
         OSError: If it cannot be opened.
         ValueError: If it holds something else.
-
-    Source: ours.
     """
     do = "save one tensor or array of shape (n, ...)"
     if path.suffix not in (".pt", ".pth", ".npy", ".npz"):
@@ -263,8 +249,6 @@ def loaded(checkpoint: Path, factory: str, inputs: Path) -> tuple[nn.Module, Ten
         OSError: If a file cannot be opened.
         ValueError: If a part is not what it should be.
         KeyError: If the factory's name is not known.
-
-    Source: ours.
     """
     state, batch = state_of(checkpoint), inputs_of(inputs)
     with importing_from(Path.cwd()):
@@ -291,8 +275,6 @@ def diagnosis(
         OSError: If a file cannot be opened.
         ValueError: If a part is not what it should be, or cannot be looked at.
         KeyError: If the factory's name is not known.
-
-    Source: ours.
     """
     model, batch = loaded(checkpoint, factory, inputs)
     try:

@@ -171,8 +171,6 @@ def spectra(
     Args:
         weights: Name to kind, owner and weight.
         sizes: Name of a kernel to the size of the maps it was called with.
-
-    Source: ours.
     """
     found = []
     for name, (kind, module, weight) in weights.items():
@@ -185,10 +183,7 @@ def spectra(
 
 
 class ChosenOutputs(nn.Module):
-    """A model of which only some outputs are looked at, as ``(n, m)``.
-
-    Source: ours.
-    """
+    """A model of which only some outputs are looked at, as ``(n, m)``."""
 
     def __init__(self, model: nn.Module, max_outputs: int) -> None:
         super().__init__()

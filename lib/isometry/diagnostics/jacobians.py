@@ -32,8 +32,6 @@ class Link:
         source: A copy of the input, in the graph.
         node: Of the graph, at the map's output; None outside the graph.
         convolution: Whether it is one.
-
-    Source: ours.
     """
 
     name: str
@@ -97,8 +95,6 @@ def spectrum(name: str, by: str, matrices: Tensor) -> JacobianSpectrum:
         name: What was differentiated.
         by: By what.
         matrices: ``(n, rows, columns)``.
-
-    Source: ours.
     """
     values = singular_values(matrices)
     floor = torch.finfo(values.dtype).eps * max(matrices.shape[1:]) * values[:, :1]
@@ -183,8 +179,6 @@ def evenly(count: int, most: int, device: torch.device | str = "cpu") -> Tensor:
         count: How many there are.
         most: How many are wanted at most, >= 1.
         device: Where.
-
-    Source: ours.
 
     Example:
         >>> evenly(9, 3).tolist()

@@ -74,8 +74,6 @@ class Recording:
         names: Identity of a parameter to its name.
         modules: The modules at work, the innermost last.
         used: How often each name was reported.
-
-    Source: ours.
     """
 
     on_linear: Callable[[str, Tensor, Tensor, bool], Tensor]
@@ -140,8 +138,6 @@ def recorded(model: nn.Module, recording: Recording) -> Iterator[None]:
     Args:
         model: Any module.
         recording: Where to report.
-
-    Source: ours.
     """
     recording.names.update({id(p): name for name, p in model.named_parameters()})
 

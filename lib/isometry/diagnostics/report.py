@@ -24,8 +24,6 @@ class Spread:
         minimum: Over the inputs.
         median: Over the inputs.
         maximum: Over the inputs.
-
-    Source: ours.
     """
 
     minimum: float
@@ -38,8 +36,6 @@ def spread(values: Tensor) -> Spread:
 
     Args:
         values: ``(n,)``, one value an input.
-
-    Source: ours.
 
     Example:
         >>> spread(torch.tensor([3.0, 1.0, 2.0]))
@@ -211,16 +207,11 @@ class Diagnostics:
 
         Args:
             spectra: Whether to list every singular value and eigenvalue as well.
-
-        Source: ours.
         """
         return _plain(self, spectra)
 
     def to_frame(self) -> "pd.DataFrame":
-        """Return one number a row, in the columns part, name, metric and value.
-
-        Source: ours.
-        """
+        """Return one number a row, in the columns part, name, metric and value."""
         import pandas as pd
 
         rows: Rows = []
@@ -240,10 +231,7 @@ class Diagnostics:
         return pd.DataFrame(rows, columns=["part", "name", "metric", "value"])
 
     def plot(self) -> Any:
-        """Return a matplotlib figure: weights, Jacobians, activations, kernel.
-
-        Source: ours.
-        """
+        """Return a matplotlib figure: weights, Jacobians, activations, kernel."""
         from isometry.diagnostics.drawing import overview
 
         return overview(self)

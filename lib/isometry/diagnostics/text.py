@@ -22,8 +22,6 @@ class Section:
         title: What it shows.
         head: Names of the columns; the first holds names, the others numbers.
         rows: One cell a column.
-
-    Source: ours.
     """
 
     title: str
@@ -36,8 +34,6 @@ def number(value: float | None) -> str:
 
     Args:
         value: Any.
-
-    Source: ours.
 
     Example:
         >>> number(12345.6), number(0.5), number(None)
@@ -54,8 +50,6 @@ def ratio(value: float, largest: float, smallest: float) -> str:
         largest: Of the spectrum.
         smallest: Of the spectrum, as computed.
 
-    Source: ours.
-
     Example:
         >>> ratio(8.0, 4.0, 0.5), ratio(1e6, 4.0, 0.0)
         ('8', 'above 1e+06')
@@ -69,8 +63,6 @@ def over_inputs(values: Spread) -> str:
 
     Args:
         values: Over the inputs.
-
-    Source: ours.
 
     Example:
         >>> over_inputs(Spread(0.5, 1.0, 2.0))
@@ -86,8 +78,6 @@ def sections(found: Diagnostics) -> Iterator[Section]:
 
     Args:
         found: What to show.
-
-    Source: ours.
     """
     for section in (
         _weights(found),
@@ -180,8 +170,6 @@ def headline(found: Diagnostics) -> str:
 
     Args:
         found: What to show.
-
-    Source: ours.
     """
     return f"{found.model}: {found.parameters:,} parameters"
 
@@ -191,8 +179,6 @@ def tables(found: Diagnostics) -> Iterator[str | Table]:
 
     Args:
         found: What to show.
-
-    Source: ours.
     """
     yield headline(found)
     for section in sections(found):
@@ -212,8 +198,6 @@ def plain(found: Diagnostics) -> str:
 
     Args:
         found: What to show.
-
-    Source: ours.
     """
     file = io.StringIO()
     console = Console(file=file, width=COLUMNS, color_system=None, markup=False)
@@ -227,8 +211,6 @@ def markup(found: Diagnostics) -> str:
 
     Args:
         found: What to show.
-
-    Source: ours.
     """
     parts = [f"<p>{escape(headline(found))}</p>"]
     for section in sections(found):

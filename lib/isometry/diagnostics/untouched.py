@@ -26,8 +26,6 @@ def untouched(model: nn.Module) -> Iterator[None]:
     Args:
         model: Any module.
 
-    Source: ours.
-
     Example:
         >>> model = nn.Dropout()
         >>> with untouched(model):

@@ -24,8 +24,6 @@ def kind_of(module: nn.Module, weight: Tensor) -> str | None:
         module: Who holds it.
         weight: The parameter, or what a parametrization makes of it.
 
-    Source: ours.
-
     Example:
         >>> kind_of(nn.Conv2d(3, 8, 5), torch.zeros(8, 3, 5, 5))
         'kernel'
@@ -50,8 +48,6 @@ def weights_of(model: nn.Module) -> tuple[Weights, list[str]]:
     Returns:
         Name to kind, owner and weight ``(out, in, ...)``; and parameters of more than
         one dimension that are neither a matrix nor a kernel.
-
-    Source: ours.
     """
     found: dict[int, tuple[list[str], str, nn.Module, Tensor]] = {}
     others: list[str] = []

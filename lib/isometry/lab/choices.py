@@ -32,8 +32,6 @@ def tuning_store(store: Path) -> Path:
 
     Args:
         store: The store of the results.
-
-    Source: ours.
     """
     return store / TUNING
 
@@ -45,8 +43,6 @@ def choice_path(planned: Plan, store: Path, part: str = "all") -> Path:
         planned: The chosen setting.
         store: The store of the results.
         part: Of the tasks for which it was chosen.
-
-    Source: ours.
     """
     suffix = SUFFIX if part == "all" else f".{part}{SUFFIX}"
     return planned.path(store).with_suffix(suffix)
@@ -63,8 +59,6 @@ def tuning_score(planned: Plan, sweep: Sweep, store: Path, part: str = "all") ->
 
     Raises:
         KeyError: If the benchmark does not record the metric.
-
-    Source: ours.
     """
     frame, _ = read_file(planned.path(tuning_store(store)))
     frame = frame[frame["seed"].isin(sweep.tune_seeds)]
@@ -140,8 +134,6 @@ def write_choice(path: Path, record: Record) -> None:
     Args:
         path: See :func:`choice_path`.
         record: See :func:`choice`.
-
-    Source: ours.
     """
     if path.exists():
         before = read_choice(path)
@@ -162,8 +154,6 @@ def read_choice(path: Path) -> Record:
 
     Raises:
         StoreError: If it is no such file.
-
-    Source: ours.
     """
     try:
         record = json.loads(path.read_bytes())
@@ -184,8 +174,6 @@ def load_choices(path: str | Path) -> list[Record]:
 
     Raises:
         StoreError: If a file cannot be read.
-
-    Source: ours.
     """
     path = Path(path)
     if path.is_file():
@@ -199,8 +187,6 @@ def spelled(values: dict[str, Any]) -> str:
 
     Args:
         values: By name.
-
-    Source: ours.
 
     Example:
         >>> spelled({"lr": 0.001, "width": 64})
@@ -217,8 +203,6 @@ def at_edge(record: Record) -> list[str]:
 
     Args:
         record: A choice.
-
-    Source: ours.
 
     Example:
         >>> tried = [{"values": {"lr": lr}} for lr in (0.1, 0.2, 0.3)]
@@ -251,8 +235,6 @@ def search_table(path: str | Path) -> pd.DataFrame:
 
     Raises:
         StoreError: If a file cannot be read.
-
-    Source: ours.
     """
     rows = []
     for record in load_choices(path):

@@ -47,8 +47,6 @@ def with_choices(records: list[Record], store: Path) -> list[Record]:
 
     Raises:
         StoreError: If a choice cannot be read.
-
-    Source: ours.
     """
     choices = {
         (c["benchmark"], c["hash"], c.get("part", "all")): c
@@ -77,8 +75,6 @@ def compared(
     Returns:
         Method -> record, of the scale (data and sizes) with the most methods; of two
         runs of one method the better one on the tuning seeds. Empty without a sweep.
-
-    Source: ours.
     """
     scales: dict[str, dict[str, Record]] = {}
     for record in records:
@@ -103,8 +99,6 @@ def tuning_score(record: Record) -> float:
 
     Args:
         record: With its choice.
-
-    Source: ours.
     """
     return best_score(record["choice"])
 
@@ -131,8 +125,6 @@ def scores_of(
 
     Returns:
         Seeds that all methods have.
-
-    Source: ours.
     """
     columns = {}
     for method, record in runs.items():

@@ -30,8 +30,6 @@ class Yardstick:
         source: Whose returns it is made of: ``fresh``, or ``adam`` in its first cycle.
         table: Indexed by game: ``start``, mean return before a visit's first update,
             and ``end``, that at its end. With ``fresh`` the start is a random policy.
-
-    Source: ours.
     """
 
     source: str
@@ -50,8 +48,6 @@ class GamesComparison:
         yardstick: The scale of each game.
         scores: One row a method, seed and visit: ``method, seed, visit, cycle, game,
             score``; 0 and 1 as the yardstick says.
-
-    Source: ours.
     """
 
     benchmark: str
@@ -66,8 +62,6 @@ def seeds_of(record: Record) -> set[int]:
 
     Args:
         record: Of the file.
-
-    Source: ours.
     """
     return {seed for run in record["runs"] for seed in run["seeds"]}
 
@@ -77,8 +71,6 @@ def num_departures(record: Record) -> int:
 
     Args:
         record: Of a file.
-
-    Source: ours.
     """
     planned = plan(record["benchmark"], record["method"])
     usual, own = as_dict(planned.method_settings), record["method_settings"]
@@ -99,8 +91,6 @@ def same_games(records: list[Record], benchmark: str) -> dict[str, Record]:
 
     Returns:
         Method -> record; empty without a run.
-
-    Source: ours.
     """
     groups: dict[str, dict[str, Record]] = {}
     for record in records:
@@ -124,8 +114,6 @@ def nearness(record: Record) -> tuple[int, int, str]:
 
     Args:
         record: Of a file.
-
-    Source: ours.
     """
     return -num_departures(record), len(seeds_of(record)), record["hash"]
 
@@ -135,8 +123,6 @@ def visit_ends(returns: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         returns: From :func:`isometry.lab.returns.returns_of`.
-
-    Source: ours.
     """
     own = returns[returns["game"] == returns["visited"]]
     last = own.groupby(VISIT)["env_steps"].transform("max")
@@ -156,8 +142,6 @@ def yardstick_of(returns: pd.DataFrame) -> Yardstick:
     Raises:
         StoreError: If there is neither, or a game was not learned in a visit, so that
             its scale has no length.
-
-    Source: ours.
     """
     methods = set(returns["method"])
     source = CEILING if CEILING in methods else BASELINE
@@ -219,8 +203,6 @@ def compared_games(
 
     Raises:
         StoreError: If returns have no scale, see :func:`yardstick_of`.
-
-    Source: ours.
     """
     runs = same_games(records, benchmark)
     returns = returns_by_method(results, runs)
@@ -237,8 +219,6 @@ def returns_by_method(results: pd.DataFrame, runs: dict[str, Record]) -> pd.Data
     Args:
         results: Tidy numbers of a store.
         runs: Name -> record.
-
-    Source: ours.
     """
     returns = returns_of(results, list(runs.values()))
     names = {record["hash"]: name for name, record in runs.items()}
@@ -255,8 +235,6 @@ def games_comparison(store: Path, benchmark: str, **settings: Any) -> GamesCompa
 
     Raises:
         StoreError: If the store has no such run, or returns have no scale.
-
-    Source: ours.
     """
     folder = store / benchmark
     chosen = [

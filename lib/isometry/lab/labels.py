@@ -31,8 +31,6 @@ def trained(settings: Record) -> Record:
 
     Args:
         settings: By name.
-
-    Source: ours.
     """
     return {key: value for key, value in settings.items() if key not in NEUTRAL}
 
@@ -48,8 +46,6 @@ def scales_of(records: list[Record]) -> dict[str, str]:
 
     Returns:
         E.g. ``tasks=50, epochs=400``; empty where a benchmark has one scale.
-
-    Source: ours.
     """
     scales = {}
     for record in records:
@@ -74,8 +70,6 @@ def labels_of(records: list[Record]) -> dict[str, str]:
 
     Args:
         records: Of a store, see :func:`isometry.lab.store.load_records`.
-
-    Source: ours.
     """
     flat = {
         r["hash"]: trained({**r["settings"], **r["method_settings"]}) for r in records
@@ -105,8 +99,6 @@ def baselines_of(records: list[Record]) -> dict[str, str]:
 
     Args:
         records: Of a store, see :func:`isometry.lab.store.load_records`.
-
-    Source: ours.
     """
     settings = {record["hash"]: trained(record["settings"]) for record in records}
     shared = {

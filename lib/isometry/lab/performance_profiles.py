@@ -81,8 +81,6 @@ def shown_profiles(table: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         table: What :func:`profiles` returned, of one benchmark and scale.
-
-    Source: ours.
     """
     wide = table.pivot(index="method", columns="threshold", values="fraction")
     order = wide.sum(axis=1).sort_values(ascending=False).index
@@ -97,8 +95,6 @@ def table_text(table: pd.DataFrame, format: str) -> str:
     Args:
         table: Any table.
         format: ``table``, ``csv``, ``json`` or ``markdown``.
-
-    Source: ours.
     """
     if format == "csv":
         return table.to_csv(index=False).rstrip("\n")
@@ -122,8 +118,6 @@ def profile_text(path: str | Path, metric: str, format: str = "table") -> str:
     Raises:
         KeyError: If no run recorded the metric.
         StoreError: If there is nothing under ``path``.
-
-    Source: ours.
     """
     table = profiles(path, metric)
     if format in ("csv", "json"):

@@ -28,8 +28,6 @@ class Plan:
         method: How the network is kept plastic.
         settings: Of the run.
         method_settings: Of the method.
-
-    Source: ours.
     """
 
     benchmark: Any  # Benchmark or ContinualBenchmark
@@ -60,8 +58,6 @@ def benchmark_of(name: str) -> Benchmark | ContinualBenchmark:
 
     Raises:
         KeyError: If it is not known; the nearest known one is named.
-
-    Source: ours.
     """
     if name in CONTINUAL.names():
         return CONTINUAL.get(name)
@@ -144,8 +140,6 @@ def plan(
     Raises:
         KeyError: For a name that is not known; the nearest known one is named.
         ValueError: For a value out of range, or one that the method overrides.
-
-    Source: ours.
     """
     chosen, way = benchmark_of(benchmark), method_of(method)
     settings, method_settings = chosen.settings(profile), way.settings
@@ -184,7 +178,5 @@ def needs_images(planned: Plan) -> bool:
 
     Args:
         planned: Any plan.
-
-    Source: ours.
     """
     return isinstance(planned.settings, SupervisedSettings)

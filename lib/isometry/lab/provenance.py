@@ -19,8 +19,6 @@ def commit(folder: Path | None = None) -> str:
 
     Args:
         folder: In the checkout, with files of it; that of both packages if not given.
-
-    Source: ours.
     """
     folder = folder or Path(__file__).parents[2]
     commands = (
@@ -49,10 +47,7 @@ def commit(folder: Path | None = None) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that numbers depend on.
-
-    Source: ours.
-    """
+    """Return the versions of Python and of the packages that numbers depend on."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -63,10 +58,7 @@ def versions() -> dict[str, str]:
 
 
 def processor_name() -> str:
-    """Return the processor's model name, as far as the system tells it.
-
-    Source: ours.
-    """
+    """Return the processor's model name, as far as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -82,8 +74,6 @@ def device_name(device: torch.device | str) -> str:
 
     Args:
         device: A torch device.
-
-    Source: ours.
     """
     device = torch.device(device)
     if device.type == "cuda":
@@ -97,8 +87,6 @@ def provenance(device: torch.device | str = "cpu") -> dict[str, Any]:
 
     Args:
         device: Where it is computed.
-
-    Source: ours.
     """
     return {
         "commit": commit(),

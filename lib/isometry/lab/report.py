@@ -33,8 +33,6 @@ def main_metric(path: str | Path) -> str:
 
     Raises:
         StoreError: If there is nothing under ``path``.
-
-    Source: ours.
     """
     there = set(load_results(path)["metric"])
     return next((m for m in MAIN_METRICS if m in there), MAIN_METRICS[0])
@@ -45,8 +43,6 @@ def last_tasks(num_tasks: int) -> int:
 
     Args:
         num_tasks: Tasks in the stream.
-
-    Source: ours.
 
     Example:
         >>> last_tasks(50), last_tasks(3)
@@ -65,8 +61,6 @@ def seed_scores(frame: pd.DataFrame, metric: str, part: str = "all") -> pd.Serie
 
     Returns:
         Indexed by seed, sorted; in the metric's unit.
-
-    Source: ours.
     """
     chosen = frame[frame["metric"] == metric]
     num_tasks = int(chosen["task"].max()) + 1
@@ -83,8 +77,6 @@ def diverged_seeds(record: Record) -> int:
 
     Args:
         record: Of one file.
-
-    Source: ours.
     """
     states = [s for run in record["runs"] for s in run.get("status", {}).values()]
     return sum(state.startswith("diverged") for state in states)
@@ -96,8 +88,6 @@ def bootstrapped(scores: pd.Series, *labels: str) -> Interval | None:
     Args:
         scores: One number a seed.
         *labels: Name the bootstrap's draws.
-
-    Source: ours.
     """
     if scores.empty or not np.isfinite(scores).all():
         return None
@@ -111,8 +101,6 @@ def interval_columns(name: str, interval: Interval | None) -> dict[str, float]:
     Args:
         name: Name of the estimate's column.
         interval: The interval, or None.
-
-    Source: ours.
     """
     if interval is None:
         return dict.fromkeys((name, f"{name}_low", f"{name}_high"), float("nan"))
@@ -130,8 +118,6 @@ def against(scores: pd.Series, baseline: pd.Series | None, *labels: str) -> Row:
         scores: One number a seed.
         baseline: The baseline's, or None where there is none.
         *labels: Name the bootstrap's draws.
-
-    Source: ours.
     """
     shared = [] if baseline is None else sorted(set(scores.index) & set(baseline.index))
     if baseline is not None:
@@ -225,8 +211,6 @@ def shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     Args:
         table: What :func:`summary` returned.
         digits: Decimals.
-
-    Source: ours.
     """
     first = ["benchmark", "scale", "method", "seeds", "diverged", "tasks"]
     for column in ("scale", "diverged"):
@@ -253,8 +237,6 @@ def markdown(table: pd.DataFrame) -> str:
 
     Args:
         table: What :func:`shown` returned.
-
-    Source: ours.
     """
     head = "| " + " | ".join(table.columns) + " |"
     rule = "|" + " --- |" * len(table.columns)
@@ -267,8 +249,6 @@ def in_columns(table: pd.DataFrame) -> str:
 
     Args:
         table: What :func:`summary` returned, or some of its rows.
-
-    Source: ours.
     """
     # str.strip keeps the columns aligned and drops pandas' trailing blanks.
     lines = shown(table).to_string(index=False, justify="left").splitlines()
@@ -288,8 +268,6 @@ def report(
     Raises:
         KeyError: If the metric or the format is not known.
         StoreError: If there is nothing under ``path``.
-
-    Source: ours.
     """
     if format not in FORMATS:
         raise KeyError(unknown("format", format, FORMATS))
@@ -313,8 +291,6 @@ def flat_numbers(path: str | Path) -> dict[str, float | int]:
 
     Args:
         path: The store.
-
-    Source: ours.
     """
     flat: dict[str, float | int] = {}
     frame, records = load_results(path), load_records(path)

@@ -39,8 +39,6 @@ def load_returns(path: str | Path) -> pd.DataFrame:
 
     Raises:
         StoreError: If there is nothing under ``path``, or no return in it.
-
-    Source: ours.
     """
     found = returns_of(load_results(path), load_records(path))
     if found.empty:
@@ -63,8 +61,6 @@ def returns_of(results: pd.DataFrame, records: list[Record]) -> pd.DataFrame:
         one that was evaluated, ``env_steps`` counts from the visit's start; visits and
         cycles from 0. Where the two games differ, the visit is at its end. No row where
         nothing was evaluated.
-
-    Source: ours.
     """
     records = [record for record in records if "games" in record["settings"]]
     own = results["settings"].isin({record["hash"] for record in records})

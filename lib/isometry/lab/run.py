@@ -33,8 +33,6 @@ def chosen_device(device: str) -> torch.device:
 
     Raises:
         ValueError: If it is not a device, or not one of this machine.
-
-    Source: ours.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -61,8 +59,6 @@ def tidy(planned: Plan, run: Run) -> pd.DataFrame:
     Args:
         planned: Names benchmark, method and settings.
         run: A finished run.
-
-    Source: ours.
     """
     frame = pd.DataFrame.from_records(run.records)
     frame["benchmark"] = planned.benchmark.name
@@ -81,8 +77,6 @@ def run_record(
         run: The finished run.
         origin: The provenance, taken when the run began.
         seconds: Wall time of the last, uninterrupted part.
-
-    Source: ours.
     """
     status = {
         str(seed): f"diverged at step {run.diverged_at[seed]}"
@@ -118,8 +112,6 @@ def trained(planned: Plan, seeds: list[int], **keywords: Any) -> Run:
 
     Raises:
         ImportError: For games without the extra ``rl``.
-
-    Source: ours.
     """
     methods = planned.method, planned.method_settings
     benchmark, settings = planned.benchmark, planned.settings
@@ -143,8 +135,6 @@ def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) 
         seeds: Seeds that the store does not have.
         store: The store's folder.
         device: Where to train.
-
-    Source: ours.
     """
     started, origin = time.perf_counter(), provenance(device)
     work = work_folder(planned, seeds, store)
@@ -180,8 +170,6 @@ def missing_seeds(planned: Plan, seeds: Iterable[int], store: Path) -> list[int]
 
     Raises:
         StoreError: If the store has results of another version of the benchmark.
-
-    Source: ours.
     """
     done = finished_seeds(planned.path(store), planned.benchmark.experiment_version)
     return sorted(set(seeds) - done)
@@ -194,8 +182,6 @@ def work_folder(planned: Plan, seeds: list[int], store: Path) -> Path:
         planned: What is run.
         seeds: Which seeds.
         store: The store's folder.
-
-    Source: ours.
     """
     version = planned.benchmark.experiment_version
     name = f"{planned.path(store).stem}-{settings_hash(seeds, version)}"
@@ -209,8 +195,6 @@ def show_progress(bar: tqdm, done: int, total: int) -> None:
         bar: The bar.
         done: Tasks done, those before a checkpoint included.
         total: All tasks.
-
-    Source: ours.
     """
     bar.total = total
     bar.update(done - bar.n)
@@ -249,8 +233,6 @@ def run(
         ValueError: For a value out of range.
         DataError: If the data are missing and cannot be had.
         StoreError: If the store cannot take the results.
-
-    Source: ours.
     """
     try:
         wanted = [index(seed) for seed in seeds]

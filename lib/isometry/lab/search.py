@@ -36,8 +36,6 @@ class Search:
         parts: Of the tasks, see :func:`isometry.lab.report.seed_scores`, for
             which settings are chosen, each by itself: ``all``, and ``first`` as well
             for the control.
-
-    Source: ours.
     """
 
     benchmark: str
@@ -69,8 +67,6 @@ class Sweep:
         report_seeds: Seeds of the results, none of them a tuning seed.
         members: Seeds that one process trains in a stack; 0: as many as keep all
             workers busy.
-
-    Source: ours.
     """
 
     searches: tuple[Search, ...]
@@ -93,8 +89,6 @@ def check_distinct(searches: Iterable[Search]) -> None:
 
     Raises:
         ValueError: If a list has a value twice, in whatever spelling.
-
-    Source: ours.
     """
     seen: set[str] = set()
     for search in searches:
@@ -118,8 +112,6 @@ def check_budgets(budgets: Mapping[str, int]) -> None:
 
     Raises:
         ValueError: If they differ.
-
-    Source: ours.
     """
     if len(set(budgets.values())) > 1:
         found = ", ".join(f"{count} for {name}" for name, count in budgets.items())

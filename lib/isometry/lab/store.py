@@ -41,10 +41,7 @@ Record = dict[str, Any]
 
 
 class StoreError(RuntimeError):
-    """A results store that cannot be used as asked; the message says what to do.
-
-    Source: ours.
-    """
+    """A results store that cannot be used as asked; the message says what to do."""
 
 
 def result_path(store: Path, benchmark: str, method: str, settings: str) -> Path:
@@ -55,8 +52,6 @@ def result_path(store: Path, benchmark: str, method: str, settings: str) -> Path
         benchmark: Name of the benchmark.
         method: Name of the method.
         settings: Hash of all settings.
-
-    Source: ours.
     """
     name = re.sub(r"[^a-z0-9_]+", "_", method.lower())
     return store / benchmark / f"{name}-{settings}.parquet"
@@ -70,8 +65,6 @@ def read_file(path: Path) -> tuple[pd.DataFrame, Record]:
 
     Raises:
         StoreError: If it is no such file or of another store version.
-
-    Source: ours.
     """
     try:
         # A file object: pyarrow would read hive partitions out of the folders' names.
@@ -119,8 +112,6 @@ def write_file(path: Path, frame: pd.DataFrame, record: Record) -> None:
         path: Where; its folder is made.
         frame: With the columns of :data:`COLUMNS`.
         record: JSON-ready.
-
-    Source: ours.
     """
     rows = frame[COLUMNS].sort_values(["seed", "task", "metric"], ignore_index=True)
     table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
@@ -144,8 +135,6 @@ def add_results(path: Path, frame: pd.DataFrame, record: Record) -> None:
     Raises:
         StoreError: If the file has one of the seeds already, or holds results of
             another ``experiment_version``; the file stays as it was.
-
-    Source: ours.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
@@ -176,8 +165,6 @@ def check_version(path: Path, record: Record, wanted: int) -> None:
 
     Raises:
         StoreError: If the two differ.
-
-    Source: ours.
     """
     found = record["experiment_version"]
     if found != wanted:
@@ -199,8 +186,6 @@ def finished_seeds(path: Path, experiment_version: int) -> set[int]:
 
     Raises:
         StoreError: If the file holds another version.
-
-    Source: ours.
     """
     if not path.exists():
         return set()
@@ -215,8 +200,6 @@ def is_tuning(file: Path, store: Path) -> bool:
     Args:
         file: Somewhere under the store.
         store: The store's folder.
-
-    Source: ours.
     """
     return file.relative_to(store).parts[0] == TUNING
 
@@ -231,8 +214,6 @@ def result_files(path: str | Path) -> list[Path]:
 
     Raises:
         StoreError: If there is no such folder or nothing in it.
-
-    Source: ours.
     """
     path = Path(path)
     inside = [f for f in path.glob("**/*.parquet") if not is_tuning(f, path)]
@@ -260,8 +241,6 @@ def load_results(path: str | Path) -> pd.DataFrame:
 
     Raises:
         StoreError: If there is nothing, or a file cannot be used.
-
-    Source: ours.
     """
     frames = [read_file(file)[0] for file in result_files(path)]
     return pd.concat(frames, ignore_index=True)
@@ -275,7 +254,5 @@ def load_records(path: str | Path) -> list[Record]:
 
     Raises:
         StoreError: If there is nothing, or a file cannot be used.
-
-    Source: ours.
     """
     return [read_file(file)[1] for file in result_files(path)]

@@ -28,8 +28,6 @@ def check_chain(weights: Sequence[Tensor]) -> None:
         TypeError: If one is no floating-point tensor.
         ValueError: If there is none, one is no matrix, the sizes do not fit, or a
             value is not finite.
-
-    Source: ours.
     """
     if len(weights) == 0:
         raise ValueError(refusal("at least one weight", "none", "pass [W_1, ..., W_L]"))

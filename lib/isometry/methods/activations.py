@@ -109,8 +109,6 @@ def linear_module(own: Parameters, name: str) -> nn.Linear:
     Args:
         own: One member's parameters.
         name: Of the layer.
-
-    Source: ours.
     """
     weight, bias = own[f"{name}.weight"], own.get(f"{name}.bias")
     out, fan_in = weight.shape
@@ -129,8 +127,6 @@ def norm_module(own: Parameters, name: str) -> nn.LayerNorm:
     Args:
         own: One member's parameters.
         name: Of the layer.
-
-    Source: ours.
     """
     if f"{name}.gain" not in own:
         units = len(own[f"{name}.weight"])

@@ -18,8 +18,6 @@ def task_records(run: Run, metrics: dict[str, Tensor]) -> list[Record]:
     Args:
         run: Names seeds and task.
         metrics: name -> ``(members,)``; NaN where it is not defined: no record.
-
-    Source: ours.
     """
     return [
         {"seed": seed, "task": run.task, "metric": name, "value": float(values[i])}
@@ -35,8 +33,6 @@ def note_divergence(run: Run, losses: Tensor) -> None:
     Args:
         run: Is changed.
         losses: ``(steps + 1, members)``: before each step of this task, and at its end.
-
-    Source: ours.
     """
     bad = ~torch.isfinite(losses)
     for i, seed in enumerate(run.seeds):
@@ -59,8 +55,6 @@ def new_optimizer(
         method: Makes the optimiser.
         method_settings: The method's own settings.
         lr: Learning rate.
-
-    Source: ours.
     """
     aside = {n: p.clone() for n, p in run.parameters.items() if not p.isfinite().all()}
     for name in aside:
@@ -79,8 +73,6 @@ def in_view(structure: Structure, parameters: Parameters) -> Parameters:
     Args:
         structure: May leave out roles of what a method must not act on.
         parameters: name -> ``(members, ...)``.
-
-    Source: ours.
     """
     return {name: p for name, p in parameters.items() if name in structure.roles}
 
@@ -96,8 +88,6 @@ def started(
         structure: The network, as far as the method acts on it.
         method: How the network is kept plastic.
         method_settings: The method's own settings.
-
-    Source: ours.
     """
     if method.start is None:
         return {}
@@ -125,8 +115,6 @@ def hooks(
         ``penalty``, a function or None, and ``watch``; and where there are such,
         ``add_gradient`` and ``after_step``: what a trainer does with them stands in
         :func:`isometry.supervised.training.train_task`.
-
-    Source: ours.
     """
     seen = in_view(structure, run.parameters)
     arguments: list[Any] = [seen, structure.roles, method_settings]

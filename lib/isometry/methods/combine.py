@@ -51,8 +51,6 @@ def get(name: str) -> Method:
     Raises:
         KeyError: For a name that is not known; the nearest known one is named.
         ValueError: For a combination that makes no sense, with the reason.
-
-    Source: ours.
     """
     if "+" not in name:
         return METHODS.get(name)
@@ -74,8 +72,6 @@ def changed_fields(method: Method) -> set[str]:
 
     Args:
         method: Any method.
-
-    Source: ours.
     """
     after = method.architecture(ANY, method.settings)
     names = [f.name for f in fields(ANY)]
@@ -88,8 +84,6 @@ def conflict(first: Method, second: Method) -> str | None:
     Args:
         first: One of them.
         second: The other.
-
-    Source: ours.
     """
     for method in (first, second):
         if method.name == "adam":
@@ -121,8 +115,6 @@ def check_parts(name: str, parts: list[Method]) -> None:
 
     Raises:
         ValueError: With the first two that do not go together, and why.
-
-    Source: ours.
     """
     for first, second in combinations(parts, 2):
         reason = conflict(first, second)
@@ -136,8 +128,6 @@ def combined_settings(parts: list[Method]) -> Any:
 
     Args:
         parts: Methods whose settings share no keys but Adam's.
-
-    Source: ours.
     """
     types = [type(part.settings) for part in parts]
     found: dict[str, tuple[str, Any, Any]] = {}
@@ -168,8 +158,6 @@ class Combination:
 
     Attributes:
         parts: The methods, in order.
-
-    Source: ours.
     """
 
     parts: tuple[Method, ...]
@@ -224,8 +212,6 @@ def combined(parts: list[Method]) -> Method:
 
     Args:
         parts: Methods that go together, in order.
-
-    Source: ours.
     """
     whole = Combination(tuple(parts))
     penalised = [p for p in parts if p.penalty is not None]

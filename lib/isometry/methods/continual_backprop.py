@@ -124,8 +124,6 @@ def lowest(utility: Tensor, mature: Tensor, count: Tensor) -> Tensor:
 
     Returns:
         ``(members, units)``, boolean; of equal utilities the first come first.
-
-    Source: ours.
     """
     order = utility.where(mature, torch.inf).argsort(dim=1, stable=True)
     rank = order.argsort(1)

@@ -59,8 +59,6 @@ def check_optimizer(method: Method, method_settings: Any, settings: Any) -> None
     Raises:
         ValueError: If the run asks for SGD and the method is an optimiser itself, or
             one of Adam's decays or its eps was changed.
-
-    Source: ours.
     """
     if getattr(settings, "optimizer", "adam") == "adam":
         return
@@ -90,8 +88,6 @@ def with_optimizer(method: Method, method_settings: Any, settings: Any) -> Metho
 
     Raises:
         ValueError: As :func:`check_optimizer`.
-
-    Source: ours.
     """
     check_optimizer(method, method_settings, settings)
     if settings.optimizer == "adam":

@@ -20,8 +20,6 @@ def role_of(name: str) -> Role:
 
     Args:
         name: As in a network's ``shapes()``.
-
-    Source: ours.
     """
     kind = name.rpartition(".")[2]
     if kind in ("gain", "offset"):
@@ -38,8 +36,6 @@ def entries(shapes: Shapes) -> int:
 
     Args:
         shapes: Of one member.
-
-    Source: ours.
     """
     return sum(map(prod, shapes.values()))
 
@@ -52,8 +48,6 @@ def check_pairs(architecture: Architecture) -> None:
 
     Raises:
         ValueError: If they do not fit.
-
-    Source: ours.
     """
     if architecture.activation == "maxmin" and architecture.width % 2:
         raise ValueError(
@@ -71,8 +65,6 @@ def units_of(architecture: Architecture, shapes: Callable[[int, int], Shapes]) -
     Args:
         architecture: Says what is held: the width, half of it, or all parameters.
         shapes: ``(units, outputs of a unit) -> Shapes`` of the whole network.
-
-    Source: ours.
     """
     width = architecture.width
     if architecture.units == "width":
@@ -89,8 +81,6 @@ def outputs_of(architecture: Architecture) -> int:
 
     Args:
         architecture: Names the activation.
-
-    Source: ours.
     """
     return 2 if architecture.activation == "crelu" else 1
 
@@ -122,8 +112,6 @@ def spread_of(name: str, shape: tuple[int, ...], architecture: Architecture) -> 
         name: Says whether it is a hidden weight.
         shape: ``(out, in, ...)``; a kernel is the matrix ``(out, in * k * k)``.
         architecture: Initialisation and gain.
-
-    Source: ours.
     """
     out, fan_in = shape[0], prod(shape[1:])
     if architecture.init == "default":
@@ -191,8 +179,6 @@ def layer_of(
         shapes: Of one member.
         outgoing: The weights that read its units.
         places: At how many places of an image its units act.
-
-    Source: ours.
     """
     own = {key: f"{name}.{key}" for key in ("weight", "bias", "gain", "offset")}
     own = {key: full for key, full in own.items() if full in shapes}
@@ -212,8 +198,6 @@ def chain_structure(
         shapes: ``hidden.0.weight``, ..., ``head.weight``, ``head.bias``.
         fresh: ``(seed, *labels) -> Parameters``.
         places: Of each hidden layer, at how many places of an image its units act.
-
-    Source: ours.
     """
     names = [*(f"hidden.{i}" for i in range(architecture.depth)), "head"]
     weights = [f"{name}.weight" for name in names]

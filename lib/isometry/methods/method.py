@@ -36,8 +36,6 @@ def adam_keywords(settings: Any) -> dict[str, Any]:
 
     Args:
         settings: Anything with ``beta1``, ``beta2`` and ``eps``.
-
-    Source: ours.
     """
     return {"betas": (settings.beta1, settings.beta2), "eps": settings.eps}
 
@@ -48,8 +46,6 @@ def keep_architecture(architecture: Architecture, settings: Any) -> Architecture
     Args:
         architecture: What the benchmark asks for.
         settings: Not used.
-
-    Source: ours.
     """
     return architecture
 
@@ -105,8 +101,6 @@ class Method:
             one ``(members, samples, units)`` a hidden layer; otherwise it gets None.
         restarts: Whether every task starts from a new network.
         parts: The names of the methods it is a combination of, if it is one.
-
-    Source: ours.
     """
 
     name: str
@@ -133,15 +127,10 @@ def register(method: Method) -> Method:
 
     Args:
         method: The method.
-
-    Source: ours.
     """
     return METHODS.register(method.name, method)
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all methods.
-
-    Source: ours.
-    """
+    """Return the names of all methods."""
     return METHODS.names()

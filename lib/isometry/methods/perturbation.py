@@ -40,8 +40,6 @@ def factors(settings: PerturbationSettings) -> tuple[float, float]:
 
     Args:
         settings: r = 1 - shrink, p = perturb, k = perturb_every.
-
-    Source: ours.
     """
     kept, every = 1 - settings.shrink, settings.perturb_every
     total = sum(kept ** (2 * i) for i in range(every))

@@ -16,8 +16,6 @@ def widths(structure: Structure, parameters: Parameters) -> list[int]:
     Args:
         structure: Names the layers.
         parameters: name -> ``(members, ...)``.
-
-    Source: ours.
     """
     return [parameters[layer.weight].shape[1] for layer in structure.layers]
 
@@ -87,8 +85,6 @@ def draw_incoming_(
         layer: The hidden layer.
         chosen: ``(members, units)``.
         labels: Whose draw this is, and at which step.
-
-    Source: ours.
     """
     weight = training.parameters[layer.weight]
     bound = sqrt(3) * training.structure.spread[layer.weight]

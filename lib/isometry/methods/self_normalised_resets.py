@@ -120,8 +120,6 @@ def may_be_due(state: State, images: int) -> bool:
     Args:
         state: Its room is changed; there is none before the first step.
         images: Samples of this step.
-
-    Source: ours.
     """
     room = state.get("room", state["silence"].new_zeros(len(state["silence"])))
     state["room"] = room.cpu().sub(images)

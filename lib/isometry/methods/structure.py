@@ -35,8 +35,6 @@ class Architecture:
         hidden_bias: Whether hidden layers have a bias of their own.
         units: How many units a hidden layer has: ``width``, ``half`` of it, or as many
             as keep the number of ``parameters`` of a network with one output a unit.
-
-    Source: ours.
     """
 
     network: str
@@ -75,8 +73,6 @@ class Layer:
             equally many neighbouring entries of ``in, ...``.
         places: At how many places of an image its units act; the activations have so
             many samples an image. A channel is a unit, and its map has the places.
-
-    Source: ours.
     """
 
     weight: str
@@ -103,8 +99,6 @@ class Structure:
         activation: The nonlinearity of the hidden layers.
         spread: Standard deviation of a freshly drawn entry of each weight.
         fresh: ``(seed, *labels) -> Parameters``: a newly initialised member.
-
-    Source: ours.
     """
 
     roles: Roles
@@ -139,8 +133,6 @@ class Training:
             ``generator(seed, "method", ...)``.
         settings: The method's own.
         state: What the method carries along, see :attr:`Method.start`.
-
-    Source: ours.
     """
 
     structure: Structure
@@ -160,8 +152,6 @@ def one_output_a_unit(structure: Structure, method: str) -> None:
 
     Raises:
         ValueError: If the activation pairs units, as MaxMin and CReLU do.
-
-    Source: ours.
     """
     if structure.activation in PAIRED:
         raise ValueError(
@@ -182,7 +172,5 @@ def per_member(numbers: Tensor, like: Tensor) -> Tensor:
 
     Returns:
         ``(members, 1, ...)``.
-
-    Source: ours.
     """
     return numbers.view(-1, *[1] * (like.ndim - 1))

@@ -47,8 +47,6 @@ def layers_with_parameters(model: nn.Module, supported: Supported) -> Layers | s
     Returns:
         Name to layer, or a sentence about the first parameter that is not held by
         exactly one supported layer under its ordinary name.
-
-    Source: ours.
     """
     trainable = {id(p) for p in trainable_parameters(model).values()}
     owners: dict[int, str] = {}
@@ -84,8 +82,6 @@ def traces(model: nn.Module, layers: Layers, inputs: Tensor) -> list[Trace] | st
     Returns:
         One trace for each layer the outputs depend on, in the order of ``layers``, or
         a sentence that says which assumption of the closed form does not hold.
-
-    Source: ours.
     """
     calls: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
 

@@ -25,8 +25,6 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
         TypeError: If ``model`` is not a module.
         ValueError: If nothing is trainable.
 
-    Source: ours.
-
     Example:
         >>> list(trainable_parameters(nn.Linear(2, 1)))
         ['weight', 'bias']
@@ -56,8 +54,6 @@ def check_model(model: nn.Module) -> nn.Parameter:
         ValueError: If nothing is trainable, a parameter is not finite, the parameters
             have several types or devices, or a dropout with p > 0, a batch norm or an
             RReLU is in training mode.
-
-    Source: ours.
     """
     parameters = trainable_parameters(model)
     for name, parameter in model.named_parameters():
@@ -104,8 +100,6 @@ def check_inputs(inputs: Tensor, parameter: Tensor, name: str = "inputs") -> Non
     Raises:
         TypeError: If they are not a floating-point tensor, or not of the model's dtype.
         ValueError: If rank, size, device or values do not fit.
-
-    Source: ours.
     """
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         found = inputs.dtype if isinstance(inputs, Tensor) else type(inputs).__name__
@@ -161,8 +155,6 @@ def check_outputs(model: nn.Module, inputs: Tensor, name: str = "inputs") -> int
     Raises:
         ValueError: If the model fails on the inputs, or its outputs have another
             shape, are not finite, or depend on more than their own input.
-
-    Source: ours.
     """
     with torch.no_grad():
         try:

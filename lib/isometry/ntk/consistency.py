@@ -27,8 +27,6 @@ def contradiction(
 
     Returns:
         Dimensionless; rounding leaves a few units of the dtype's precision.
-
-    Source: ours.
     """
     parameters = list(trainable_parameters(model).values())
     draw = torch.Generator().manual_seed(0)

@@ -168,8 +168,6 @@ def removed_along_directions(
     Returns:
         ``(steps + 1,)``, 0 at first, 1 when nothing is left; negative if the loss grew.
 
-    Source: ours.
-
     Example:
         >>> residuals = torch.tensor([[2.0, 5.0], [1.0, 5.0]])
         >>> removed_along_directions(residuals, torch.eye(2)[:, :1])

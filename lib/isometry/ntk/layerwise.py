@@ -33,8 +33,6 @@ def find_layers(model: nn.Module) -> Layers | str:
 
     Args:
         model: Any module.
-
-    Source: ours.
     """
     return layers_with_parameters(model, has_closed_form)
 

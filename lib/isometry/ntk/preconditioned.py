@@ -86,8 +86,6 @@ def check_scales(model: nn.Module, scales: Mapping[str, Tensor]) -> None:
 
     Raises:
         ValueError: If one is missing, of another shape, or not a finite number >= 0.
-
-    Source: ours.
     """
     for name, parameter in trainable_parameters(model).items():
         scale = scales.get(name)

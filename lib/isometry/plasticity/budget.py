@@ -79,8 +79,6 @@ class Measurement:
         final_loss: ``(tasks,)``, after.
         steps: Optimiser steps taken in each task.
         flops_a_step: Floating-point operations of one step.
-
-    Source: ours.
     """
 
     plasticity: float
@@ -107,8 +105,6 @@ def training_flops(
         inputs: One minibatch, ``(batch, ...)``.
         targets: Its targets.
         loss: Maps outputs and targets to a scalar.
-
-    Source: ours.
     """
     model = copy.deepcopy(model)
     with FlopCounterMode(display=False) as counter:
@@ -124,8 +120,6 @@ def task_loss(model: nn.Module, task: TaskData, loss: LossFunction) -> float:
         model: The network; the mode of each of its modules is restored.
         task: Inputs and targets.
         loss: Maps outputs and targets to a scalar.
-
-    Source: ours.
     """
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -157,8 +151,6 @@ def trained(
         batch_size: At most the number of inputs.
         optimizer: Makes the optimiser from parameters; its state starts empty.
         loss: Maps outputs and targets to a scalar.
-
-    Source: ours.
     """
     model = copy.deepcopy(model).train()
     stepper = optimizer(model.parameters())

@@ -16,8 +16,6 @@ def check_spectrum(values: Tensor) -> None:
 
     Raises:
         ValueError: If it is empty, negative or not finite.
-
-    Source: ours.
     """
     sound = values.ndim > 0 and values.shape[-1] > 0
     if not sound or not bool((torch.isfinite(values) & (values >= 0)).all()):

@@ -14,8 +14,6 @@ def check_activations(activations: Tensor) -> None:
 
     Raises:
         ValueError: If the shape is another or a number is not finite.
-
-    Source: ours.
     """
     if activations.ndim < 2 or 0 in activations.shape:
         raise ValueError(

@@ -290,8 +290,6 @@ def first_layers(
         parameters: name -> ``(members, ...)``.
         inputs: ``(members, batch, features)``, of any type.
         parts: Actor, critic, or both.
-
-    Source: ours.
     """
     names = [f"hidden.{part}.0" for part in parts]
     weights = [parameters[f"{name}.weight"] for name in names]

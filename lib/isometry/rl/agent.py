@@ -30,8 +30,6 @@ def network_of(
     Raises:
         ValueError: If a game has more actions than the agent, or its boards have more
             channels than the agent's.
-
-    Source: ours.
     """
     architecture = Architecture(
         network=settings.network,
@@ -75,8 +73,6 @@ def boards_of(
 
     Raises:
         ValueError: If the agent has fewer actions than a game.
-
-    Source: ours.
     """
     shapes = {}
     for game in settings.names:
@@ -137,8 +133,6 @@ def spared_prefixes(settings: ContinualSettings) -> tuple[str, ...]:
 
     Args:
         settings: Of the run.
-
-    Source: ours.
     """
     heads = settings.protect_heads
     chosen = {
@@ -155,8 +149,6 @@ def optimizer_roles(structure: Structure, settings: ContinualSettings) -> Roles:
     Args:
         structure: Of actor and critic.
         settings: Of the run.
-
-    Source: ours.
     """
     spared = spared_prefixes(settings)
     roles = with_value_head(structure, settings).roles
@@ -175,8 +167,6 @@ def check_heads(method_settings: Any, settings: ContinualSettings) -> None:
 
     Raises:
         ValueError: If one of them does.
-
-    Source: ours.
     """
     for key in ("isometry_head", "clip_head"):
         if settings.protect_heads and getattr(method_settings, key, False):

@@ -33,8 +33,6 @@ def part_as_module(
 
     Returns:
         torch's own layers in order, on what the part reads; parameters are copies.
-
-    Source: ours.
     """
     architecture = network.architecture
     own = {name: tensor[member].detach() for name, tensor in parameters.items()}

@@ -74,8 +74,6 @@ def train(
     Raises:
         ValueError: If seeds are missing or repeated, a setting does not fit, or the
             checkpoint cannot be read.
-
-    Source: ours.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(refusal("distinct seeds, at least one", seeds, "change seeds"))

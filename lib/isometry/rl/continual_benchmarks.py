@@ -43,8 +43,6 @@ class ContinualBenchmark:
         method_defaults: Where settings of methods start, unlike elsewhere, by name.
         experiment_version: Raised when a change makes old results incomparable.
         metric: What it is judged by.
-
-    Source: ours.
     """
 
     name: str

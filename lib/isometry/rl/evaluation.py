@@ -24,8 +24,6 @@ class Stage:
     Attributes:
         players: The games.
         channels: ``(members, c)``, see :meth:`ActorCritic.placed`; None: whole boards.
-
-    Source: ours.
     """
 
     players: Players
@@ -56,8 +54,6 @@ def stage_of(
 
     Raises:
         KeyError: If a game is not known.
-
-    Source: ours.
     """
     if suite == "minatar":
         own = {"sticky": settings.sticky, "ramping": settings.ramping}

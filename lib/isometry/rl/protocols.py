@@ -179,8 +179,6 @@ def protocol_table(*protocols: Protocol) -> pd.DataFrame:
     Args:
         protocols: At least one.
 
-    Source: ours.
-
     Example:
         >>> protocol_table(PAPER_MINATAR).loc["cycles", "MinAtar"]
         '20'

@@ -48,8 +48,6 @@ def evaluated(
         games: One a member.
         update: Updates of this visit so far; another one draws anew.
         device: Where the networks are.
-
-    Source: ours.
     """
     seeds, visit = run.seeds, run.task
     stage = stage_of(
@@ -73,8 +71,6 @@ def step_of(learner: Learner, carried: dict[str, Any]) -> Step:
     Args:
         learner: The stack in training.
         carried: What the method carries along.
-
-    Source: ours.
     """
     if recordable(learner):
         return recorded_step(learner, carried)
@@ -138,8 +134,6 @@ def other_games(settings: ContinualSettings, games: list[str]) -> list[list[str]
 
     Returns:
         Lists of one game a member; a member meets each other game in one of them.
-
-    Source: ours.
     """
     names = settings.names
     count = len(names) if settings.eval_all_games else 1
@@ -171,8 +165,6 @@ def one_visit(
         intervene: Where the method intervenes.
         layers: Hidden layers that the method sees.
         device: Where the networks are.
-
-    Source: ours.
     """
     seeds, visit = run.seeds, run.task
     games = [game_of(settings, seed, visit) for seed in seeds]
@@ -235,8 +227,6 @@ def note_returns(run: Run, games: list[str], returns: Tensor, at: str) -> None:
         games: One a member.
         returns: ``(members,)``.
         at: ``@`` and the environment steps of the visit so far; nothing at its end.
-
-    Source: ours.
     """
     run.records += [
         {

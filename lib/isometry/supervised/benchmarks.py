@@ -33,8 +33,6 @@ class Benchmark:
         method_defaults: Where settings of methods start, unlike elsewhere, by name.
         metric: What it is judged by.
         blends: Whether a task replaces the one before step by step, as ``blend`` says.
-
-    Source: ours.
     """
 
     name: str
@@ -93,8 +91,6 @@ def register(benchmark: Benchmark) -> Benchmark:
 
     Args:
         benchmark: The benchmark.
-
-    Source: ours.
     """
     return BENCHMARKS.register(benchmark.name, benchmark)
 
@@ -108,8 +104,6 @@ def sizes(
         base: The ``paper`` profile.
         laptop: What the ``laptop`` profile changes.
         smoke: What the ``smoke`` profile changes of the laptop's.
-
-    Source: ours.
     """
     return {
         "paper": base,

@@ -28,8 +28,6 @@ class Pixels:
         num_classes: How many classes the labels name.
         image_shape: Channels, height and width, in which order the features are flat;
             None for inputs that are no images.
-
-    Source: ours.
     """
 
     train_inputs: Tensor
@@ -85,8 +83,6 @@ class Task:
         test_labels: ``(n_test,)``, or None.
         previous_inputs: The same images as the task before had them, of the shape of
             ``inputs``; or None where nothing blends.
-
-    Source: ours.
     """
 
     inputs: Tensor
@@ -110,8 +106,6 @@ def chosen_images(pixels: Pixels, count: int, seed: int, *labels: str | int) -> 
 
     Raises:
         ValueError: If the data have fewer images.
-
-    Source: ours.
     """
     available = len(pixels.train_labels)
     if count > available:
@@ -135,8 +129,6 @@ def test_part(pixels: Pixels, settings: SupervisedSettings) -> tuple[Tensor, Ten
 
     Raises:
         ValueError: If the data have fewer.
-
-    Source: ours.
     """
     available = len(pixels.test_labels)
     count = settings.test_images or available

@@ -76,8 +76,6 @@ def one_task(
         settings: Epochs and batch size.
         optimizer: Holds the run's parameters.
         intervene: Where the method intervenes, from :func:`hooks`.
-
-    Source: ours.
     """
     steps = settings.epochs * math.ceil(settings.images_per_task / settings.batch_size)
     measured = partial(evaluate, network, run.parameters)
@@ -155,8 +153,6 @@ def train(
         ValueError: If seeds are missing or repeated, the checkpoint cannot be read, the
             method does not go with the run's optimiser, or the stream cannot blend its
             tasks as the settings ask.
-
-    Source: ours.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(refusal("distinct seeds, at least one", seeds, "change seeds"))

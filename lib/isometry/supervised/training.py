@@ -29,8 +29,6 @@ def stacked_tasks(tasks: list[Task], device: torch.device) -> Task:
     Args:
         tasks: One task a member.
         device: Where the stack lives.
-
-    Source: ours.
     """
 
     def stacked(name: str) -> Tensor | None:
@@ -74,8 +72,6 @@ def evaluate(
     Returns:
         Mean cross-entropy in nats and accuracy in [0, 1], each ``(members,)``, float64.
         A loss that is not a number counts as infinite.
-
-    Source: ours.
     """
     members, n = labels.shape
     loss = torch.zeros(members, dtype=torch.float64, device=labels.device)
@@ -101,8 +97,6 @@ def epoch_order(
         seeds: One a member.
         task: Which task.
         epoch: Which epoch of the task.
-
-    Source: ours.
     """
     labels = ("order", task, epoch if settings.reshuffle else 0)
     images = settings.images_per_task
@@ -125,8 +119,6 @@ def batches(
         settings: Epochs and batch size.
         seeds: One a member.
         index: The task's number.
-
-    Source: ours.
     """
     device, before = task.labels.device, task.previous_inputs
     members = torch.arange(len(seeds), device=device).unsqueeze(1)
@@ -166,8 +158,6 @@ def recorded_pass(
 
     Returns:
         What :func:`written_pass` returns, for any network and penalty.
-
-    Source: ours.
     """
 
     def one_pass(inputs: Tensor, labels: Tensor) -> Pass:
@@ -218,8 +208,6 @@ def train_task(
 
     Returns:
         Loss in nats and accuracy in [0, 1], each ``(steps, members)``.
-
-    Source: ours.
     """
     some = next(iter(parameters.values()))
     losses = torch.empty(steps, some.shape[0], device=some.device)

@@ -42,8 +42,6 @@ def is_written(network: Any, parameters: Parameters) -> TypeGuard[MLP]:
     Args:
         network: Of any kind.
         parameters: name -> ``(members, ...)``.
-
-    Source: ours.
     """
     if not isinstance(network, MLP):
         return False

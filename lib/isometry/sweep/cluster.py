@@ -26,8 +26,6 @@ def cluster(address: str, device: str) -> Iterator[Crew]:
     Raises:
         ValueError: If ``distributed`` is missing, no scheduler answers, or no worker
             has the GPU that is asked for.
-
-    Source: ours.
     """
     with connected(address) as client:
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
@@ -62,8 +60,6 @@ def connected(address: str) -> Iterator[Any]:
 
     Raises:
         ValueError: If ``distributed`` is missing or no scheduler answers.
-
-    Source: ours.
     """
     try:
         from distributed import Client

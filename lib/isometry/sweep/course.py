@@ -166,8 +166,6 @@ def check_store(searches: Iterable[Search], asked: Sweep, store: Path) -> None:
     Raises:
         StoreError: If it has results of another version of a benchmark, results on the
             tuning seeds, or tuning runs on seeds that are to be reported.
-
-    Source: ours.
     """
     for planned in (planned for one in searches for planned in one.plans):
         for folder, seeds, kind in (
@@ -194,8 +192,6 @@ def complete(search: Search, asked: Sweep, store: Path) -> bool:
         search: The candidates.
         asked: Names the seeds.
         store: The store of the results.
-
-    Source: ours.
     """
     return len(search.plans) == 1 or not any(
         missing_seeds(planned, asked.tune_seeds, tuning_store(store))

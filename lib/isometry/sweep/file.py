@@ -90,8 +90,6 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
         KeyError: For a name that is not known; the nearest known one is named.
         ValueError: For anything else that cannot be; one line says what to do.
         OSError: If the file cannot be read.
-
-    Source: ours.
     """
     content = parsed_file(Path(source)) if isinstance(source, str | Path) else source
     checked_kinds(content)
@@ -138,8 +136,6 @@ def parsed_file(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: If it is no TOML.
         OSError: If it cannot be read.
-
-    Source: ours.
     """
     try:
         return tomllib.loads(path.read_bytes().decode())
@@ -158,8 +154,6 @@ def checked_kinds(content: Mapping[str, Any]) -> None:
     Raises:
         KeyError: For an unknown key.
         ValueError: For a value of the wrong kind.
-
-    Source: ours.
     """
     for key, value in content.items():
         if key not in KINDS:
@@ -225,8 +219,6 @@ def seeds_of(content: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ..
 
     Raises:
         ValueError: If seeds to report on are missing, or some are in both.
-
-    Source: ours.
     """
     if "report_seeds" not in content:
         needed = "report_seeds in the sweep file"
@@ -252,8 +244,6 @@ def grid(table: Mapping[str, Any], where: str) -> list[Values]:
 
     Raises:
         ValueError: If a list is empty or a value is no plain value.
-
-    Source: ours.
 
     Example:
         >>> grid({"lr": [0.1, 0.2], "width": 8}, "[settings]")
@@ -282,8 +272,6 @@ def cases_of(content: Mapping[str, Any], benchmark: str) -> list[Values]:
 
     Raises:
         ValueError: If a key that has a list there stands in a method's table as well.
-
-    Source: ours.
     """
     own = content["benchmarks"][benchmark]
     common = {k: v for k, v in content.get("settings", {}).items() if k not in own}
@@ -312,8 +300,6 @@ def search_of(
     Raises:
         KeyError: For a name that is not known.
         ValueError: For a value out of range.
-
-    Source: ours.
     """
     ladders = check_ladders(content.get("ladders", {}))
     space = {**content.get("search", {}), **content["methods"][method]}

@@ -39,8 +39,6 @@ class Failure:
         name: Which job.
         reason: The error, in a line.
         log: File with the whole traceback.
-
-    Source: ours.
     """
 
     name: str
@@ -60,8 +58,6 @@ def stacks_of(asked: Sweep, phase: str, candidates: int, workers: int) -> int:
         phase: Which seeds.
         candidates: In this phase.
         workers: How many work side by side.
-
-    Source: ours.
     """
     seeds = asked.tune_seeds if phase == TUNE else asked.report_seeds
     if asked.members:
@@ -89,8 +85,6 @@ def jobs_of(
         stacks: Into how many the seeds of a candidate are split, see
             :func:`stacks_of`.
         group: Of the jobs.
-
-    Source: ours.
     """
     seeds = asked.tune_seeds if phase == TUNE else asked.report_seeds
     jobs: list[Job] = []
@@ -120,8 +114,6 @@ def absent(unit: Unit) -> list[int]:
 
     Args:
         unit: What was or will be run.
-
-    Source: ours.
     """
     planned = plan(unit.benchmark, unit.method, unit.settings, unit.profile)
     return missing_seeds(planned, unit.seeds, Path(unit.store))
@@ -143,8 +135,6 @@ def finished(
         tell: Is told how each job ended.
         follow: Says what is to be done next after a job that ended, whichever way;
             this is done before all that still waits.
-
-    Source: ours.
     """
     waiting: deque[tuple[Job, int]] = deque()
 
@@ -194,8 +184,6 @@ def error_of(future: "Future[float]", unit: Unit) -> BaseException | None:
     Args:
         future: Of the unit, done.
         unit: The unit.
-
-    Source: ours.
     """
     try:
         error = future.exception()
@@ -215,8 +203,6 @@ def failure(job: Job, error: BaseException, store: Path) -> Failure:
         job: What failed.
         error: Why.
         store: The store's folder.
-
-    Source: ours.
     """
     name = settings_hash(job.phase, job.name(), job.unit.settings)
     log = store / ".work" / "failures" / f"{name}.log"

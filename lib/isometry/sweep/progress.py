@@ -29,8 +29,6 @@ class Job:
         label: The candidate's values, as typed.
         cost: Steps times members: proportional to its time, roughly.
         group: Number of the search that it belongs to.
-
-    Source: ours.
     """
 
     phase: str
@@ -58,8 +56,6 @@ class Tally:
         total: Its jobs.
         values: The metric of those that are done in this call.
         states: How each finished job ended.
-
-    Source: ours.
     """
 
     total: int
@@ -87,8 +83,6 @@ def left(started: float, done: float, total: float) -> str:
         started: By ``time.monotonic()``.
         done: Cost of what was done since.
         total: Cost of all that had to be done then.
-
-    Source: ours.
     """
     if not done:
         return "time left unknown"
@@ -105,8 +99,6 @@ def told(jobs: Iterable[Job]) -> Iterator[Tell]:
     Args:
         jobs: All jobs. Those of the report may stand for settings that are not chosen
             yet: what counts is row and cost.
-
-    Source: ours.
     """
     jobs = list(jobs)
     counts = Counter(job.row() for job in jobs)
@@ -147,10 +139,7 @@ Show = Callable[[Job, str, int, str], None]  # (job, state, jobs finished, time 
 
 @contextmanager
 def silent() -> Iterator[Show]:
-    """Yield a function that shows nothing.
-
-    Source: ours.
-    """
+    """Yield a function that shows nothing."""
     yield lambda job, state, finished, remaining: None
 
 
@@ -174,8 +163,6 @@ def lines(rows: Rows) -> Iterator[Show]:
 
     Args:
         rows: What is done of each row; changes.
-
-    Source: ours.
     """
 
     def show(job: Job, state: str, finished: int, remaining: str) -> None:
@@ -194,8 +181,6 @@ def live_table(rows: Rows) -> Iterator[Show]:
 
     Args:
         rows: What is done of each row; changes.
-
-    Source: ours.
     """
     columns = (
         TextColumn("{task.description}"),

@@ -23,8 +23,6 @@ def search_text(path: str | Path, format: str = "table") -> str:
 
     Raises:
         StoreError: If a choice cannot be read.
-
-    Source: ours.
     """
     table = search_table(path)
     if format in ("csv", "json"):
@@ -66,8 +64,6 @@ def view(path: str | Path, metric: str, format: str, show: str) -> str:
     Raises:
         KeyError: If metric, format or view is not known.
         StoreError: If there is nothing under ``path``.
-
-    Source: ours.
     """
     for kind, name, known in (("format", format, FORMATS), ("view", show, VIEWS)):
         if name not in known:
@@ -87,8 +83,6 @@ def budget_line(sweep: Sweep) -> str:
 
     Args:
         sweep: What was asked for.
-
-    Source: ours.
     """
     methods = ", ".join(f"{name} {size}" for name, size in sweep.budgets().items())
     seeds = ",".join(map(str, sweep.report_seeds))
@@ -108,8 +102,6 @@ def failure_lines(outcome: Outcome) -> list[str]:
 
     Args:
         outcome: Of a sweep.
-
-    Source: ours.
     """
     if not outcome.failures:
         return []

@@ -36,8 +36,6 @@ class Outcome:
             ``isometry.lab.choices.choice``. Empty without tuning.
         failures: Jobs that failed twice.
         files: Results on the report seeds.
-
-    Source: ours.
     """
 
     sweep: Sweep
@@ -78,8 +76,6 @@ def sweep(
         ValueError: For anything else in the file or the arguments that cannot be.
         DataError: If the data are missing and cannot be had.
         StoreError: If the store cannot take the results, or another sweep is at it.
-
-    Source: ours.
     """
     asked, store = read_sweep(source), Path(out).absolute()
     workplace = crew_of(workers, dask, device)
@@ -106,8 +102,6 @@ def crew_of(
 
     Raises:
         ValueError: If both are given, or one cannot be.
-
-    Source: ours.
     """
     if dask is not None:
         if workers is not None:
@@ -137,8 +131,6 @@ def only_sweep(store: Path) -> Iterator[None]:
 
     Raises:
         StoreError: If another sweep is at work.
-
-    Source: ours.
     """
     work = store / ".work"
     work.mkdir(parents=True, exist_ok=True)
@@ -162,8 +154,6 @@ def carried_out(asked: Sweep, store: Path, crew: Crew) -> Outcome:
         asked: The sweep.
         store: The store's folder.
         crew: Does the work.
-
-    Source: ours.
     """
     course = Course(asked, store, crew)
     with told(course.expected()) as tell:

@@ -32,8 +32,6 @@ class Unit:
         store: Folder of the results.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         metric: Whose mean is told when the unit is done.
-
-    Source: ours.
     """
 
     benchmark: str
@@ -55,8 +53,6 @@ class Crew:
         size: How many units it takes at a time.
         device: Of the units.
         submit: ``(place, unit) -> Future``; a place below ``size`` has one unit.
-
-    Source: ours.
     """
 
     workers: int
@@ -70,8 +66,6 @@ def work(unit: Unit) -> float:
 
     Args:
         unit: What to run; what its store has already is not run again.
-
-    Source: ours.
     """
     torch.set_num_threads(1)
     with environment({"ISOMETRY_PROGRESS": "0"}):
@@ -94,8 +88,6 @@ def parts(seeds: Sequence[int], count: int) -> list[tuple[int, ...]]:
         seeds: At least one.
         count: At least one; no stack is empty.
 
-    Source: ours.
-
     Example:
         >>> parts(range(5), 2)
         [(0, 1, 2), (3, 4)]
@@ -111,8 +103,6 @@ def environment(values: dict[str, str]) -> Iterator[None]:
 
     Args:
         values: By name.
-
-    Source: ours.
     """
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
@@ -132,8 +122,6 @@ def here(device: str) -> Iterator[Crew]:
 
     Args:
         device: Of the units.
-
-    Source: ours.
     """
 
     def submit(place: int, unit: Unit) -> "Future[float]":

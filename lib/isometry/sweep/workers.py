@@ -36,8 +36,6 @@ def start_worker(alive: Connection) -> None:
     Args:
         alive: Nothing is ever sent through it; it closes when the other end does,
             also when the process at the other end is killed.
-
-    Source: ours.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Its own lock between processes would be left behind by an end like a kill's.
@@ -53,10 +51,7 @@ def start_worker(alive: Connection) -> None:
 
 @contextmanager
 def started_worker() -> Iterator[Executor]:
-    """Yield an executor of one process with one thread, which ends with the context.
-
-    Source: ours.
-    """
+    """Yield an executor of one process with one thread, which ends with the context."""
     context = multiprocessing.get_context("spawn")  # forking a threaded torch can hang
     reader, writer = context.Pipe(duplex=False)
     executor = ProcessPoolExecutor(
@@ -81,8 +76,6 @@ def processes(count: int, device: str) -> Iterator[Crew]:
     Args:
         count: How many, at least one.
         device: Of the units.
-
-    Source: ours.
     """
     gpus = max(1, torch.cuda.device_count())
     places: dict[int, tuple[ExitStack, Executor]] = {}

@@ -26,8 +26,6 @@ def hidden_values(model: nn.Sequential, inputs: Tensor) -> list[tuple[Tensor, Te
 
     Returns:
         One pair a hidden layer, each ``(n, units)``.
-
-    Source: ours.
     """
     pairs, values = [], inputs
     with torch.no_grad():
@@ -134,8 +132,6 @@ def definitions_table(
 
     Returns:
         Columns ``family, variant, source, value``.
-
-    Source: ours.
     """
     pairs = hidden_values(model, inputs)
     rows = dormancy_rows(pairs) + rank_rows(pairs[-1][1])

@@ -19,8 +19,6 @@ def metric_over_tasks(ax: Axes, frame: pd.DataFrame, metric: str, label: str) ->
         frame: Tidy numbers.
         metric: Which metric.
         label: The y axis, with the unit.
-
-    Source: ours.
     """
     for method, numbers in frame[frame["metric"] == metric].groupby("method"):
         tasks = numbers.groupby("task")["value"]
@@ -42,8 +40,6 @@ def budget_curves(ax: Axes, curves: pd.DataFrame) -> Axes:
     Args:
         ax: Where to draw.
         curves: Columns ``learned``, ``steps``, ``plasticity``.
-
-    Source: ours.
     """
     lines = ("-", "--", "-.", ":", (0, (8, 3)))
     markers = "os^Dv"
@@ -72,8 +68,6 @@ def control_curves(
         runs: ``relu`` and ``leaky_relu`` -> tidy numbers.
         published: The same keys -> published mean over all tasks, in percent; a thin
             line.
-
-    Source: ours.
     """
     looks = {"relu": ("ReLU", GREY, "-"), "leaky_relu": ("leaky ReLU", SKY, "-.")}
     for activation, (label, color, line) in looks.items():

@@ -28,8 +28,6 @@ def same_setting(
 
     Returns:
         Tidy numbers, one frame a method; None where no setting is common to all.
-
-    Source: ours.
     """
     groups: dict[str, dict[str, str]] = {}
     for record in records:
@@ -56,8 +54,6 @@ def change(numbers: pd.DataFrame, metric: str) -> Interval:
     Args:
         numbers: Of one benchmark, method and setting.
         metric: Which metric.
-
-    Source: ours.
     """
     last = seed_scores(numbers, metric, "last")
     first = seed_scores(numbers, metric, "first")
@@ -73,8 +69,6 @@ def plasticity_loss(results: pd.DataFrame, records: list[Record]) -> Verdict | N
     Args:
         results: Tidy numbers of a store.
         records: Of its files.
-
-    Source: ours.
     """
     # The benchmark also runs on digits, of which the criterion does not speak.
     records = [r for r in records if r["settings"].get("data") == "mnist"]

@@ -61,8 +61,6 @@ def size(profile: str, key: str) -> Any:
 
     Raises:
         KeyError: If the profile is not known.
-
-    Source: ours.
     """
     if profile not in SIZES:
         raise KeyError(unknown("profile", profile, SIZES))
@@ -82,8 +80,6 @@ def worn_networks(
 
     Returns:
         The plan, the data, and networks by the number of tasks they have learned.
-
-    Source: ours.
     """
     changes = {"data": data} if width is None else {"data": data, "width": width}
     planned = plan(BENCHMARK, "adam", changes, profile)
@@ -113,8 +109,6 @@ def new_tasks(
         pixels: The data.
         count: How many tasks.
         seed: The stream's seed; fixes the images.
-
-    Source: ours.
     """
     numbers = range(NEW_TASK, NEW_TASK + count)
     tasks = [random_label(pixels, planned.settings, seed, number) for number in numbers]
@@ -131,8 +125,6 @@ def measured(
         tasks: Inputs and labels of each.
         budget: What each task may cost.
         planned: Gives batch size and learning rate.
-
-    Source: ours.
     """
     settings = planned.settings
     return measure_plasticity(
@@ -158,8 +150,6 @@ def budget_curves(
 
     Returns:
         Columns ``learned`` (tasks before), ``steps``, ``plasticity``.
-
-    Source: ours.
     """
     tasks = new_tasks(planned, pixels, size(profile, "tasks"))
     rows = [
@@ -186,8 +176,6 @@ def budget_units(data: str, profile: str) -> pd.DataFrame:
 
     Returns:
         Columns ``width``, ``equal steps``, ``equal flops``, ``steps for the flops``.
-
-    Source: ours.
     """
     budgets = size(profile, "budgets")
     steps = Budget(budgets[len(budgets) // 2])
@@ -216,8 +204,6 @@ def losses(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     Args:
         frame: Tidy numbers of one method.
         metric: Which metric.
-
-    Source: ours.
     """
     chosen = frame[frame["metric"] == metric]
     return chosen.pivot(index="seed", columns="task", values="value")
@@ -233,8 +219,6 @@ def achievable_losses(fresh: pd.DataFrame, long: pd.DataFrame) -> dict[str, Any]
     Returns:
         ``known minimum``: 0, since every labelling of distinct images can be memorised;
         ``long training``: the mean final loss; ``fresh network``: seeds by tasks.
-
-    Source: ours.
     """
     return {
         "known minimum": 0.0,
@@ -255,8 +239,6 @@ def plasticity_by_estimate(
 
     Returns:
         One row an estimate, one column a part: means over seeds.
-
-    Source: ours.
     """
     initial, final = losses(run, "initial_loss"), losses(run, "final_loss")
     count = max(1, initial.shape[1] // 5)
@@ -334,8 +316,6 @@ def other_scaling(store: Path) -> dict[str, float]:
 
     Raises:
         StoreError: If the store does not have the runs.
-
-    Source: ours.
     """
     standard = control_runs(store)["leaky_relu"]
     changes = {"activation": "leaky_relu", "negative_slope": 0.8, "lr": 1e-3}

@@ -34,8 +34,6 @@ class Box:
         right: Its right end.
         top: Where everything is learned.
         bottom: Where nothing is.
-
-    Source: ours.
     """
 
     center_x: float = 125
@@ -64,8 +62,6 @@ def turned_layer(stretch: float, angle: float) -> Tensor:
 
     Returns:
         ``(2, 2)``, float64, of determinant one.
-
-    Source: ours.
 
     Example:
         >>> turned_layer(2.0, 0.0).tolist()
@@ -104,8 +100,6 @@ def all_kernels() -> list[list[list[list[float]]]]:
     """Return the kernels of all slider positions: [depth][stretch][angle] -> a, b, d.
 
     Each kernel is ``[[a, b], [b, d]]``, to four digits.
-
-    Source: ours.
     """
 
     def entries(stretch: float, angle: float, depth: int) -> list[float]:
@@ -124,8 +118,6 @@ def kernel_ellipse(depth: int = 3, stretch: float = 1.5, angle: int = 30) -> str
         depth: Shown first, one of ``DEPTHS``.
         stretch: Shown first, one of ``STRETCHES``.
         angle: Shown first, one of ``ANGLES``, in degrees.
-
-    Source: ours.
     """
     kernels = all_kernels()
     first = DEPTHS.index(depth), STRETCHES.index(stretch), ANGLES.index(angle)
@@ -204,8 +196,6 @@ def control(name: str, text: str, positions: Sequence[float], start: int) -> str
         text: The label.
         positions: What it chooses from.
         start: Index shown first.
-
-    Source: ours.
     """
     key = f"kernel-ellipse-{name}"
     return (
@@ -249,8 +239,6 @@ def points(left: Sequence[float]) -> str:
 
     Args:
         left: One value a step, between 0 and 1.
-
-    Source: ours.
     """
     step = (BOX.right - BOX.left) / (len(left) - 1)
     height = BOX.bottom - BOX.top
@@ -265,8 +253,6 @@ def summary(values: Sequence[float]) -> str:
 
     Args:
         values: Largest and smallest eigenvalue.
-
-    Source: ours.
     """
     fast, slow = values
     removed = 1 - (1 - RATE * slow) ** (2 * STEPS)

@@ -39,8 +39,6 @@ def spectra(ax: Axes, eigenvalues: Mapping[str, Tensor]) -> Axes:
     Args:
         ax: Where to draw.
         eigenvalues: Label to ``(N,)``, ascending, dimensionless after scaling.
-
-    Source: ours.
     """
     for label, values in eigenvalues.items():
         descending = values.flip(0).clamp_min(0)
@@ -58,8 +56,6 @@ def progress(ax: Axes, frame: pd.DataFrame) -> Axes:
     Args:
         ax: Where to draw.
         frame: From ``kernel_learning.progress_along_directions``.
-
-    Source: ours.
     """
     for source, look in SOURCE_STYLES.items():
         chosen = frame[frame["source"] == source]
@@ -92,8 +88,6 @@ def scale_or_condition(ax: Axes, frame: pd.DataFrame, by: str, value: str) -> Ax
         frame: From ``kernel_learning.scale_against_condition``.
         by: ``"trace"`` or ``"condition_number"``.
         value: ``"plasticity"`` or ``"plasticity_shared_lr"``.
-
-    Source: ours.
     """
     for (family, activation), one in frame.groupby(["family", "activation"]):
         look = FAMILY_STYLES[family, activation]
@@ -113,8 +107,6 @@ def law(ax: Axes, frame: pd.DataFrame, fit: pd.DataFrame) -> Axes:
         ax: Where to draw.
         frame: From ``kernel_law.law_of``.
         fit: From ``kernel_law.law_fit``.
-
-    Source: ours.
     """
     found = fit.set_index("activation")
     widths = sorted(frame["width"].unique())
@@ -151,8 +143,6 @@ def over_tasks(ax: Axes, frame: pd.DataFrame, metric: str, label: str) -> Axes:
         frame: Tidy, columns ``method, seed, task, metric, value``.
         metric: Which metric.
         label: Of the vertical axis.
-
-    Source: ours.
     """
     chosen = frame[frame["metric"] == metric]
     for method, one in chosen.groupby("method"):
@@ -175,8 +165,6 @@ def layer_shares(ax: Axes, frame: pd.DataFrame, metric: str, methods) -> Axes:
         frame: Tidy, columns ``method, seed, task, metric, value``.
         metric: ``"top_share"``, ``"low_share"`` or ``"trace_share"``.
         methods: Which methods, in the order of the bars.
-
-    Source: ours.
     """
     last = frame[frame["task"] == frame["task"].max()]
     names = sorted(n for n in last["metric"].unique() if n.startswith(metric))
@@ -208,7 +196,5 @@ def side_by_side(columns: int = 2, height: float = 3.2):
     Args:
         columns: How many.
         height: In inches.
-
-    Source: ours.
     """
     return plt.subplots(1, columns, figsize=(7.2, height))

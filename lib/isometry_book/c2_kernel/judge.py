@@ -118,8 +118,6 @@ def decomposition(results: pd.DataFrame, records: list[Record]) -> Verdict | Non
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     errors = results[results["benchmark"] == DECOMPOSITION]
     if errors["method"].nunique() < KINDS:
@@ -139,8 +137,6 @@ def nonlinear_gap(results: pd.DataFrame, records: list[Record]) -> Verdict | Non
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     law = results[(results["benchmark"] == GAP) & (results["task"] >= DEEP)]
     law = law[law["metric"] == "condition_number"]

@@ -36,8 +36,6 @@ class Sizes:
         inputs: Inputs at which kernels are taken.
         wide: Units of the network that is trained beside its linearisation.
         tasks: Random tasks over which learning is averaged.
-
-    Source: ours.
     """
 
     depths: tuple[int, ...]
@@ -221,8 +219,6 @@ def with_excess(law: pd.DataFrame, count: int) -> pd.DataFrame:
     Returns:
         The law with ``aspect``, depth over width, and ``excess``, the robust condition
         number over :func:`wide_condition_number`.
-
-    Source: ours.
     """
     wide = {depth: wide_condition_number(depth, count) for depth in set(law["depth"])}
     excess = law["robust_condition_number"] / law["depth"].map(wide)

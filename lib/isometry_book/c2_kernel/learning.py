@@ -85,10 +85,7 @@ def random_directions(count: int, like: Tensor, seed: int) -> Tensor:
 
 
 class Scaled(nn.Module):
-    """A network with a constant factor on its outputs: the kernel times its square.
-
-    Source: ours.
-    """
+    """A network with a constant factor on its outputs: the kernel times its square."""
 
     def __init__(self, model: nn.Module, factor: float):
         """Take the network and the factor."""
@@ -110,8 +107,6 @@ def stretched(model: nn.Sequential, spread: float) -> nn.Sequential:
     Args:
         model: A network of orthogonal weights; changed in place.
         spread: At least 1.
-
-    Source: ours.
     """
     for layer in linear_layers(model):
         left, values, right = torch.linalg.svd(layer.weight, full_matrices=False)

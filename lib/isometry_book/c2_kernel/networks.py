@@ -46,8 +46,6 @@ def network(
     Raises:
         KeyError: If activation or init is not known.
 
-    Source: ours.
-
     Example:
         >>> weight = network([6, 6, 2], seed=0)[0].weight
         >>> torch.allclose(weight @ weight.T, torch.eye(6, dtype=torch.float64))
@@ -99,8 +97,6 @@ def perceptron(parameters: Parameters, activation: str) -> nn.Sequential:
         parameters: ``hidden.0.weight``, ``hidden.0.bias``, ..., ``head.weight``,
             ``head.bias``; ``(out, in)`` and ``(out,)``.
         activation: A key of ``ACTIVATIONS``.
-
-    Source: ours.
     """
     names = [name[: -len(".weight")] for name in parameters if "weight" in name]
     layers: list[nn.Module] = []
@@ -118,8 +114,6 @@ def linear_layers(model: nn.Module) -> list[nn.Linear]:
 
     Args:
         model: Any module.
-
-    Source: ours.
     """
     return [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
 
@@ -195,8 +189,6 @@ def sample_networks(seed: int) -> dict[str, tuple[nn.Sequential, tuple[int, ...]
 
     Args:
         seed: Of all weights.
-
-    Source: ours.
 
     Example:
         >>> sorted(sample_networks(0))

@@ -42,8 +42,6 @@ def stream_kernels(store: str | Path) -> pd.DataFrame:
     Returns:
         Columns ``benchmark, method, settings, seed, task, metric, value``; without a
         stored run, two seeds and four tasks on digits.
-
-    Source: ours.
     """
     folder = Path(store) / BENCHMARK
     if folder.is_dir() and any(folder.glob("*.parquet")):
@@ -58,8 +56,6 @@ def wide(frame: pd.DataFrame, methods: tuple[str, ...] = CONTINUAL) -> pd.DataFr
     Args:
         frame: Tidy.
         methods: Whose networks.
-
-    Source: ours.
     """
     chosen = frame[frame["method"].isin(methods)]
     keys = ["method", "seed", "task"]
@@ -75,8 +71,6 @@ def rank_correlation(frame: pd.DataFrame, metric: str) -> Interval:
     Args:
         frame: Tidy, from :func:`stream_kernels`.
         metric: A metric taken before each task.
-
-    Source: ours.
     """
     networks = wide(frame)
     values = [
@@ -100,8 +94,6 @@ def explained(frame: pd.DataFrame) -> dict[str, Interval]:
     Returns:
         ``weights``, ``gates`` and ``both``: fractions of the variance over the seed's
         networks, with intervals over seeds.
-
-    Source: ours.
     """
     shares: dict[str, list[float]] = {"weights": [], "gates": [], "both": []}
     for _, one in wide(frame).groupby("seed"):
@@ -131,8 +123,6 @@ def at_end(frame: pd.DataFrame, method: str, metric: str) -> float:
         frame: Tidy.
         method: Which method.
         metric: Which metric.
-
-    Source: ours.
     """
     chosen = frame[(frame["method"] == method) & (frame["metric"] == metric)]
     late = chosen[chosen["task"] >= int(0.8 * (chosen["task"].max() + 1))]
@@ -144,8 +134,6 @@ def facts(frame: pd.DataFrame) -> dict[str, int | str]:
 
     Args:
         frame: Tidy, from :func:`stream_kernels`.
-
-    Source: ours.
     """
     tasks = int(frame["task"].nunique())
     stored = tasks == COMMON["tasks"]

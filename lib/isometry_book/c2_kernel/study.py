@@ -128,8 +128,6 @@ def probes(planned: Plan, pixels: Pixels, seed: int, task: int) -> Tensor:
 
     Returns:
         ``(PROBES, features)``, float64.
-
-    Source: ours.
     """
     made = planned.benchmark.task(pixels, planned.settings, seed, task)
     return made.inputs[:PROBES].double()
@@ -177,8 +175,6 @@ def weight_condition(model: nn.Module) -> float:
 
     Args:
         model: A network of linear layers.
-
-    Source: ours.
     """
     values = [singular_values(layer.weight.detach()) for layer in linear_layers(model)]
     logs = [torch.log(v[0] / v[-1].clamp_min(1e-12)) for v in values]
@@ -236,8 +232,6 @@ def gated_condition(model: nn.Sequential, opened: Tensor, inputs: Tensor) -> flo
         model: Gives the weights.
         opened: ``(n, sum of hidden widths)``, see :func:`gates`.
         inputs: ``(n, features)``.
-
-    Source: ours.
     """
     joined = torch.cat([inputs, opened], dim=1)
     matrix = ntk_matrix(empirical_ntk(Gated(model), joined))
@@ -285,8 +279,6 @@ def gap_numbers(
     Returns:
         method = activation, task = hidden layers (width 64, orthonormal inputs, no
         biases), metrics ``condition_number`` and ``robust_condition_number``.
-
-    Source: ours.
     """
     activations = ("identity", "relu", "leaky_relu", "maxmin", "tanh", "gelu")
     law = gap_law(depths, (64,), activations, seeds=len(seeds), count=PROBES)
@@ -305,8 +297,6 @@ def study(profile: str, data: str) -> pd.DataFrame:
 
     Returns:
         Columns ``benchmark, method, seed, task, metric, value``.
-
-    Source: ours.
     """
     seeds = list(range(8 if profile == "paper" else 2))
     changes = {} if profile == "paper" else SMALL

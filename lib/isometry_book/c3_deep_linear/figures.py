@@ -44,8 +44,6 @@ def depth_curves(ax: Axes, frame: pd.DataFrame, metric: str) -> Axes:
         ax: Where to draw.
         frame: Tidy numbers of ``depth_and_drift``, the task being the depth.
         metric: ``"condition_number"`` or ``"steps"``.
-
-    Source: ours.
     """
     for label, look in DRAW_STYLES.items():
         chosen = frame[(frame["method"] == label) & (frame["metric"] == metric)]
@@ -78,8 +76,6 @@ def hidden_layers(ax: Axes, frame: pd.DataFrame, conditions: Sequence[float]) ->
         ax: Where to draw.
         frame: Tidy numbers of ``hidden_layers``, the task counting the conditions.
         conditions: Condition number of the first layer, by task.
-
-    Source: ours.
     """
     looks = {
         ("isometric layers", "steps_slowest"): (BLUE, SOLID, "o"),
@@ -126,8 +122,6 @@ def modes(
         simulated: From the flow of all layers.
         theory: From the flow of one mode.
         targets: What each mode learns.
-
-    Source: ours.
     """
     for mode, target in enumerate(targets):
         line = ax.plot(times, theory[:, mode], label=f"target {target:g}", marker="")
@@ -143,8 +137,6 @@ def input_spectra(ax: Axes, batches: Mapping[str, Tensor]) -> Axes:
     Args:
         ax: Where to draw.
         batches: Label to eigenvalues ``(seeds, n)`` in descending order.
-
-    Source: ours.
     """
     markers = ("o", "s", "^", "D", "v")
     for (label, values), marker in zip(batches.items(), markers, strict=False):
@@ -179,8 +171,6 @@ def depth_explorable(
     Args:
         spectra: Label of a draw, then depth, to eigenvalues over the largest.
         depth: What is shown first.
-
-    Source: ours.
     """
     depths = sorted(next(iter(spectra.values())))
     logs = {

@@ -14,8 +14,6 @@ def deep_linear(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     errors = chosen(results, "deep_linear_kernel", "relative_error")["value"]
     if len(errors) < 50:
@@ -36,8 +34,6 @@ def layerwise(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     benchmark = "deep_linear_layers"
     if chosen(results, benchmark, "steps_slowest").empty:

@@ -40,8 +40,6 @@ class Scale:
         width: Units per layer.
         budget: Most gradient steps that a network may take.
         networks: How many random networks Eq. 9 is checked on.
-
-    Source: ours.
     """
 
     seeds: int
@@ -83,8 +81,6 @@ def scale_of(profile: str) -> Scale:
     Args:
         profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
 
-    Source: ours.
-
     Example:
         >>> scale_of("smoke").seeds
         3
@@ -116,8 +112,6 @@ def steps_to_learn(
 
     Returns:
         ``(*members)``, steps; infinite where the budget does not suffice.
-
-    Source: ours.
     """
     largest = kernel_eigenvalues(weights, inputs)[..., 0]
     rate = torch.tensor(rates, dtype=largest.dtype)
@@ -139,8 +133,6 @@ def random_change(width: int, seeds: int) -> Tensor:
 
     Returns:
         ``(seeds, width, width)``, of Frobenius norm ``DISPLACEMENT sqrt(width)``.
-
-    Source: ours.
     """
     draws = [
         torch.randn(width, width, generator=generator(s, "change"), dtype=torch.float64)
@@ -162,8 +154,6 @@ def chains(label: str, depth: int, width: int, seeds: int) -> list[Tensor]:
 
     Returns:
         ``depth`` weights ``(seeds, width, width)``.
-
-    Source: ours.
     """
     draw, drift = DEPTH_DRAWS[label]
     drawn = [
@@ -190,8 +180,6 @@ def slowest_change(weights: Sequence[Tensor], inputs: Tensor) -> Tensor:
 
     Raises:
         ValueError: If the inputs are not the identity.
-
-    Source: ours.
     """
     size = len(inputs)
     if not torch.equal(inputs, torch.eye(size).to(inputs)):

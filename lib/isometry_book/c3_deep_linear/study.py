@@ -177,8 +177,6 @@ def depth_spectra(profile: str) -> dict[str, dict[int, list[float]]]:
 
     Returns:
         By label of :data:`DEPTH_DRAWS` and depth, in descending order.
-
-    Source: ours.
     """
     scale = scale_of(profile)
     inputs = torch.eye(scale.width, dtype=torch.float64)
@@ -203,8 +201,6 @@ def input_batches(data: str, seeds: int) -> dict[str, Tensor]:
 
     Returns:
         By the names in :data:`INPUTS`, ``(seeds, n, d)``, float64.
-
-    Source: ours.
     """
     images = load(data)
     pixels = images.train_images.flatten(1)
@@ -279,8 +275,6 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
     Args:
         profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
         data: The images of the input prior.
-
-    Source: ours.
     """
     parts = [
         equation_nine(profile),

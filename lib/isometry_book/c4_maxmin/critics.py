@@ -42,8 +42,6 @@ def centres(dimension: int) -> Tensor:
     Returns:
         ``(3, dimension)``, pairwise at distance :data:`SIDE`.
 
-    Source: ours.
-
     Example:
         >>> torch.pdist(centres(4)).tolist()
         [3.0, 3.0, 3.0]
@@ -105,8 +103,6 @@ def critic_batch(dimension: int, seeds: int, count: int, step: int) -> Batch:
         ``(seeds, 3 + count, dimension)``, and ``(seeds, 3 + count)`` weights whose
         product with a critic's values is the estimate: positive on the spheres,
         negative at the centres.
-
-    Source: ours.
     """
     inner = centres(dimension).expand(seeds, -1, -1)
     points = torch.cat((inner, sphere_points(dimension, seeds, count, step)), 1)
@@ -138,8 +134,6 @@ def trained_critic(
         profile: Sets width and steps.
         seeds: How many.
         rate: Adam's learning rate, falling to zero along half a cosine.
-
-    Source: ours.
     """
     scale = scale_of(profile)
     width = scale.fit_width
@@ -191,8 +185,6 @@ def critic_maps(profile: str, points: int = 81) -> dict[str, Tensor]:
     Returns:
         ``(points, points)`` by ``"exact"`` and method, rows from below, each shifted
         to mean zero at the centres; and ``"axis"``, ``(points,)``.
-
-    Source: ours.
     """
     axis = torch.linspace(-3.2, 3.2, points)
     y, x = torch.meshgrid(axis, axis, indexing="ij")

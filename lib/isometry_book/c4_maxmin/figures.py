@@ -45,8 +45,6 @@ def against_depth(
         frame: Tidy numbers.
         metric: Which metric.
         looks: Method to keyword arguments of ``Axes.plot``; the methods to draw.
-
-    Source: ours.
     """
     for method, look in looks.items():
         chosen = frame[(frame["method"] == method) & (frame["metric"] == metric)]
@@ -73,8 +71,6 @@ def jacobians(ax: Axes, frame: pd.DataFrame) -> Axes:
     Args:
         ax: Where to draw.
         frame: Tidy numbers of ``jacobians``, the task being the depth.
-
-    Source: ours.
     """
     looks = {"maxmin": LOOKS["maxmin"], "relu": LOOKS["relu_orthogonal"]}
     against_depth(ax, frame, "largest_singular_value", looks)
@@ -89,8 +85,6 @@ def precisions(ax: Axes, frame: pd.DataFrame) -> Axes:
     Args:
         ax: Where to draw.
         frame: Tidy numbers of ``precisions``.
-
-    Source: ours.
     """
     styles = zip(
         ("bfloat16", "float32", "float64"),
@@ -115,8 +109,6 @@ def fits(ax: Axes, curves: Mapping[str, Tensor]) -> Axes:
     Args:
         ax: Where to draw.
         curves: ``"x"`` and one ``(points,)`` per kind of network.
-
-    Source: ours.
     """
     x = curves["x"]
     ax.plot(x, x.abs(), color="black", linewidth=4, alpha=0.2, label="target")
@@ -135,8 +127,6 @@ def critics(axes: Sequence[Axes], maps: Mapping[str, Tensor]) -> Sequence[Axes]:
     Args:
         axes: Where to draw, one for each map.
         maps: ``"axis"``, ``(points,)``, and maps ``(points, points)`` by name.
-
-    Source: ours.
     """
     axis = maps["axis"]
     names = [name for name in maps if name != "axis"]
@@ -159,8 +149,6 @@ def training(ax: Axes, frame: pd.DataFrame, chance: float) -> Axes:
         ax: Where to draw.
         frame: Tidy numbers of one depth of ``deep_training``, the task being the step.
         chance: Loss of a network that knows nothing, nats.
-
-    Source: ours.
     """
     ax.axhline(chance, color="black", linewidth=1, alpha=0.4)
     for name in frame["method"].unique():
@@ -187,8 +175,6 @@ def backward_norms(ax: Axes, frame: pd.DataFrame) -> Axes:
     Args:
         ax: Where to draw.
         frame: Tidy numbers of ``backward_norms``.
-
-    Source: ours.
     """
     wide = frame.pivot_table(
         index=["method", "seed"], columns="metric", values="value"
@@ -218,8 +204,6 @@ def convolution_spectra(ax: Axes, spectra: Mapping[str, Tensor]) -> Axes:
     Args:
         ax: Where to draw.
         spectra: Label to descending values, already divided by the kernel's width.
-
-    Source: ours.
     """
     for label, values in spectra.items():
         share = np.linspace(0, 1, len(values))
@@ -244,8 +228,6 @@ def newton_schulz_map(
         sigma: Where it began.
         after: Number of iterations to the values ``(points,)``.
         limit: The end of the region of convergence, marked by a line.
-
-    Source: ours.
     """
     for iterations, values in after.items():
         ax.plot(

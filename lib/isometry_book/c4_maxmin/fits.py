@@ -106,8 +106,6 @@ def profile_of_fits(profile: str, points: int = 201) -> dict[str, Tensor]:
 
     Returns:
         ``(points,)`` by method, and ``"x"``.
-
-    Source: ours.
     """
     scale = scale_of(profile)
     x = torch.linspace(-1, 1, points)
@@ -133,8 +131,6 @@ def image_batches(
 
     Returns:
         The function, pixels per image, number of classes.
-
-    Source: ours.
     """
     images = load(data)
     pixels = images.train_images.flatten(1).float() / images.max_value
@@ -174,8 +170,6 @@ def deep_training(profile: str, data: str, width: int = 32) -> pd.DataFrame:
 
     Returns:
         Tidy numbers; the task is the step, the benchmark names the depth.
-
-    Source: ours.
     """
     scale = scale_of(profile)
     batch, pixels, classes = image_batches(data, scale.seeds)

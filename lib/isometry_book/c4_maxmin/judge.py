@@ -14,8 +14,6 @@ def maxmin_isometric(results: pd.DataFrame, records: list[Record]) -> Verdict | 
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     rows = chosen(results, "jacobian_depth", "deviation", "maxmin")
     if rows.empty or rows["task"].max() < 1000:
@@ -36,8 +34,6 @@ def maxmin_expressive(results: pd.DataFrame, records: list[Record]) -> Verdict |
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     ratios = {}
     for target in ("absolute_value", "cone"):
@@ -66,8 +62,6 @@ def backward_norm(results: pd.DataFrame, records: list[Record]) -> Verdict | Non
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     rows = chosen(results, "backward_norm", "norm_ratio")
     if rows.empty:

@@ -59,8 +59,6 @@ def twins(seed: int, depth: int) -> dict[str, nn.Sequential]:
 
     Returns:
         By ``"maxmin"`` and ``"relu"``; float64, :data:`WIDTH` units in every layer.
-
-    Source: ours.
     """
     draws = generator(seed, "jacobian", depth)
     network = isometric_mlp(
@@ -111,8 +109,6 @@ def precisions(profile: str) -> pd.DataFrame:
 
     Args:
         profile: Sets depths and seeds.
-
-    Source: ours.
     """
     scale, rows = scale_of(profile), []
     for depth in scale.depths:
@@ -138,8 +134,6 @@ def distances(profile: str, pairs: int = 200) -> pd.DataFrame:
     Args:
         profile: Sets depths and seeds.
         pairs: How many pairs of independent inputs.
-
-    Source: ours.
     """
     scale, rows = scale_of(profile), []
     for depth in scale.depths:
@@ -197,8 +191,6 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
     Args:
         profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
         data: The images of the deep training.
-
-    Source: ours.
     """
     parts = [
         jacobians(profile),
@@ -216,8 +208,6 @@ def lipschitz_study(profile: str = "paper", data: str = "digits") -> pd.DataFram
     Args:
         profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
         data: Not used; every study takes it.
-
-    Source: ours.
     """
     parts = [expressiveness(profile), wasserstein(profile)]
     return pd.concat(parts, ignore_index=True)

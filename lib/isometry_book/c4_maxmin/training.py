@@ -35,8 +35,6 @@ class Scale:
         deep: Hidden layers of the networks that learn images.
         deep_steps: Training steps on images.
         deep_rates: Learning rates on images; the best final loss counts.
-
-    Source: ours.
     """
 
     seeds: int
@@ -93,8 +91,6 @@ def scale_of(profile: str) -> Scale:
     Args:
         profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
 
-    Source: ours.
-
     Example:
         >>> scale_of("laptop").depths[-1]
         1000
@@ -116,8 +112,6 @@ class Architecture:
         held: Whether three Newton-Schulz steps after each update keep them so.
         normalised: Whether LayerNorm, with gain and bias, stands before the
             activation.
-
-    Source: ours.
     """
 
     activation: Callable[[Tensor], Tensor]
@@ -152,8 +146,6 @@ class Network:
         weights: One ``(seeds, out, in)`` per layer.
         biases: One ``(seeds, 1, out)`` per layer.
         gains: One ``(seeds, 1, out)`` per hidden layer if normalised, else none.
-
-    Source: ours.
     """
 
     architecture: Architecture
@@ -255,8 +247,6 @@ def train(
 
     Returns:
         ``(steps, seeds)``.
-
-    Source: ours.
     """
     optimizer = torch.optim.Adam(network.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

@@ -36,8 +36,6 @@ def report_path(report: Path = REPORT) -> Path:
 
     Raises:
         FileNotFoundError: If it is in none of them.
-
-    Source: ours.
     """
     here = Path.cwd()
     for folder in (here, *here.parents):
@@ -63,8 +61,6 @@ def cost_rows(report: Mapping[str, Any]) -> pd.DataFrame:
 
     Raises:
         KeyError: If the report lacks one of them.
-
-    Source: ours.
     """
     rows: list[tuple[str, str, int, int, str, float]] = []
     for task, network in enumerate(report["networks"].values()):
@@ -95,8 +91,6 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: If the benchmark has not been run.
-
-    Source: ours.
     """
     return cost_rows(json.loads(report_path().read_text()))
 
@@ -114,8 +108,6 @@ def methods_study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
 
     Raises:
         FileNotFoundError: If the benchmark has not been run.
-
-    Source: ours.
     """
     report = json.loads(report_path(METHODS_REPORT).read_text())
     rows = [

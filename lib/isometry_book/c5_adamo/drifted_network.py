@@ -36,8 +36,6 @@ class Drifted:
         weights: The same after training.
         biases: After training, one ``(seeds, out)`` a layer.
         inputs: The images, ``(seeds, images, in)``.
-
-    Source: ours.
     """
 
     initial: tuple[Tensor, ...]
@@ -64,8 +62,6 @@ def drifted_network(seeds: int, steps: int, data: str = "digits") -> Drifted:
 
     Raises:
         ValueError: If there is no seed or no step.
-
-    Source: ours.
     """
     if seeds < 1 or steps < 1:
         found = f"{seeds} seeds, {steps} steps"

@@ -33,8 +33,6 @@ def spectra_over_training(ax: Axes, record: SpectraRecord, title: str) -> Axes:
 
     Returns:
         The axes.
-
-    Source: ours.
     """
     values = record.singular_values.mean(1)  # (records, layers, width)
     for layer in range(values.shape[1]):
@@ -66,8 +64,6 @@ def accuracy_over_tasks(
 
     Returns:
         The axes.
-
-    Source: ours.
     """
     for name, (record, override) in records.items():
         accuracy = record.online_accuracy
@@ -94,8 +90,6 @@ def relaxation_times(ax: Axes, table: pd.DataFrame) -> Axes:
 
     Returns:
         The axes.
-
-    Source: ours.
     """
     rows = range(len(table))
     ax.scatter(table["relaxation_steps"], rows, color=BLUE, label="relaxation time")
@@ -133,8 +127,6 @@ def pull_collapse(
 
     Returns:
         The axes.
-
-    Source: ours.
     """
     means = runs.groupby(["lr", "isometry_strength", "steps"]).mean().reset_index()
     for index, (lr, part) in enumerate(means.groupby("lr")):
@@ -174,8 +166,6 @@ def deviations(ax: Axes, curves: Mapping[float, Tensor], method: str) -> Axes:
 
     Returns:
         The axes.
-
-    Source: ours.
     """
     for index, (strength, values) in enumerate(curves.items()):
         if method == "flow":
@@ -234,8 +224,6 @@ def flow_image(sigma: Tensor, strength: float, lr: float, steps: int) -> str:
         strength: lambda.
         lr: eta_iso.
         steps: Optimiser steps.
-
-    Source: ours.
     """
     buffer = io.BytesIO()
     with rc_context(RC):
@@ -264,8 +252,6 @@ def flow_explorer(sigma: Tensor, strength: float, lr: float, steps: int) -> Any:
 
     Returns:
         An ``ipywidgets.VBox``; without a kernel it shows its first state.
-
-    Source: ours.
     """
     import ipywidgets
 

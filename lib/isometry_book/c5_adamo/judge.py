@@ -26,8 +26,6 @@ def by_seed(
         metric: Which metric.
         method: Which method.
         task: Which task.
-
-    Source: ours.
     """
     rows = chosen(results, benchmark, metric, method)
     return rows[rows["task"] == task].set_index("seed")["value"].sort_index()
@@ -40,8 +38,6 @@ def paired(first: pd.Series, second: pd.Series, label: str) -> Interval:
         first: By seed.
         second: By seed.
         label: Names the bootstrap's draw.
-
-    Source: ours.
     """
     both = pd.concat([first, second], axis=1, join="inner")
     return paired_difference(
@@ -56,8 +52,6 @@ def gram_controls_all(results: pd.DataFrame, records: list[Record]) -> Verdict |
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     flow = chosen(results, "gram_flow", "flow_error")
     end = chosen(results, "gram_flow", "end_error")
@@ -81,8 +75,6 @@ def strength(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     if chosen(results, "adamo_pull", "deviation").empty:
         return None
@@ -118,8 +110,6 @@ def decoupling(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     Args:
         results: Tidy numbers of a store.
         records: Of its files.
-
-    Source: ours.
     """
     alone = chosen(results, "decoupling_alone", "departure")
     accuracy = chosen(results, "decoupling_task", "online_accuracy")
@@ -169,8 +159,6 @@ def cost_memory(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     ratio = chosen(results, "adamo_cost", "memory_ratio", "every step")["value"]
     if ratio.empty:
@@ -191,8 +179,6 @@ def cost_time(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     times = chosen(results, "adamo_cost", "time_ratio")
     same = chosen(results, "adamo_cost", "within_seed_noise")
@@ -222,8 +208,6 @@ def partial_nap(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     rows = results[
         (results["benchmark"] == "partial_measures") & (results["method"] == "nap")
@@ -254,8 +238,6 @@ def partial_spectral(results: pd.DataFrame, records: list[Record]) -> Verdict | 
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     rows = results[results["benchmark"] == "partial_measures"]
     own = rows[rows["method"] == "spectral"]
@@ -289,8 +271,6 @@ def partial_others(results: pd.DataFrame, records: list[Record]) -> Verdict | No
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
 
     def worst(metric: str, method: str) -> float:

@@ -48,8 +48,6 @@ def matrix_force(step: Callable[[Tensor, Tensor], Tensor]) -> Force:
     Args:
         step: A layer ``(seeds, out, in)`` and what it was at initialisation, to the
             layer one step later.
-
-    Source: ours.
     """
 
     def force(weights: Weights, start: Drifted) -> Weights:
@@ -261,8 +259,6 @@ def measure(name: str) -> Measure:
 
     Args:
         name: A key of :data:`MEASURES`.
-
-    Source: ours.
     """
     if name not in MEASURES:
         raise KeyError(unknown("measure", name, MEASURES))
@@ -279,8 +275,6 @@ def evolve(start: Drifted, name: str, times: Sequence[int]) -> list[Weights]:
 
     Raises:
         KeyError: If the measure is not known.
-
-    Source: ours.
     """
     force = measure(name).force
     weights, found, done = start.weights, [], 0

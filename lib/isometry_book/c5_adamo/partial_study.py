@@ -71,8 +71,6 @@ def own_numbers(name: str, start: Drifted, end: Weights) -> dict[str, Tensor]:
         initialisation, over what it was; ``spectrum_change``, of any singular value.
         For LayerNorm, ``scale_effect``: how far normalised pre-activations change when
         a weight is doubled. For ReDo, ``dormant_before`` and ``dormant_after``.
-
-    Source: ours.
     """
     first, before, after = (
         spectra(w[:-1]) for w in (start.initial, start.weights, end)
@@ -120,8 +118,6 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
 
     Raises:
         KeyError: If the profile is not known.
-
-    Source: ours.
     """
     if profile not in SEEDS:
         raise KeyError(unknown("profile", profile, SEEDS))
@@ -155,8 +151,6 @@ def summary(numbers: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row a measure: force, controls, and mean_square, largest and smallest at the
         last step, means over the seeds; first a row for the drifted networks.
-
-    Source: ours.
     """
     kept = ("mean_square", "largest", "smallest")
     layer = LAYERS[SHOWN]

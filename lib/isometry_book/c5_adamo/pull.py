@@ -45,8 +45,6 @@ def pull_runs(profile: str, data: str) -> pd.DataFrame:
 
     Raises:
         KeyError: If the profile is not known.
-
-    Source: ours.
     """
     if profile not in SIZES:
         raise KeyError(unknown("profile", profile, SIZES))
@@ -92,8 +90,6 @@ def pull_table(numbers: pd.DataFrame) -> pd.DataFrame:
         8 lr isometry_strength steps; relative_deviation and accuracy_gain, over and
         minus those of strength 0 at the same seed, lr and steps. Strength 0 is left
         out.
-
-    Source: ours.
     """
     rows = numbers[numbers["benchmark"] == BENCHMARK]
     table = rows.pivot(index=["seed", "task"], columns="metric", values="value")
@@ -149,8 +145,6 @@ def explained(table: pd.DataFrame, target: str, predictor: str) -> Interval:
 
     Returns:
         The interquartile mean over the seeds with its 95 % interval.
-
-    Source: ours.
     """
     shares = []
     for _, own in table.groupby("seed"):
@@ -187,7 +181,5 @@ def final(table: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         table: From :func:`pull_table`.
-
-    Source: ours.
     """
     return table[table["steps"] == table["steps"].max()]

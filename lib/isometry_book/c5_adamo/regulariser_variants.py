@@ -102,8 +102,6 @@ def variant(name: str) -> RegulariserVariant:
 
     Args:
         name: A key of :data:`VARIANTS`.
-
-    Source: ours.
     """
     if name not in VARIANTS:
         raise KeyError(unknown("variant", name, VARIANTS))
@@ -239,8 +237,6 @@ def measured_relaxation(
 
     Raises:
         KeyError: If the variant is not known.
-
-    Source: ours.
     """
     form = variant(name)
     end = math.sqrt(form.target(width, width))
@@ -272,8 +268,6 @@ def variant_table(relaxation: float, lr: float) -> pd.DataFrame:
         One row a variant: variant, goal_widening and goal (singular values of a layer
         with 3 rows to 2 columns, and of the others), relaxation_steps, measured_steps,
         head, effect, source.
-
-    Source: ours.
     """
     strength = 1 / (8 * lr * relaxation)
     rows = [

@@ -32,8 +32,6 @@ def dead_layer(seed: int) -> tuple[Tensor, Tensor, Tensor]:
         Weight ``(8, 12)``, bias ``(8,)`` and inputs >= 0 ``(8, 12)``, float64. Three
         units have negative weights, the fourth a bias below what its strongest input
         needs, by up to as much again.
-
-    Source: ours.
     """
     draw = generator(seed, "dead layer")
     weight = torch.randn(UNITS, FAN_IN, generator=draw, dtype=torch.float64) * 0.5
@@ -57,8 +55,6 @@ def first_firing(weight: Tensor, bias: Tensor, inputs: Tensor, rate: float) -> T
 
     Returns:
         Whole numbers; infinite where it takes more than :data:`LONGEST`.
-
-    Source: ours.
     """
     moved, first = weight.clone(), torch.full_like(bias, math.inf)
     for step in range(LONGEST + 1):
@@ -80,8 +76,6 @@ def bounds(profile: str) -> pd.DataFrame:
 
     Raises:
         KeyError: If the profile is not known.
-
-    Source: ours.
     """
     if profile not in LAYERS:
         raise KeyError(unknown("profile", profile, LAYERS))

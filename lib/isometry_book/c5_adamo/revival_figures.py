@@ -23,8 +23,6 @@ def shares_over_steps(ax: Axes, numbers: pd.DataFrame, kill: str) -> Axes:
 
     Returns:
         The axes: means over the seeds, bands from the lowest to the highest seed.
-
-    Source: ours.
     """
     rows = numbers[numbers["benchmark"] == f"revival_{kill}"]
     rows = rows[(rows["metric"] == "fires") & (rows["task"] > 0)]
@@ -57,8 +55,6 @@ def bound_and_steps(ax: Axes, units: pd.DataFrame) -> Axes:
 
     Returns:
         The axes.
-
-    Source: ours.
     """
     met = units[np.isfinite(units["bound"])]
     for killed, color, marker in (

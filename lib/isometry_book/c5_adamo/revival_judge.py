@@ -20,8 +20,6 @@ def revival(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     Args:
         results: Tidy numbers of a store.
         records: Of its files; not needed.
-
-    Source: ours.
     """
     found = {}
     for kill in ("direction", "bias", "strong_bias"):

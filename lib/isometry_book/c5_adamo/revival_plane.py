@@ -36,8 +36,6 @@ class State:
         bias: Of the silent unit, one of :data:`BIASES`.
         other_angle: Of the other unit's row.
         other_length: Of it.
-
-    Source: ours.
     """
 
     angle: int
@@ -63,8 +61,6 @@ class Plane:
     Attributes:
         center: Of the square, across and down.
         unit: Length of one.
-
-    Source: ours.
     """
 
     center: float = 210
@@ -81,8 +77,6 @@ PLANE = Plane()
 def inputs() -> list[Point]:
     """Return the inputs: twelve points on one side of the origin.
 
-    Source: ours.
-
     Example:
         >>> len(inputs())
         12
@@ -97,8 +91,6 @@ def rows_of(state: State) -> Matrix:
 
     Args:
         state: Of the sliders.
-
-    Source: ours.
     """
 
     def row(angle: float, length: float) -> Point:
@@ -157,8 +149,6 @@ def revival_time(state: State, points: list[Point]) -> float | None:
     Args:
         state: Of the sliders.
         points: The inputs.
-
-    Source: ours.
     """
     rows = rows_of(state)
     for time in TIMES:
@@ -173,8 +163,6 @@ def verdict(state: State, points: list[Point]) -> str:
     Args:
         state: Of the sliders.
         points: The inputs.
-
-    Source: ours.
     """
     now = margin(rows_of(state)[0], state.bias, points)
     end = margin(pulled(rows_of(state), END)[0], state.bias, points)
@@ -221,8 +209,6 @@ def revival_plane(preset: str = "short") -> str:
 
     Args:
         preset: Shown first, one of :data:`PRESETS`.
-
-    Source: ours.
     """
     state, points = PRESETS[preset][1], inputs()
     data = {

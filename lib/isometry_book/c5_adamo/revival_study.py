@@ -49,8 +49,6 @@ class RevivalScale:
         after: Tasks afterwards.
         epochs: Of each task.
         records: Counts in each task, evenly spaced; divides the steps of a task.
-
-    Source: ours.
     """
 
     seeds: int
@@ -76,8 +74,6 @@ def revival_settings(profile: str, data: str) -> SupervisedSettings:
 
     Raises:
         KeyError: If the profile is not known.
-
-    Source: ours.
     """
     if profile not in SCALES:
         raise KeyError(unknown("profile", profile, SCALES))
@@ -119,8 +115,6 @@ def after_killing(
     Returns:
         A row a count, member, layer and killed unit: step, member, layer, unit, fires;
         and the online accuracy since the last count in ``accuracy``.
-
-    Source: ours.
     """
     chosen = METHODS.get("adam" if method == "redo" else method)
     own = chosen.settings
@@ -194,8 +188,6 @@ def trained_before(
         pixels: The data.
         settings: Of a task.
         scale: How many seeds and tasks.
-
-    Source: ours.
     """
     seeds = list(range(scale.seeds))
     make = BENCHMARKS.get("random_label_mnist").task
@@ -230,8 +222,6 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
 
     Raises:
         KeyError: If the profile is not known.
-
-    Source: ours.
     """
     settings, scale = revival_settings(profile, data), SCALES.get(profile)
     assert scale is not None

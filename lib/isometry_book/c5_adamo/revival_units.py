@@ -18,8 +18,6 @@ def layer_names(network: MLP) -> list[str]:
 
     Args:
         network: The network.
-
-    Source: ours.
     """
     return [*(f"hidden.{i}" for i in range(network.architecture.depth)), "head"]
 
@@ -31,8 +29,6 @@ def layer_inputs(network: MLP, parameters: Parameters, inputs: Tensor) -> list[T
         network: The network.
         parameters: name -> ``(members, ...)``.
         inputs: ``(members, n, features)``.
-
-    Source: ours.
     """
     with torch.no_grad():
         return [inputs, *network.hidden_activations(parameters, inputs)[:-1]]

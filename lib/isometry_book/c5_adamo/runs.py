@@ -46,8 +46,6 @@ def run_settings(profile: str, data: str) -> SupervisedSettings:
 
     Raises:
         KeyError: If the profile is not known.
-
-    Source: ours.
     """
     if profile not in SIZES:
         raise KeyError(unknown("profile", profile, SIZES))
@@ -154,8 +152,6 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
 
     Raises:
         KeyError: If the profile is not known.
-
-    Source: ours.
     """
     parts = decoupling_task(profile, data)  # the profile is checked here first
     parts += decoupling_alone(profile, data)

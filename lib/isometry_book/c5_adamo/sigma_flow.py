@@ -32,8 +32,6 @@ class Box:
         bottom: Where zero is.
         scale: Height of the scale of strengths.
         largest: Singular value at the top.
-
-    Source: ours.
     """
 
     left: float = 52
@@ -74,8 +72,6 @@ def place_of(strength: float) -> float:
     Args:
         strength: Within :data:`STRENGTHS`.
 
-    Source: ours.
-
     Example:
         >>> place_of(STRENGTHS[0]) == BOX.left
         True
@@ -91,8 +87,6 @@ def summary(strength: float, lr: float, steps: int) -> str:
         strength: lambda.
         lr: eta_iso.
         steps: Of the run.
-
-    Source: ours.
 
     Example:
         >>> summary(1e-3, 1e-4, 10_000)[:54]

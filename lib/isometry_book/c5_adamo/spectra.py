@@ -23,8 +23,6 @@ def readable_log(ax: Axes) -> Axes:
 
     Args:
         ax: Which.
-
-    Source: ours.
     """
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -46,8 +44,6 @@ def variant_spectra(
 
     Returns:
         The axes.
-
-    Source: ours.
     """
     form = variant(name)
     for place, (old, new) in enumerate(zip(before, after, strict=True)):
@@ -78,8 +74,6 @@ def spectrum_under_force(ax: Axes, numbers: pd.DataFrame, name: str) -> Axes:
 
     Returns:
         The axes.
-
-    Source: ours.
     """
     rows = numbers[(numbers["method"] == name) & (numbers["seed"] == 0)]
     rows = rows[rows["metric"].str.startswith("sigma_")]
@@ -109,7 +103,5 @@ def method_label(name: str) -> str:
 
     Args:
         name: As on the command line.
-
-    Source: ours.
     """
     return METHOD_STYLES[name].label if name in METHOD_STYLES else name

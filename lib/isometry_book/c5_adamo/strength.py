@@ -232,8 +232,6 @@ def departure(
 
     Raises:
         ValueError: If the strengths differ.
-
-    Source: ours.
     """
     if measured.keys() != expected.keys():
         raise ValueError(
@@ -257,8 +255,6 @@ def stalled_fraction(
         lr: eta_iso.
         steps: Optimiser steps.
         dtype: Number format of the weight.
-
-    Source: ours.
     """
     draw = torch.Generator().manual_seed(0)
     start = nn.init.orthogonal_(
@@ -281,8 +277,6 @@ def state_ratio(sizes: list[int]) -> float:
 
     Args:
         sizes: Units of every layer, from the inputs to the outputs.
-
-    Source: ours.
     """
 
     def state_bytes(kind: type[torch.optim.Optimizer]) -> int:

@@ -45,8 +45,6 @@ def study_settings(profile: str, data: str) -> SupervisedSettings:
 
     Raises:
         KeyError: If the profile is not known.
-
-    Source: ours.
     """
     if profile not in SIZES:
         raise KeyError(unknown("profile", profile, SIZES))
@@ -59,8 +57,6 @@ def study_pixels(settings: SupervisedSettings) -> Pixels:
 
     Args:
         settings: Name the data set and its scaling.
-
-    Source: ours.
     """
     return scaled(load(settings.data), settings.input_scaling)
 
@@ -74,8 +70,6 @@ class SpectraRecord:
         singular_values: ``(records, members, layers, width)``, descending.
         online_accuracy: Mean over a task's steps before the update,
             ``(tasks, members)``, in [0, 1].
-
-    Source: ours.
     """
 
     steps: Tensor
@@ -107,8 +101,6 @@ def record_spectra(
 
     Raises:
         KeyError: If the method or a setting is not known.
-
-    Source: ours.
     """
     chosen = METHODS.get(method)
     own = changed(chosen.settings, method_settings)
@@ -137,8 +129,6 @@ def hidden_spectra(parameters: Parameters, roles: Roles) -> Tensor:
     Args:
         parameters: name -> ``(members, ...)``.
         roles: What each parameter is.
-
-    Source: ours.
     """
     weights = [parameters[name] for name, role in roles.items() if role == "hidden"]
     return torch.stack([singular_values(w.detach()).cpu() for w in weights], dim=1)

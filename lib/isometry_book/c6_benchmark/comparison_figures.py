@@ -30,8 +30,6 @@ def standings_dots(ax: Axes, table: pd.DataFrame, title: str) -> Axes:
         table: From :func:`isometry.lab.comparison.standings`. A fresh network
             becomes a dotted line, Adam's row a thin one.
         title: Of the panel.
-
-    Source: ours.
     """
     rows = table.drop(index="fresh", errors="ignore")[::-1]
     for place, (method, row) in enumerate(rows.iterrows()):
@@ -85,8 +83,6 @@ def cost_dots(ax: Axes, scores: pd.Series, ratios: pd.Series, title: str) -> Axe
     Returns:
         The axes; methods that none beats both in time and score are on a line. Those
         that rise well above the last name on it have names, as have :data:`NAMED`.
-
-    Source: ours.
     """
     methods = [method for method in ratios.sort_values().index if method in scores]
     least = LABEL_GAP * (scores[methods].max() - scores[methods].min())
@@ -134,8 +130,6 @@ def prediction_dots(
         ax: Where to draw.
         found: benchmark -> diagnostic -> correlation with its interval.
         names: Diagnostic -> how it is written; also the order of rows, from the top.
-
-    Source: ours.
     """
     markers, height = "osD^v", 0.7
     for place, (benchmark, values) in enumerate(found.items()):

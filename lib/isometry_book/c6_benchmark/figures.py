@@ -25,8 +25,6 @@ def permuted_images(
         axes: One for the image, one a task.
         data: The images.
         settings: Of the stream; only the number of images matters.
-
-    Source: ours.
     """
     pixels = scaled(data, settings.input_scaling)
     shape = data.test_images.shape[-2:]
@@ -53,8 +51,6 @@ def methods_over_tasks(
         metric: Which metric.
         label: The y axis, with the unit.
         window: How many tasks a point averages.
-
-    Source: ours.
     """
     chosen = frame[frame["metric"] == metric]
     fills = ("full", "none")
@@ -94,8 +90,6 @@ def health_over_tasks(axes: Sequence[Axes], frame: pd.DataFrame) -> Sequence[Axe
     Args:
         axes: One for each of :data:`HEALTH`.
         frame: As for :func:`methods_over_tasks`.
-
-    Source: ours.
     """
     looked = frame.loc[frame["metric"] == "gram_deviation", "task"].unique()
     frame = frame[frame["task"].isin(looked)]
@@ -127,8 +121,6 @@ def stream_spread(ax: Axes, frame: pd.DataFrame, metric: str, label: str) -> Axe
         frame: Tidy numbers of :mod:`isometry_book.c6_benchmark.residual_study`.
         metric: Which metric.
         label: The y axis.
-
-    Source: ours.
     """
     own = frame[frame["metric"] == metric]
     for case, (method, name) in STREAMS.items():

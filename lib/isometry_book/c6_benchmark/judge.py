@@ -135,8 +135,6 @@ def robust_span(grid: pd.Series) -> float:
     Args:
         grid: Online accuracy by strength, sorted.
 
-    Source: ours.
-
     Example:
         >>> robust_span(pd.Series({0.01: 0.5, 0.1: 0.79, 1.0: 0.8, 10.0: 0.6}))
         10.0

@@ -67,8 +67,6 @@ def spread_around_one(values: Tensor) -> Tensor:
     Returns:
         ``(...)``; 0 for an isometry.
 
-    Source: ours.
-
     Example:
         >>> spread_around_one(torch.tensor([1.0, 1.5, 0.5, 1.0])).item()
         0.3535533845424652
@@ -87,8 +85,6 @@ def stream_spreads(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
         Means over inputs of :func:`spread_around_one`: ``block_spread``, also over
         blocks, ``trunk_spread`` of all blocks in a row, and the largest and the median
         singular value of the latter, ``trunk_largest`` and ``trunk_median``.
-
-    Source: ours.
     """
     blocks = [part for part in model if isinstance(part, Block)]
     with torch.no_grad():
@@ -120,8 +116,6 @@ def drift(case: str, profile: str, data: str) -> pd.DataFrame:
 
     Returns:
         Tidy numbers; the task is how many were learned before.
-
-    Source: ours.
     """
     size, (method, changes) = SIZES[profile], CASES[case]
     stream = {"data": data, **STREAM, **size["stream"], "tasks": max(size["looks"])}

@@ -126,8 +126,6 @@ def stored_grid(
 
     Raises:
         StoreError: If there is nothing under the benchmark's folder.
-
-    Source: ours.
     """
     folder = store / benchmark
     settings = as_dict(plan(benchmark, "adam", {"data": data}, profile).settings)
@@ -151,8 +149,6 @@ class Comparison:
         scores: Mean online accuracy: one row a seed, one column a method.
         table: Interquartile means with 95 % intervals, best first.
         predictions: Diagnostic -> its rank correlation with the next task's plasticity.
-
-    Source: ours.
     """
 
     runs: dict[str, Record]
@@ -170,8 +166,6 @@ def comparisons(store: Path, network: str = "mlp") -> dict[str, Comparison]:
 
     Raises:
         StoreError: If there is nothing in the store.
-
-    Source: ours.
     """
     results, records = load_results(store), with_choices(load_records(store), store)
     found = {}

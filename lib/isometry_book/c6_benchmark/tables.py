@@ -34,8 +34,6 @@ def diagnosed_tasks(
 
     Raises:
         StoreError: If there is nothing in the store.
-
-    Source: ours.
     """
     frame = load_results(store)
     parts = []
@@ -58,8 +56,6 @@ def choices_table(found: Mapping[str, Comparison]) -> pd.DataFrame:
         One row a method, one column a benchmark: the learning rate, then the method's
         own searched setting. A star marks the first or last of three or more
         numbers that were tried.
-
-    Source: ours.
     """
     columns: dict[str, dict[str, str]] = {}
     for benchmark, comparison in found.items():
@@ -74,8 +70,6 @@ def chosen_text(choice: Record) -> str:
 
     Args:
         choice: What a sweep wrote.
-
-    Source: ours.
 
     Example:
         >>> tried = [{"values": {"lr": lr}} for lr in (1e-4, 1e-3, 1e-2)]
@@ -105,8 +99,6 @@ def metrics_table(
 
     Raises:
         StoreError: If there is nothing in the store.
-
-    Source: ours.
     """
     results = load_results(store)
     columns = {
@@ -125,8 +117,6 @@ def ranks_table(found: Mapping[str, Comparison]) -> pd.DataFrame:
     Returns:
         One row a method that all benchmarks have, one column a benchmark and ``mean``;
         rank 1 is the largest interquartile mean. A fresh network is not ranked.
-
-    Source: ours.
     """
     ranks = {
         benchmark: one.table["mean"]
@@ -151,8 +141,6 @@ def costs(store: Path, network: int = 0) -> pd.DataFrame:
 
     Raises:
         StoreError: If the store has no such study.
-
-    Source: ours.
     """
     frame = load_results(store / METHODS_BENCHMARK)
     frame = frame[frame["task"] == network]
@@ -209,7 +197,5 @@ def gained(scores: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         scores: One row a seed, one column a method.
-
-    Source: ours.
     """
     return scores.sub(scores[BASELINE], axis=0)

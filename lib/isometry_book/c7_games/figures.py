@@ -28,8 +28,6 @@ def written(game: str) -> str:
     Args:
         game: As in the store.
 
-    Source: ours.
-
     Example:
         >>> written("space_invaders")
         'Space Invaders'
@@ -43,8 +41,6 @@ def shade(color: str, share: float) -> str:
     Args:
         color: Any colour of matplotlib.
         share: Between 0 and 1.
-
-    Source: ours.
 
     Example:
         >>> shade("#808080", 0.0), shade("#808080", 1.0)
@@ -61,8 +57,6 @@ def thousands(steps: float, _: int = 0) -> str:
     Args:
         steps: How many.
 
-    Source: ours.
-
     Example:
         >>> thousands(150_000), thousands(0)
         ('150k', '0')
@@ -78,8 +72,6 @@ def learning_curves(ax: Axes, curves: pd.DataFrame, method: str, game: str) -> A
         curves: From :func:`isometry_book.c7_games.study.learning_curves`.
         method: Whose.
         game: Which game.
-
-    Source: ours.
     """
     own = curves[(curves["method"] == method) & (curves["game"] == game)]
     color = method_style(method)["color"]
@@ -107,8 +99,6 @@ def learning_grid(
         axes: Rows are games, columns methods; those of a row share the y axis.
         curves: From :func:`isometry_book.c7_games.study.learning_curves`.
         methods: The columns.
-
-    Source: ours.
     """
     games = sorted(curves["game"].unique())
     for row, game in zip(axes, games, strict=True):
@@ -128,8 +118,6 @@ def thin_or_main(method: str) -> dict[str, Any]:
 
     Args:
         method: Its name.
-
-    Source: ours.
     """
     if method in MAIN:
         return method_style(method, markersize=4.5)
@@ -142,8 +130,6 @@ def lines_over_cycles(ax: Axes, table: pd.DataFrame) -> Axes:
     Args:
         ax: Where to draw.
         table: ``method, cycle, mean, low, high``; the main methods are drawn on top.
-
-    Source: ours.
     """
     for method, rows in table.groupby("method"):
         style = thin_or_main(str(method))
@@ -167,8 +153,6 @@ def score_over_cycles(ax: Axes, table: pd.DataFrame, title: str = "") -> Axes:
 
     Returns:
         The axes, without a legend: :func:`legend_above` makes one for all panels.
-
-    Source: ours.
     """
     for level in (0, 1):
         ax.axhline(level, color="black", linewidth=0.8, zorder=1)
@@ -186,8 +170,6 @@ def legend_above(axes: Sequence[Axes], ncols: int = 4) -> Sequence[Axes]:
     Args:
         axes: All of one figure; their lines have names.
         ncols: Names in a row.
-
-    Source: ours.
     """
     named: dict[str, Any] = {}
     for ax in axes:
@@ -212,8 +194,6 @@ def score_dots(ax: Axes, table: pd.DataFrame, title: str = "") -> Axes:
             label such as ``adam(hidden_bias=False)``, whose dot is hollow. Fresh
             networks become a dotted line, Adam's row a thin one.
         title: Of the panel.
-
-    Source: ours.
     """
     rows = table.drop(index="fresh", errors="ignore")[::-1]
     labels = []
@@ -244,8 +224,6 @@ def score_panels(
     Args:
         axes: One a table.
         tables: Title -> table as for :func:`score_dots`, of the same methods.
-
-    Source: ours.
     """
     first = next(iter(tables.values()))
     for place, (ax, (title, table)) in enumerate(
@@ -267,8 +245,6 @@ def diagnostics_grid(axes: np.ndarray, table: pd.DataFrame) -> np.ndarray:
         axes: ``(2, columns)``, a column for each of :data:`DIAGNOSTICS`, from the
             first on.
         table: From :func:`isometry_book.c7_games.study.diagnostics_over_cycles`.
-
-    Source: ours.
     """
     for row, part in zip(axes, ("actor", "critic"), strict=True):
         for ax, (name, (label, log)) in zip(row, DIAGNOSTICS.items(), strict=False):
@@ -295,8 +271,6 @@ def return_over_depth(ax: Axes, table: pd.DataFrame, game: str = "") -> Axes:
         table: From :func:`isometry_book.c7_games.variants.depth_table`; what
             starts from torch's own initialisation is dashed and hollow.
         game: Its name, for the axis.
-
-    Source: ours.
     """
     depths = sorted(table["depth"].unique())
     methods = list(table["method"].unique())

@@ -1,6 +1,4 @@
 """Still frames of an agent's episode, for print, and what its critic expected.
-
-Source: ours.
 """
 
 from collections.abc import Iterable, Sequence

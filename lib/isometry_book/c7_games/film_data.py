@@ -1,6 +1,4 @@
 """Boards as text that a page can hold: what changed from one to the next.
-
-Source: ours.
 """
 
 from base64 import b64decode, b64encode

@@ -2,8 +2,6 @@
 
 One fragment of HTML holds everything: boards, drawings, script. Without the script it
 shows still frames.
-
-Source: ours.
 """
 
 import json

@@ -43,8 +43,6 @@ def size_of_games(record: Record, seeds: int, paper: Protocol) -> str:
         record: Of a run.
         seeds: How many agents were trained.
         paper: The experiment of the paper.
-
-    Source: ours.
     """
     own = record["settings"]
     games = own["games"].split(",")

@@ -32,8 +32,6 @@ def late_scores(scores: pd.DataFrame, game: str | None = None) -> pd.DataFrame:
 
     Returns:
         One row a seed, one column a method; missing where a method lacks a seed.
-
-    Source: ours.
     """
     cycles = int(scores["cycle"].max()) + 1
     if game is not None:
@@ -49,8 +47,6 @@ def seed_means(scores: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row a seed, one column a method; missing where a method lacks a seed.
-
-    Source: ours.
     """
     by_game = scores.groupby(["seed", "method", "game"])["score"].mean()
     means = by_game.groupby(["seed", "method"]).mean().unstack()
@@ -150,8 +146,6 @@ def changes(scores: pd.DataFrame) -> dict[str, Interval]:
 
     Raises:
         StoreError: If there is one cycle only.
-
-    Source: ours.
     """
     if scores["cycle"].max() < 1:
         needed = "at least two cycles for a change over cycles"
@@ -173,8 +167,6 @@ def learning_curves(comparison: GamesComparison) -> pd.DataFrame:
 
     Returns:
         Columns ``method, game, cycle, env_steps, episodic_return``: means over seeds.
-
-    Source: ours.
     """
     own = comparison.returns
     own = own[own["game"] == own["visited"]]
@@ -195,8 +187,6 @@ def diagnosed(store: Path, comparison: GamesComparison) -> pd.DataFrame:
 
     Raises:
         StoreError: If there is nothing in the store, or nothing was diagnosed.
-
-    Source: ours.
     """
     results = load_results(store / comparison.benchmark)
     names = {record["hash"]: method for method, record in comparison.runs.items()}

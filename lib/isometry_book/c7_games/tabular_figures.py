@@ -35,8 +35,6 @@ def draw_map(
 
     Returns:
         ``ax``; the image is ``ax.images[0]``, for a colour bar.
-
-    Source: ours.
     """
     colours = mpl.colormaps["Blues"].with_extremes(bad=style.GREY)
     ax.imshow(on_map(world, quantity).numpy(), cmap=colours, vmin=0, vmax=vmax)
@@ -78,8 +76,6 @@ def draw_values(ax: Axes, improvement: Improvement, places: Mapping[str, int]) -
         ax: Where to draw.
         improvement: The sequence of policies.
         places: State by name, in the order of the legend.
-
-    Source: ours.
     """
     for name, state in places.items():
         ax.plot(improvement.values[:, state], label=name)
@@ -100,8 +96,6 @@ def draw_changes(ax: Axes, improvement: Improvement, lag: int) -> Axes:
         ax: Where to draw.
         improvement: The sequence of policies.
         lag: Steps between the policies compared.
-
-    Source: ours.
     """
     steps = range(lag, len(improvement.values))
     curves = {

@@ -33,8 +33,6 @@ def depth_runs(records: list[Record], benchmark: str) -> dict[tuple[str, int], R
         (Label, depth) -> record, of the settings with the most such runs of at least
         two depths; empty without. The label is the method, and the initialisation
         behind it where that is not the benchmark's: ``adam(init=default)``.
-
-    Source: ours.
     """
     families: dict[str, dict[tuple[str, int], Record]] = {}
     for record in records:
@@ -67,8 +65,6 @@ def depth_returns(
     Returns:
         Columns ``method, depth, seed, game, episodic_return``, means over visits; no
         row without such runs.
-
-    Source: ours.
     """
     runs = depth_runs(records, benchmark)
     columns = ["method", "depth", "seed", "game"]
@@ -90,8 +86,6 @@ def depth_study(store: Path, benchmark: str) -> pd.DataFrame:
 
     Raises:
         StoreError: If the store has none.
-
-    Source: ours.
     """
     folder = store / benchmark
     found = depth_returns(load_results(folder), load_records(folder), benchmark)
@@ -122,8 +116,6 @@ def changed_settings(record: Record, main: Record) -> set[str]:
     Args:
         record: One run.
         main: The other.
-
-    Source: ours.
     """
     own, other = (
         trained({**r["settings"], **r["method_settings"]}) for r in (record, main)
@@ -144,8 +136,6 @@ def variant_runs(
         Label -> record: the method, with the settings that were changed. At most
         :data:`MOST_CHANGES` are, and none that makes another experiment
         (:data:`isometry.lab.labels.SCALE`).
-
-    Source: ours.
     """
     found = {}
     for record in records:

@@ -22,8 +22,6 @@ class Verdict:
         verdict: One of :data:`OUTCOMES`.
         reason: The numbers behind it, one sentence.
         gap: How our scale differs from the paper's, one sentence or empty.
-
-    Source: ours.
     """
 
     verdict: Outcome
@@ -52,8 +50,6 @@ class Claim:
         source: Where in the paper, or who reports it.
         chapter: Which chapter judges it, 1 to 7.
         criterion: What the results must show for the verdict "reproduced".
-
-    Source: ours.
     """
 
     key: str
@@ -82,8 +78,6 @@ def get(key: str) -> Claim:
 
     Args:
         key: The claim's key.
-
-    Source: ours.
     """
     return CLAIMS.get(key)
 

@@ -31,8 +31,6 @@ def verdict_on(claim: Claim, results: pd.DataFrame, records: list[Record]) -> Ve
         claim: The claim.
         results: The store's numbers; may be empty.
         records: The records of the store's files.
-
-    Source: ours.
     """
     judge = JUDGES.get(claim.key)
     if judge is None or results.empty:
@@ -48,8 +46,6 @@ def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
 
     Raises:
         StoreError: If a file of the store cannot be used.
-
-    Source: ours.
     """
     path = Path(results)
     frame, records = pd.DataFrame(), []

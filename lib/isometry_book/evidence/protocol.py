@@ -30,8 +30,6 @@ def size_of(record: Record) -> str:
 
     Args:
         record: Of a run.
-
-    Source: ours.
     """
     own = record["settings"]
     network = f"{own['depth']} hidden layers of {own['width']} where the paper has 4 "

@@ -13,8 +13,6 @@ def chosen(
         benchmark: Name of the experiment.
         metric: Which metric.
         method: Which method; None for all.
-
-    Source: ours.
     """
     rows = (results["benchmark"] == benchmark) & (results["metric"] == metric)
     if method is not None:

@@ -56,8 +56,6 @@ def over_time(first: NDArray, second: NDArray) -> NDArray:
 
     Returns:
         ``(...)``: the interquartile mean over seeds, averaged over methods.
-
-    Source: ours.
     """
     return interquartile_mean(rank_correlation(first, second)).mean(-1)
 
@@ -71,8 +69,6 @@ def across_seeds(first: NDArray, second: NDArray) -> NDArray:
 
     Returns:
         ``(...)``: the mean over ages and methods.
-
-    Source: ours.
     """
     turned = [np.swapaxes(x, -1, -2) for x in (first, second)]
     return rank_correlation(*turned).mean((-1, -2))
@@ -87,8 +83,6 @@ def across_methods(first: NDArray, second: NDArray) -> NDArray:
 
     Returns:
         ``(...)``: the mean over ages, then the interquartile mean over seeds.
-
-    Source: ours.
     """
     turned = [np.moveaxis(x, -3, -1) for x in (first, second)]
     return interquartile_mean(rank_correlation(*turned).mean(-1))
@@ -105,8 +99,6 @@ def panel(frame: pd.DataFrame, metric: str, methods: list[str], ages: list[int])
 
     Raises:
         ValueError: If a number is missing.
-
-    Source: ours.
     """
     chosen = frame[(frame["metric"] == metric) & frame["method"].isin(methods)]
     table = chosen.pivot(index=["method", "seed"], columns="task", values="value")
@@ -182,8 +174,6 @@ def correlations(
 
     Raises:
         ValueError: If a number is missing.
-
-    Source: ours.
     """
     goal = panel(frame, target, methods, ages)
     first = panel(frame, predictor, methods, ages)

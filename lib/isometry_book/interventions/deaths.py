@@ -35,8 +35,6 @@ def deaths_of(planned: Plan) -> str:
 
     Args:
         planned: Names the stream.
-
-    Source: ours.
     """
     return f"deaths_{planned.benchmark.name}"
 
@@ -69,8 +67,6 @@ def handed_over(
         planned: Of the other method.
         pixels: The data.
         run: Adam's, with its optimiser's state; stays as it is.
-
-    Source: ours.
     """
     network, taken = perceptron_of(planned, pixels), copied(run)
     taken.carried = fresh_run(planned, pixels, run.seeds, 0).carried
@@ -102,8 +98,6 @@ def contender_rows(
         same inputs, ``alive_on_last`` on some inputs of the task just learned;
         ``died``, the share of the other units that is dead on the first inputs; and
         ``online_accuracy`` of the task. A seed without dead units has no ``alive``.
-
-    Source: ours.
     """
     benchmark, network = deaths_of(planned), perceptron_of(planned, pixels)
     taken, optimizer = handed_over(planned, pixels, run)

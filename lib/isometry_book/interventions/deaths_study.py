@@ -82,8 +82,6 @@ def death_plan(contender: str, kind: str, profile: str, data: str) -> Plan:
 
     Raises:
         KeyError: If profile or data are not known.
-
-    Source: ours.
     """
     if profile not in SIZES:
         raise KeyError(unknown("profile", profile, SIZES))
@@ -105,8 +103,6 @@ def deaths(kind: str, profile: str, data: str, seeds: list[int]) -> list[Row]:
 
     Raises:
         KeyError: If profile or data are not known.
-
-    Source: ours.
     """
     adam = death_plan("adam", kind, profile, data)
     pixels = scaled(load(data), adam.settings.input_scaling)
@@ -151,7 +147,5 @@ def random_label_study(profile: str = "laptop", data: str = "cifar10") -> pd.Dat
 
     Raises:
         KeyError: If profile or data are not known.
-
-    Source: ours.
     """
     return study(profile, data, "random_label")

@@ -33,8 +33,6 @@ class Fork:
         optimizer: Holds the parameters; its state is changed in place.
         start: The parameters before the first task.
         inputs: Of the next task, ``(members, n, features)``.
-
-    Source: ours.
     """
 
     network: MLP
@@ -52,8 +50,6 @@ def copied(run: Run) -> Run:
 
     Args:
         run: Between two tasks. Its records are left behind.
-
-    Source: ours.
     """
     parameters = {name: p.detach().clone() for name, p in run.parameters.items()}
     return Run(
@@ -71,8 +67,6 @@ def hidden_weights(network: MLP) -> list[str]:
 
     Args:
         network: A perceptron.
-
-    Source: ours.
     """
     return [name for name, role in network.roles().items() if role == "hidden"]
 
@@ -135,8 +129,6 @@ def reopen_gates_(fork: Fork) -> None:
 
     Raises:
         ValueError: If the units are no ReLUs with a bias of their own.
-
-    Source: ours.
     """
     network, parameters = fork.network, fork.parameters
     own = network.architecture

@@ -38,8 +38,6 @@ def share_returned(
     Raises:
         ValueError: If the seeds differ or ``least`` is not positive.
 
-    Source: ours.
-
     Example:
         >>> share_returned([0.5, 0.7], [0.6, 0.7], [0.9, 0.7])
         array([0.25,  nan])
@@ -79,8 +77,6 @@ def returned(
 
     Raises:
         ValueError: As in :func:`share_returned`.
-
-    Source: ours.
     """
     shares = share_returned(worn, intervened, fresh, least)
     lost = np.asarray(fresh, dtype=float) - np.asarray(worn, dtype=float)
@@ -100,8 +96,6 @@ def scores_of(frame: pd.DataFrame, method: str, age: int, metric: str) -> pd.Ser
 
     Raises:
         KeyError: If the frame has no such method.
-
-    Source: ours.
     """
     if method not in set(frame["method"]):
         raise KeyError(unknown("intervention", method, set(frame["method"])))
@@ -123,8 +117,6 @@ def returned_table(
     Returns:
         Columns ``intervention, age, share, low, high, seeds``; NaN and 0 seeds where
         nothing was lost.
-
-    Source: ours.
     """
     rows = []
     fresh = frame["method"].str.startswith("fresh")
@@ -188,8 +180,6 @@ def loss_by_rate(
         ``usual``: fresh minus worn at the rate of the stream; ``tuned``: each at its
         own best rate (:func:`at_best_rate`); ``by_tuning``: what the worn networks gain
         by it.
-
-    Source: ours.
     """
     rates = sorted(m for m in set(frame["method"]) if m.startswith("rate_"))
     usual = [scores_of(frame, m, age, metric).to_numpy() for m in ("nothing", "fresh")]

@@ -36,8 +36,6 @@ def perceptron_of(planned: Plan, pixels: Pixels) -> MLP:
     Args:
         planned: Method and settings.
         pixels: The data.
-
-    Source: ours.
     """
     arguments = (planned.method, planned.method_settings, planned.settings, pixels)
     network = network_of(*arguments)
@@ -84,8 +82,6 @@ def worn(
 
     Raises:
         ValueError: If the plan has no task after the largest age.
-
-    Source: ours.
     """
     if planned.settings.tasks <= max(ages):
         needed = f"more tasks than the largest age, {max(ages)}"
@@ -112,8 +108,6 @@ def next_task(planned: Plan, pixels: Pixels, run: Run) -> Task:
         planned: The stream.
         pixels: The data.
         run: Between two tasks.
-
-    Source: ours.
     """
     make = planned.benchmark.task
     tasks = [make(pixels, planned.settings, seed, run.task) for seed in run.seeds]
@@ -127,8 +121,6 @@ def optimizer_of(planned: Plan, network: MLP, run: Run) -> torch.optim.Optimizer
         planned: Method and settings.
         network: The run's.
         run: Between two tasks.
-
-    Source: ours.
     """
     methods = planned.method, planned.method_settings
     return new_optimizer(run, network.roles(), *methods, planned.settings.lr)
@@ -156,8 +148,6 @@ def after_next(
 
     Returns:
         The fork; its records hold this task's metrics.
-
-    Source: ours.
     """
     network, fork = perceptron_of(planned, pixels), copied(run)
     optimizer = optimizer_of(planned, network, fork)
@@ -188,8 +178,6 @@ def rows_of(benchmark: str, method: str, run: Run) -> list[Row]:
         benchmark: For the store.
         method: For the store.
         run: With records.
-
-    Source: ours.
     """
     return [
         (benchmark, method, r["seed"], r["task"], r["metric"], r["value"])
@@ -208,8 +196,6 @@ def rows_of_metrics(
         method: For the store.
         run: Names seeds and task.
         metrics: name -> ``(members,)``; what is NaN is left out.
-
-    Source: ours.
     """
     return [
         (benchmark, method, seed, run.task, name, float(values[index]))

@@ -88,8 +88,6 @@ def study_plan(case: str, profile: str, data: str) -> Plan:
 
     Raises:
         KeyError: If profile or data are not known.
-
-    Source: ours.
     """
     if profile not in SIZES:
         raise KeyError(unknown("profile", profile, SIZES))
@@ -114,8 +112,6 @@ def forked(planned: Plan, pixels: Pixels, run: Run, start: Run) -> list[Row]:
         ``rate_<lr>`` of the worn network, ``fresh``, or ``fresh_rate_<lr>``; the task
         is the age. ``dormant_fraction``, under ``gates``, is the share of units whose
         bias is set.
-
-    Source: ours.
     """
     benchmark = f"interventions_{planned.benchmark.name}"
     task = next_task(planned, pixels, run)
@@ -151,8 +147,6 @@ def looked_at(planned: Plan, pixels: Pixels, run: Run) -> dict[str, Tensor]:
         Those of :func:`kernel_statistics` and of
         :func:`isometry.supervised.diagnostics.stack_diagnostics` except for its own
         kernel, each ``(members,)``.
-
-    Source: ours.
     """
     network, task = perceptron_of(planned, pixels), next_task(planned, pixels, run)
     inside = stack_diagnostics(network, run.parameters, task.inputs)
@@ -172,8 +166,6 @@ def case_rows(
         data: One of :data:`STREAMS`.
         pixels: The data.
         seeds: One network each.
-
-    Source: ours.
     """
     planned, size = study_plan(case, profile, data), SIZES[profile]
     benchmark = f"worn_{planned.benchmark.name}"

@@ -27,8 +27,6 @@ def sources(seed: int, count: int, name: str) -> NDArray[np.uint64]:
 
     Returns:
         uint64 ``(count, 1)``.
-
-    Source: ours.
     """
     states = [derived_seed(seed, name, index) for index in range(count)]
     return np.array(states, dtype=np.uint64).reshape(count, 1)
@@ -42,8 +40,6 @@ def tape(*draws: float) -> NDArray[np.float64]:
 
     Returns:
         float64 ``(1 + len(draws),)``.
-
-    Source: ours.
     """
     return np.array([1.0, *draws])
 
@@ -116,8 +112,6 @@ def draw_many(source: NDArray, out: NDArray[np.float64]) -> None:
     Args:
         source: A row of :func:`sources`, or a :func:`tape`.
         out: float64 ``(n,)``, overwritten.
-
-    Source: ours.
     """
     for i in range(out.size):
         out[i] = uniform(source)

@@ -102,10 +102,7 @@ def keep_ends(
     last_returns: NDArray,  # float64 (n,), overwritten for those
     lengths: NDArray,  # int64 (n,), overwritten for those
 ) -> None:
-    """Write down what ended games end with, before they start anew.
-
-    Source: ours.
-    """
+    """Write down what ended games end with, before they start anew."""
     for i in range(len(done)):
         if done[i]:
             for feature in range(boards.shape[1]):

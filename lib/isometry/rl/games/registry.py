@@ -49,8 +49,6 @@ class Game:
         channels: Names of what a cell of a picture can show, the uppermost first.
         cells: Turns boards ``(n, *shape)`` into bool ``(n, rows, columns, channels)``.
         steps_a_second: How fast pictures should follow each other.
-
-    Source: ours.
     """
 
     name: str

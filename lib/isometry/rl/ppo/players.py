@@ -41,8 +41,6 @@ class Players:
         device: Where the networks are.
         staged: bool ``(members, games, features)`` on the CPU.
         codes: ``(members, actions)``: the game's action for each action of the agent.
-
-    Source: ours.
     """
 
     envs: Sequence[VectorEnv]
@@ -116,8 +114,6 @@ def players_of(
         num_actions: Actions of the agent.
         invalid: See :func:`action_codes`.
         device: Where the networks are.
-
-    Source: ours.
     """
     shapes = [env.single_observation_space.shape or () for env in envs]
     shape = (*shapes[0][:-1], max(own[-1] for own in shapes))
@@ -140,8 +136,6 @@ def placed_(players: Players, member: int, boards: NDArray) -> None:
         players: Hold the buffer.
         member: Which one.
         boards: ``(games, ..., channels)``, of at most as many channels.
-
-    Source: ours.
     """
     whole = players.staged[member].numpy().reshape(-1, *players.shape)
     whole[..., : boards.shape[-1]] = boards
@@ -153,8 +147,6 @@ def reset_(players: Players, boards: Tensor) -> None:
     Args:
         players: The games.
         boards: bool ``(members, games, features)``, overwritten.
-
-    Source: ours.
     """
     for member, env in enumerate(players.envs):
         placed_(players, member, env.reset()[0])
@@ -163,10 +155,7 @@ def reset_(players: Players, boards: Tensor) -> None:
 
 @cache
 def threads() -> ThreadPoolExecutor:
-    """Return the threads that play, one a core that this process may use.
-
-    Source: ours.
-    """
+    """Return the threads that play, one a core that this process may use."""
     return ThreadPoolExecutor(processors(), "games")
 
 
@@ -175,8 +164,6 @@ def in_threads(players: Players) -> bool:
 
     Args:
         players: Say how many members and games there are.
-
-    Source: ours.
     """
     several = len(players.envs) > 1 and players.num_envs >= GAMES_FOR_A_THREAD
     return several and processors() > 1
@@ -189,8 +176,6 @@ def step_(players: Players, actions: Tensor, boards: Tensor) -> Outcome:
         players: The games.
         actions: int64 ``(members, games)``, of the agent.
         boards: bool ``(members, games, features)``, overwritten.
-
-    Source: ours.
     """
     asked = actions.cpu().numpy()
 
@@ -224,8 +209,6 @@ def last_boards(players: Players, outcome: Outcome, member: int) -> Tensor:
 
     Returns:
         bool ``(cut games, features)``, in the order of the games.
-
-    Source: ours.
     """
     cut = outcome.truncated[member]
     boards = outcome.infos[member]["final_obs"][cut]

@@ -38,8 +38,6 @@ class Rollout:
         returned: ``(members,)``: sum of the returns of episodes that ended in training
             since it was last set to zero.
         episodes: ``(members,)``: their number.
-
-    Source: ours.
     """
 
     boards: Tensor
@@ -60,8 +58,6 @@ def empty_rollout(players: Players, settings: PPOSettings) -> Rollout:
     Args:
         players: Say how many members and games there are.
         settings: Says how many steps.
-
-    Source: ours.
     """
     members, games, features = players.staged.shape
     size, device = (members, settings.rollout_length, games), players.device
@@ -131,8 +127,6 @@ def values_of(network: ActorCritic, parameters: Parameters, boards: Tensor) -> T
 
     Returns:
         ``(members, n)``.
-
-    Source: ours.
     """
     if boards.dtype != torch.bool or not is_known(network, parameters):
         parts = boards.split(VALUE_CHUNK, dim=1)
@@ -164,8 +158,6 @@ def acting(
         network: Actor and critic.
         parameters: name -> ``(members, ...)``, placed; they do not change meanwhile.
         games: Of a member.
-
-    Source: ours.
     """
     if not is_known(network, parameters):
         return partial(network.logits, parameters)

@@ -44,8 +44,6 @@ class Learner:
         channels: Where a board's channels stand, see :meth:`ActorCritic.placed`.
         intervene: From :func:`isometry.methods.binding.hooks`.
         layers: Hidden layers that the method sees, the last ones of all.
-
-    Source: ours.
     """
 
     network: ActorCritic
@@ -67,8 +65,6 @@ class Samples:
         actions: int64 ``(members * n,)``, a view, n = steps * games.
         numbers: ``(members * n, 4)``: log-probabilities, advantages, values, targets.
         members: How many.
-
-    Source: ours.
     """
 
     boards: Tensor
@@ -105,8 +101,6 @@ def minibatch_of(samples: Samples, chosen: Tensor) -> tuple[Tensor, Minibatch]:
     Args:
         samples: Of a rollout.
         chosen: int64 ``(members, batch)``: which of a member's samples.
-
-    Source: ours.
     """
     members, batch = chosen.shape
     count = len(samples.actions) // members
@@ -164,8 +158,6 @@ def statistics_of(losses: Losses) -> Tensor:
 
     Args:
         losses: Of a minibatch.
-
-    Source: ours.
     """
     return torch.stack([getattr(losses, name).detach() for name in STATISTICS])
 
@@ -180,8 +172,6 @@ def orders(
         count: Samples of a member.
         *labels: Which pass.
         device: Where the samples are.
-
-    Source: ours.
     """
     own = [
         torch.randperm(count, generator=generator(seed, "samples", *labels))

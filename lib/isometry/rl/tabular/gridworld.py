@@ -75,8 +75,6 @@ def gridworld(
         ValueError: If the map is not closed or not rectangular, has not one start, or
             a letter has no pay, or the slip is no probability.
 
-    Source: ours.
-
     Example:
         >>> lines = "#####", "#S.a#", "#####"
         >>> world = gridworld(chr(10).join(lines), {"a": 1.0}, slip=0.0)
@@ -173,8 +171,6 @@ def on_map(world: Gridworld, quantity: Tensor) -> Tensor:
 
     Returns:
         ``(..., rows, columns)``.
-
-    Source: ours.
     """
     picture = torch.full((*quantity.shape[:-1], *world.shape), torch.nan)
     picture = picture.to(quantity.dtype)
@@ -187,8 +183,6 @@ def landmarks(world: Gridworld) -> dict[str, int]:
 
     Args:
         world: The grid.
-
-    Source: ours.
 
     Example:
         >>> landmarks(gridworld())

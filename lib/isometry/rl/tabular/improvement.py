@@ -28,8 +28,6 @@ class Improvement:
         values: ``(T + 1, S)``, the critic's targets, in units of reward.
         states: ``(T + 1, S)``, the distribution of the inputs; rows sum to one.
         advantages: ``(T + 1, S, A)``, the actor's targets, in units of reward.
-
-    Source: ours.
     """
 
     policies: Tensor
@@ -97,8 +95,6 @@ def critic_error(improvement: Improvement, lag: int) -> Tensor:
 
     Raises:
         ValueError: If there are no two policies so far apart.
-
-    Source: ours.
     """
     values, weights = improvement.values, improvement.states
     _check_lag(values, lag)
@@ -145,8 +141,6 @@ def advantage_correlation(improvement: Improvement, lag: int) -> Tensor:
 
     Raises:
         ValueError: If there are no two policies so far apart.
-
-    Source: ours.
     """
     _check_lag(improvement.advantages, lag)
     weight = improvement.states[lag:, :, None].sqrt()

@@ -47,8 +47,6 @@ def host_answers(url: str, seconds: float = CONNECT_SECONDS) -> bool:
     Args:
         url: Any http(s) address.
         seconds: For name service and connection together.
-
-    Source: ours.
     """
     if requests.utils.get_environ_proxies(url):
         return True
@@ -215,8 +213,6 @@ def fetch(name: str, root: str | Path | None = None) -> Path:
     Raises:
         ValueError: If the name is unknown.
         DataError: If a file cannot be had, with which, where, and what to do.
-
-    Source: ours.
     """
     folder = path(name, root)
     if name == "digits" or all(r.state == "verified" for r in verify_files(name, root)):

@@ -37,8 +37,6 @@ class Download:
         sha256: Digest of the file itself.
         archive: Whether it is an archive, to be unpacked in the root folder, rather
             than a member itself.
-
-    Source: ours.
     """
 
     urls: tuple[str, ...]
@@ -54,8 +52,6 @@ class FileSet:
         folder: Their folder inside the root.
         members: SHA-256 by file name.
         downloads: What to download to get them all.
-
-    Source: ours.
     """
 
     folder: str
@@ -72,8 +68,6 @@ class FileReport:
         state: ``verified``, ``missing``, ``altered`` (truncated counts) or
             ``unreadable``.
         detail: In words, what is wrong; empty if verified.
-
-    Source: ours.
     """
 
     file: Path
@@ -179,8 +173,6 @@ FILE_SETS = {
 def names() -> tuple[str, ...]:
     """Return the names of all data sets; ``digits`` needs no files of its own.
 
-    Source: ours.
-
     Example:
         >>> names()
         ('digits', 'mnist', 'cifar10', 'cifar100')
@@ -196,8 +188,6 @@ def check_name(name: str) -> None:
 
     Raises:
         ValueError: With the nearest known name.
-
-    Source: ours.
     """
     if name not in names():
         raise ValueError(unknown("data set", name, names()))
@@ -244,8 +234,6 @@ def read_member(file: Path, sha256: str) -> tuple[bytes, FileReport]:
 
     Returns:
         The bytes, empty unless verified, and the report.
-
-    Source: ours.
     """
     try:
         content = file.read_bytes()
@@ -266,8 +254,6 @@ def verify_files(name: str, root: str | Path | None = None) -> tuple[FileReport,
     Args:
         name: ``mnist``, ``cifar10`` or ``cifar100``.
         root: See :func:`data_root`.
-
-    Source: ours.
     """
     folder = path(name, root)
     members = FILE_SETS[name].members.items()
@@ -280,8 +266,6 @@ def advice(name: str, root: str | Path | None = None) -> str:
     Args:
         name: ``mnist``, ``cifar10`` or ``cifar100``.
         root: See :func:`data_root`.
-
-    Source: ours.
     """
     folder = path(name, root)
     return f"run `isometry data fetch {name}`, or put the official files in {folder}"
@@ -296,8 +280,6 @@ def read_verified(name: str, root: str | Path | None = None) -> dict[str, bytes]
 
     Raises:
         DataError: On the first file that is missing, altered or unreadable.
-
-    Source: ours.
     """
     folder = path(name, root)
     contents = {}

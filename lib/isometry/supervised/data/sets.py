@@ -66,8 +66,6 @@ class ImageData:
         train_coarse_labels: int64 ``(n,)``, the 20 superclasses of CIFAR-100; None
             for the others.
         test_coarse_labels: The same for the test images.
-
-    Source: ours.
     """
 
     name: str
@@ -229,8 +227,6 @@ def verify(name: str, root: str | Path | None = None) -> tuple[FileReport, ...]:
     Raises:
         ValueError: If the name is unknown.
 
-    Source: ours.
-
     Example:
         >>> [report.state for report in verify("digits")]
         ['verified']
@@ -260,8 +256,6 @@ def available(name: str, root: str | Path | None = None) -> bool:
 
     Raises:
         ValueError: If the name is unknown.
-
-    Source: ours.
     """
     return all(report.state == "verified" for report in verify(name, root))
 
@@ -285,8 +279,6 @@ def resolve(
 
     Raises:
         ValueError: If the name is unknown.
-
-    Source: ours.
     """
     if name != "auto":
         check_name(name)

@@ -38,8 +38,6 @@ def channels_of(units: int) -> int:
     Returns:
         The largest even number up to a quarter of them, at least two.
 
-    Source: ours.
-
     Example:
         >>> [channels_of(units) for units in (1, 100, 512)]
         [2, 24, 128]
@@ -57,8 +55,6 @@ def strides(height: int, width: int, count: int) -> list[tuple[int, int, int]]:
         height: Of the image, in pixels.
         width: Of the image, in pixels.
         count: How many convolutions.
-
-    Source: ours.
 
     Example:
         >>> strides(28, 28, 4)
@@ -93,8 +89,6 @@ def stacked_convolution(
 
     Returns:
         ``(members, batch, out, height', width')``.
-
-    Source: ours.
     """
     members, batch = inputs.shape[:2]
     keywords = {"stride": stride, "padding": KERNEL // 2}

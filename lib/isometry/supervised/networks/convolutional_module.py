@@ -22,8 +22,6 @@ def cnn_as_module(network: CNN, parameters: Parameters, member: int) -> nn.Seque
 
     Returns:
         torch's own layers in order; parameters are copies.
-
-    Source: ours.
     """
     architecture = network.architecture
     own = {name: tensor[member].detach() for name, tensor in parameters.items()}
@@ -49,8 +47,6 @@ def convolution_module(own: Parameters, name: str, stride: int) -> nn.Conv2d:
         own: One member's parameters.
         name: Of the layer.
         stride: In pixels.
-
-    Source: ours.
     """
     weight, bias = own[f"{name}.weight"], own.get(f"{name}.bias")
     out, fan_in = weight.shape[:2]
@@ -76,8 +72,6 @@ def group_norm_module(own: Parameters, name: str) -> nn.GroupNorm:
     Args:
         own: One member's parameters; there may be no gain and offset of this layer.
         name: Of the layer.
-
-    Source: ours.
     """
     if f"{name}.gain" not in own:
         channels = len(own[f"{name}.weight"])

@@ -30,8 +30,6 @@ def network_of(
 
     Raises:
         ValueError: If the network needs images and the data have no shape.
-
-    Source: ours.
     """
     architecture = Architecture(
         network=settings.network,

@@ -36,8 +36,6 @@ class MLP:
         architecture: Width, depth, activation, initialisation.
         in_features: Length of an input vector.
         num_classes: Length of the logits.
-
-    Source: ours.
     """
 
     architecture: Architecture
@@ -168,8 +166,6 @@ def as_module(network: Any, parameters: Parameters, member: int) -> nn.Sequentia
 
     Raises:
         TypeError: If it is no stacked network.
-
-    Source: ours.
     """
     found = type(network).__name__
     raise TypeError(refusal("a stacked network", found, "pass what network_of returns"))
@@ -183,8 +179,6 @@ def mlp_as_module(network: MLP, parameters: Parameters, member: int) -> nn.Seque
         network: The network.
         parameters: name -> ``(members, ...)``.
         member: Which one.
-
-    Source: ours.
     """
     architecture = network.architecture
     own = {name: tensor[member].detach() for name, tensor in parameters.items()}

@@ -34,8 +34,6 @@ def patch_side(height: int, width: int) -> int:
         height: Of the image, in pixels.
         width: Of the image, in pixels.
 
-    Source: ours.
-
     Example:
         >>> [patch_side(side, side) for side in (8, 28, 32)]
         [2, 4, 8]

@@ -74,10 +74,7 @@ class Block(nn.Module):
 
 
 class TokenMean(nn.Module):
-    """The mean over tokens.
-
-    Source: ours.
-    """
+    """The mean over tokens."""
 
     def forward(self, stream: Tensor) -> Tensor:
         """Return ``(n, length)`` for ``(n, tokens, length)``."""
@@ -93,8 +90,6 @@ def transformer_as_module(
         network: The network.
         parameters: name -> ``(members, ...)``.
         member: Which one.
-
-    Source: ours.
     """
     own = {name: tensor[member].detach() for name, tensor in parameters.items()}
     blocks = [Block(network, own, i) for i in range(network.architecture.depth)]

@@ -137,10 +137,7 @@ def value_gradient(
 
 @njit(nogil=True, fastmath={"reassoc", "contract"})  # in any order, not a number as is
 def squares(rows: NDArray, total: NDArray) -> None:
-    """Add the sum of squares of each row of ``(members, n)``.
-
-    Source: ours.
-    """
+    """Add the sum of squares of each row of ``(members, n)``."""
     for member in range(len(rows)):
         own = 0.0
         for i in range(rows.shape[1]):

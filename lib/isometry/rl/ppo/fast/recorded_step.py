@@ -23,8 +23,6 @@ def recordable(learner: Learner) -> bool:
 
     Args:
         learner: The stack in training.
-
-    Source: ours.
     """
     some = next(iter(learner.parameters.values()))
     optimizer = learner.optimizer
@@ -44,8 +42,6 @@ def tensors_of(state: Any) -> list[Tensor]:
     Args:
         state: A tensor, a dictionary, or something else, which has none.
 
-    Source: ours.
-
     Example:
         >>> one, two = torch.ones(1), torch.ones(2)
         >>> [len(t) for t in tensors_of({"a": one, "b": {"c": two, "d": 3}})]
@@ -62,8 +58,6 @@ def remembered(learner: Learner) -> list[Tensor]:
 
     Args:
         learner: The stack in training.
-
-    Source: ours.
     """
     return tensors_of(learner.parameters) + tensors_of(dict(learner.optimizer.state))
 

@@ -28,8 +28,6 @@ class Listed:
         usual_starts: int64 ``(members + 1,)``: the same for the features that most of a
             member's boards have on.
         usual_places: These features, member after member.
-
-    Source: ours.
     """
 
     starts: NDArray[np.int64]
@@ -45,8 +43,6 @@ def listed(boards: Tensor, columns: Tensor | None = None) -> Listed:
         boards: bool ``(members, n, features)``, on the CPU.
         columns: int64 ``(members, features)``: by which number each feature of a
             member's boards is to be named. None: by its own.
-
-    Source: ours.
 
     Example:
         >>> boards = torch.tensor([[[1, 0, 1], [0, 1, 1], [0, 1, 0]]]).bool()
@@ -85,8 +81,6 @@ def usual_boards(shown: NDArray, usual: NDArray) -> int:
     Args:
         shown: uint8 ``(members, n, features)``, zeros and ones.
         usual: uint8 ``(members, features)``, overwritten.
-
-    Source: ours.
     """
     members, boards, features = shown.shape
     on, number = np.empty(features, dtype=np.int32), 0
@@ -111,10 +105,7 @@ def list_places(
     starts: NDArray,  # int64 (2 * members * n + 1,), overwritten
     places: NDArray,  # (number,), overwritten
 ) -> None:
-    """Write down where boards differ from the usual one, see :func:`listed`.
-
-    Source: ours.
-    """
+    """Write down where boards differ from the usual one, see :func:`listed`."""
     members, boards, features = shown.shape
     size, missing = features // words.shape[2], np.empty(features, dtype=np.int64)
     found = at = 0
@@ -294,8 +285,6 @@ def board_linear(
 
     Returns:
         ``(members, batch, units)``; differentiable once by weight and bias.
-
-    Source: ours.
 
     Example:
         >>> boards = torch.tensor([[[True, False, True]]])

@@ -109,8 +109,6 @@ class Chain:
         output: ``(members, batch, outputs)``.
         by_output: The loss's gradient there.
         by_hidden: Two gradients ``(members, batch, units)``, used in turn.
-
-    Source: ours.
     """
 
     architecture: Architecture
@@ -142,8 +140,6 @@ def chain_of(
         part: Which one.
         batch: Samples of a member's minibatch.
         learns: Whether it also goes back; else there need be no gradients.
-
-    Source: ours.
     """
     depth = network.architecture.depth
     names = [*(f"hidden.{part}.{i}" for i in range(depth)), f"head.{part}"]
@@ -179,8 +175,6 @@ def is_known(network: ActorCritic, parameters: Parameters) -> bool:
     Args:
         network: Actor and critic.
         parameters: name -> ``(members, ...)``.
-
-    Source: ours.
     """
     own = network.architecture
     return (
@@ -196,8 +190,6 @@ def turn_(chain: Chain) -> None:
 
     Args:
         chain: Its table is overwritten.
-
-    Source: ours.
     """
     chain.table.copy_(chain.weights[0].mT)
 

@@ -38,8 +38,6 @@ def is_written(learner: Learner) -> bool:
 
     Args:
         learner: The stack in training.
-
-    Source: ours.
     """
     own = learner.network.architecture
     return (
@@ -59,8 +57,6 @@ def gradients_in_rows(parameters: Parameters, names: list[str]) -> list[Tensor]:
     Returns:
         Views ``(members, n)`` of all gradients: one for a single member, else one a
         parameter.
-
-    Source: ours.
     """
     own = [parameters[name] for name in names]
     members, sizes = len(own[0]), [p.numel() for p in own]
@@ -77,8 +73,6 @@ def columns_of(network: ActorCritic, channels: Tensor | None) -> Tensor | None:
     Args:
         network: Says how many channels the weight reads.
         channels: See :meth:`ActorCritic.placed`.
-
-    Source: ours.
     """
     if channels is None:
         return None
