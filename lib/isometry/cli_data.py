@@ -7,15 +7,8 @@ from isometry.core.messages import unknown
 data_app = App(name="data", help="Fetch, verify and find the data sets.")
 
 
-def chosen_data(name: str | None) -> tuple[str, ...]:
-    """Return the data sets that a command means: the named one, or all.
-
-    Args:
-        name: A data set, or None.
-
-    Raises:
-        KeyError: If it is not known.
-    """
+def _chosen_data(name: str | None) -> tuple[str, ...]:
+    """Return the data sets that a command means: the named one, or all."""
     from isometry.supervised.data import sets as data
 
     if name is not None and name not in data.names():
@@ -34,7 +27,7 @@ def fetch(name: str | None = None) -> None:
     """
     from isometry.supervised.data import sets as data
 
-    for one in chosen_data(name):
+    for one in _chosen_data(name):
         print(f"{one}: {data.fetch(one)}")
 
 
@@ -49,7 +42,7 @@ def path(name: str | None = None) -> None:
     """
     from isometry.supervised.data import sets as data
 
-    for one in chosen_data(name):
+    for one in _chosen_data(name):
         print(f"{one}: {data.path(one)}")
 
 
@@ -64,7 +57,7 @@ def verify(name: str | None = None) -> int:
     """
     from isometry.supervised.data import sets as data
 
-    reports = [(one, r) for one in chosen_data(name) for r in data.verify(one)]
+    reports = [(one, r) for one in _chosen_data(name) for r in data.verify(one)]
     for one, report in reports:
         print(f"{one}: {report}")
     return int(any(report.state != "verified" for _, report in reports))

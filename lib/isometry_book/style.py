@@ -24,7 +24,7 @@ DOUBLE: LineStyle = (0, (6, 2, 1, 2, 1, 2))
 
 
 @dataclass(frozen=True)
-class MethodStyle:
+class _MethodStyle:
     """How one method looks in every figure of the book.
 
     Attributes:
@@ -52,37 +52,37 @@ class MethodStyle:
         }
 
 
-METHOD_STYLES: dict[str, MethodStyle] = {
+METHOD_STYLES: dict[str, _MethodStyle] = {
     # The ceiling and the plain optimisers.
-    "fresh": MethodStyle("fresh network", GREY, DOTTED, ""),
-    "adam": MethodStyle("Adam", GREY, SOLID, ""),
-    "adamw": MethodStyle("AdamW", GREY, DASHED, ""),
+    "fresh": _MethodStyle("fresh network", GREY, DOTTED, ""),
+    "adam": _MethodStyle("Adam", GREY, SOLID, ""),
+    "adamw": _MethodStyle("AdamW", GREY, DASHED, ""),
     # Isometry.
-    "adamo": MethodStyle("AdamO", BLUE, SOLID, "o"),
-    "adamo_maxmin": MethodStyle("AdamO + MaxMin", SKY, SOLID, "^"),
-    "maxmin": MethodStyle("MaxMin", GREEN, SOLID, "v"),
-    "adam_isometry": MethodStyle("Adam, penalty in the loss", BLUE, DASHED, "D"),
-    "newton_schulz": MethodStyle("Newton-Schulz", GREEN, DASHED, "<"),
-    "parseval": MethodStyle("Parseval", GREEN, DASHDOT, ">"),
-    "muon": MethodStyle("Muon", GREEN, LONG, "p"),
+    "adamo": _MethodStyle("AdamO", BLUE, SOLID, "o"),
+    "adamo_maxmin": _MethodStyle("AdamO + MaxMin", SKY, SOLID, "^"),
+    "maxmin": _MethodStyle("MaxMin", GREEN, SOLID, "v"),
+    "adam_isometry": _MethodStyle("Adam, penalty in the loss", BLUE, DASHED, "D"),
+    "newton_schulz": _MethodStyle("Newton-Schulz", GREEN, DASHED, "<"),
+    "parseval": _MethodStyle("Parseval", GREEN, DASHDOT, ">"),
+    "muon": _MethodStyle("Muon", GREEN, LONG, "p"),
     # Parts of the spectrum.
-    "nap": MethodStyle("Normalize-and-Project", PURPLE, SOLID, "s"),
-    "spectral_norm": MethodStyle("spectral norm", PURPLE, DASHED, "h"),
-    "spectral": MethodStyle("spectral regularisation", PURPLE, DASHDOT, "H"),
+    "nap": _MethodStyle("Normalize-and-Project", PURPLE, SOLID, "s"),
+    "spectral_norm": _MethodStyle("spectral norm", PURPLE, DASHED, "h"),
+    "spectral": _MethodStyle("spectral regularisation", PURPLE, DASHDOT, "H"),
     # Distance to a point: zero, the start, a bound.
-    "l2": MethodStyle("L2", ORANGE, SOLID, "d"),
-    "l2_init": MethodStyle("L2 Init", ORANGE, DASHED, "P"),
-    "shrink_perturb": MethodStyle("Shrink and Perturb", ORANGE, DASHDOT, "X"),
-    "weight_clipping": MethodStyle("weight clipping", ORANGE, LONG, "8"),
+    "l2": _MethodStyle("L2", ORANGE, SOLID, "d"),
+    "l2_init": _MethodStyle("L2 Init", ORANGE, DASHED, "P"),
+    "shrink_perturb": _MethodStyle("Shrink and Perturb", ORANGE, DASHDOT, "X"),
+    "weight_clipping": _MethodStyle("weight clipping", ORANGE, LONG, "8"),
     # Units that are replaced.
-    "redo": MethodStyle("ReDo", VERMILION, SOLID, "*"),
-    "cbp": MethodStyle("continual backprop", VERMILION, DASHED, "x"),
-    "snr": MethodStyle("self-normalised resets", VERMILION, DASHDOT, "+"),
+    "redo": _MethodStyle("ReDo", VERMILION, SOLID, "*"),
+    "cbp": _MethodStyle("continual backprop", VERMILION, DASHED, "x"),
+    "snr": _MethodStyle("self-normalised resets", VERMILION, DASHDOT, "+"),
     # Architecture.
-    "layernorm": MethodStyle("LayerNorm", BROWN, SOLID, "1"),
-    "layernorm_l2": MethodStyle("LayerNorm + L2", BROWN, DASHED, "2"),
-    "crelu": MethodStyle("CReLU", SKY, DASHED, "3"),
-    "leaky_relu": MethodStyle("leaky ReLU", SKY, DASHDOT, "4"),
+    "layernorm": _MethodStyle("LayerNorm", BROWN, SOLID, "1"),
+    "layernorm_l2": _MethodStyle("LayerNorm + L2", BROWN, DASHED, "2"),
+    "crelu": _MethodStyle("CReLU", SKY, DASHED, "3"),
+    "leaky_relu": _MethodStyle("leaky ReLU", SKY, DASHDOT, "4"),
 }
 
 _SPARE_LINES: tuple[LineStyle, ...] = (DOUBLE, LONG, DOTTED)
@@ -139,7 +139,7 @@ def method_style(name: str, **override: Any) -> dict[str, Any]:
     style = METHOD_STYLES.get(name)
     if style is None:
         draw = crc32(name.encode())
-        style = MethodStyle(
+        style = _MethodStyle(
             label=name,
             color=PALETTE[draw % len(PALETTE)],
             linestyle=_SPARE_LINES[draw // 8 % len(_SPARE_LINES)],

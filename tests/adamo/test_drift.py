@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from isometry.adamo.drift import kept_share, stationary_deviation
+from isometry.adamo.drift import _stationary_deviation, kept_share
 from isometry.core.seeding import generator
 
 PULLS = torch.tensor([1e-6, 0.01, 0.3, 1.0, 4.0, 50.0], dtype=torch.float64)
@@ -57,14 +57,14 @@ def test_simulated_drifts_keep_the_share_and_settle_at_the_stationary_deviation(
     # standard errors of 20,000 walkers, and explicit steps: an error of 4 rate
     assert_close((pulled / free).double(), expected, rtol=0.03, atol=0)
     if rate >= 1e-3:
-        end = stationary_deviation(1.0, rate, task_steps)
+        end = _stationary_deviation(1.0, rate, task_steps)
         assert float(pulled[-1]) == pytest.approx(end, rel=0.03)
 
 
 def test_the_stationary_deviation_has_the_two_limits():
     drift, rate = 1e-3, 1e-3
-    assert stationary_deviation(drift, rate, math.inf) == drift / (8 * rate)
-    short = stationary_deviation(drift, rate, 1)
+    assert _stationary_deviation(drift, rate, math.inf) == drift / (8 * rate)
+    short = _stationary_deviation(drift, rate, 1)
     assert short == pytest.approx(drift / math.sqrt(16 * rate), rel=1e-5)
 
 
@@ -72,16 +72,16 @@ def test_a_strong_pull_keeps_the_stationary_share():
     rate, count, steps = 1e-3, 30, 400
     pull = torch.tensor(8 * rate * count * steps)
     free = math.sqrt(count) * steps  # of a drift of one
-    expected = stationary_deviation(1.0, rate, steps) / free
+    expected = _stationary_deviation(1.0, rate, steps) / free
     assert float(kept_share(pull, count)) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: stationary_deviation(1.0, 0.0, 5), "rate > 0"),
-        (lambda: stationary_deviation(1.0, 0.1, 0), "task_steps > 0"),
-        (lambda: stationary_deviation(-1.0, 0.1, 1), "drift >= 0"),
+        (lambda: _stationary_deviation(1.0, 0.0, 5), "rate > 0"),
+        (lambda: _stationary_deviation(1.0, 0.1, 0), "task_steps > 0"),
+        (lambda: _stationary_deviation(-1.0, 0.1, 1), "drift >= 0"),
         (lambda: kept_share(-PULLS, 1), "pull >= 0"),
         (lambda: kept_share(PULLS, 0), "at least one task"),
     ],

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from isometry.adamo import isometry_gradient
-from isometry.adamo.parting import linear_parting, parting_bound, parting_factor
+from isometry.adamo.parting import _linear_parting, parting_bound, parting_factor
 from isometry.adamo.revival import revival_steps
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
@@ -114,7 +114,7 @@ def test_in_the_flow_no_adversary_passes_the_linear_bound(smallest, drift):
     for seed in (2, 3):
         found = adversary(layer, rate, drift, steps, normal(5, 5, seed=seed))
         for time in (100, 1000, 3000, 6000):
-            bound = linear_parting(smallest, rate, drift, time)
+            bound = _linear_parting(smallest, rate, drift, time)
             assert found[time] <= bound
     if drift == 1e-6:
         assert bound < math.inf
@@ -127,9 +127,9 @@ def test_the_linear_bound_solves_its_equation_up_to_the_end_of_its_region():
     z, step = 0.0, end / 20_000
     for index in range(20_000):
         z += step * (a + rate * z**3 / 2)
-        assert z <= linear_parting(1.0, rate, a, (index + 1) * step * (1 - 1e-9))
+        assert z <= _linear_parting(1.0, rate, a, (index + 1) * step * (1 - 1e-9))
     assert z > 1.1 * a * end
-    assert linear_parting(1.0, rate, a, 1.01 * end) == math.inf
+    assert _linear_parting(1.0, rate, a, 1.01 * end) == math.inf
 
 
 def test_the_parting_promises_returns_where_gronwall_promised_none():
@@ -149,7 +149,7 @@ def test_the_parting_promises_returns_where_gronwall_promised_none():
         (lambda: parting_bound(torch.ones(2), 0.0, 1e-3, 5), "rate > 0"),
         (lambda: parting_bound(torch.ones(2, 2), 0.1, 1e-3, 5), r"sigma \(d,\)"),
         (lambda: parting_bound(torch.ones(2), 0.1, -1.0, 5), "drift >= 0"),
-        (lambda: linear_parting(-1.0, 0.1, 1.0, 5), "smallest >= 0"),
+        (lambda: _linear_parting(-1.0, 0.1, 1.0, 5), "smallest >= 0"),
     ],
 )
 def test_numbers_out_of_range_are_refused(call, message):
@@ -160,5 +160,5 @@ def test_numbers_out_of_range_are_refused(call, message):
 def test_nothing_is_shown_of_steps_that_may_overshoot():
     assert parting_factor(1.0, 5.0, 0.0, RATE) == math.inf
     assert parting_bound(torch.tensor([5.0]), RATE, 1e-3, 2)[1:].isinf().all()
-    assert linear_parting(0.0, RATE, 1e-3, 1) == math.inf
-    assert linear_parting(0.0, RATE, 0.0, 1) == 0
+    assert _linear_parting(0.0, RATE, 1e-3, 1) == math.inf
+    assert _linear_parting(0.0, RATE, 0.0, 1) == 0

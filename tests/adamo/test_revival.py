@@ -8,13 +8,13 @@ from torch.testing import assert_close
 
 from isometry.adamo import AdamO, isometry_gradient, singular_value_flow
 from isometry.adamo.revival import (
+    _isometric_limit,
+    _thin_svd,
     dead_units,
-    isometric_limit,
     never_fires,
     revival_margin,
     revival_steps,
     revival_time,
-    thin_svd,
 )
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
@@ -47,7 +47,7 @@ def drawn(out, fan_in, count, killed, seed):
 
 
 def flowed(weight, time):
-    left, sigma, right = thin_svd(weight)
+    left, sigma, right = _thin_svd(weight)
     return (left * singular_value_flow(sigma, RATE, time)) @ right
 
 
@@ -162,7 +162,7 @@ def test_a_strong_negative_bias_is_never_overcome_in_training():
 def test_a_row_of_zeros_stays_and_its_unit_has_no_bound():
     weight, bias, inputs = drawn(4, 6, 3, 1, 0)
     weight[0], bias[0] = 0, -0.1
-    assert_close(isometric_limit(weight)[0], torch.zeros(6, dtype=torch.float64))
+    assert_close(_isometric_limit(weight)[0], torch.zeros(6, dtype=torch.float64))
     assert revival_margin(weight, bias, inputs)[0] < 0
     assert revival_steps(weight, bias, inputs, RATE)[0] == math.inf
     assert revival_time(weight, bias, inputs, RATE)[0] == math.inf
@@ -172,7 +172,7 @@ def test_a_row_of_zeros_stays_and_its_unit_has_no_bound():
 def test_limit_is_the_polar_factor_also_without_full_rank():
     weight, _, _ = drawn(5, 7, 1, 1, 3)
     weight[1] = 2 * weight[0]  # rank 4
-    limit = isometric_limit(weight)
+    limit = _isometric_limit(weight)
     values = singular_values(limit)
     assert_close(values, torch.tensor([1, 1, 1, 1, 0]).double(), atol=1e-12, rtol=0)
     symmetric = limit.mT @ weight

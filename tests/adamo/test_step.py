@@ -11,10 +11,10 @@ from isometry.adamo import (
     singular_value_flow,
 )
 from isometry.adamo.step import (
-    half_gram_,
+    _half_gram_,
+    _largest_excess,
     has_matrix,
     isometry_steps_,
-    largest_excess,
 )
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
@@ -114,7 +114,7 @@ def test_excess_bounds_the_largest_eigenvalue_and_is_reached(seed, size, equal):
     if equal:
         values = values[-1:].expand(size).clone()
         values[0] += 1
-    bound = largest_excess(values.norm(), values.sum(), size)
+    bound = _largest_excess(values.norm(), values.sum(), size)
     assert bound >= values.max() - 1e-7
     if equal:
         assert_close(bound, values.max(), rtol=0, atol=1e-7)  # root of a difference
@@ -166,7 +166,7 @@ def test_no_start_diverges_at_the_largest_rate(members):
 @pytest.mark.parametrize("size", [1, 127, 128, 129, 300])
 def test_half_gram_is_the_whole_product(size):
     wide = drawn(size, size + 3)
-    assert_close(half_gram_(wide, wide.new_empty(size, size)), wide @ wide.mT)
+    assert_close(_half_gram_(wide, wide.new_empty(size, size)), wide @ wide.mT)
 
 
 def test_autocast_does_not_reach_large_matrices():

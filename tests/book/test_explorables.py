@@ -155,7 +155,7 @@ def test_presets_say_in_the_page_what_they_say_in_the_library(opened, preset):
     page.keyboard.press("End")
     row = plane.pulled(plane.rows_of(state), plane.TIMES[-1])[0]
     drawn = page.locator("[data-now]").get_attribute("points")
-    expected = plane._drawn(plane.half_plane(row, state.bias))
+    expected = plane._drawn(plane._half_plane(row, state.bias))
     assert close(drawn, expected)
     filled = page.locator('[data-point][fill="none"]').count()
     reached = [row[0] * x + row[1] * y + state.bias > 0 for x, y in points]

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from isometry.core.checkpoint import on_device
 from isometry.core.seeding import generator
-from isometry.core.settings import changed, help_of, keys
+from isometry.core.settings import _help_of, changed, keys
 from isometry.core.stacking import member
 from isometry.lab.run import plan
 from isometry.methods import METHODS, get
@@ -137,7 +137,7 @@ def test_it_has_a_name_a_summary_and_a_source(name):
 def test_its_settings_are_frozen_explained_and_its_own(name):
     settings = METHODS.get(name).settings
     assert settings.__dataclass_params__.frozen
-    for key, text in help_of(settings).items():
+    for key, text in _help_of(settings).items():
         assert text.endswith("."), key
         assert len(text) > 10, key
     shared = set(keys(settings)) & set(keys(SupervisedSettings))

@@ -5,7 +5,7 @@ import typing
 
 import pytest
 
-from isometry.core.settings import help_of, keys, parsed
+from isometry.core.settings import _help_of, keys, parsed
 from isometry.lab.run import plan
 from isometry.supervised import SupervisedSettings
 from isometry.supervised.trainer import train
@@ -69,7 +69,7 @@ def test_every_setting_has_another_value_here():
 
 @pytest.mark.parametrize("key", keys(SupervisedSettings))
 def test_it_has_a_sentence_and_a_default_that_survives_its_spelling(key):
-    text = help_of(SupervisedSettings)[key]
+    text = _help_of(SupervisedSettings)[key]
     assert text.endswith(".")
     assert len(text) > 10
     default = getattr(SupervisedSettings(), key)

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isometry.core.settings import (
+    _help_of,
     as_dict,
     changed,
-    help_of,
     keys,
     parsed,
     require,
@@ -152,8 +152,8 @@ def test_settings_are_frozen_and_keyword_only():
 def test_keys_and_help_follow_the_fields():
     expected = ("lr", "steps", "fast", "kind", "data", "isometry_lr")
     assert keys(Example) == keys(Example()) == expected
-    assert help_of(Example)["lr"] == "Learning rate, > 0."
-    assert tuple(help_of(Example())) == expected
+    assert _help_of(Example)["lr"] == "Learning rate, > 0."
+    assert tuple(_help_of(Example())) == expected
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isometry.core.significance import (
+    _least_p,
     by_seed,
     friedman,
     holm,
-    least_p,
     nemenyi_distance,
     sign_flip_p,
     smallest_effect,
@@ -79,10 +79,10 @@ def test_p_is_scipys_where_nothing_ties(num_seeds):
 def test_p_knows_no_unit_and_no_side_and_has_a_least_value(differences, factor):
     found = sign_flip_p(differences)
     assert sign_flip_p(-np.array(differences)) == found
-    assert least_p(len(differences)) <= found <= 1
+    assert _least_p(len(differences)) <= found <= 1
     if all(abs(one) > 1e-6 for one in differences):
         assert sign_flip_p(factor * np.array(differences)) == found
-        assert sign_flip_p(np.abs(differences)) == least_p(len(differences))
+        assert sign_flip_p(np.abs(differences)) == _least_p(len(differences))
 
 
 @pytest.mark.parametrize("num_seeds", [6, 8])
@@ -93,7 +93,7 @@ def test_p_is_at_most_the_level_that_often_where_noise_is_symmetric(num_seeds):
     spreads = np.linspace(0.2, 3, num_seeds)
     noise = spreads * draw.standard_t(3, (repetitions, num_seeds))
     found = np.array([sign_flip_p(one) for one in noise])
-    step = least_p(num_seeds)
+    step = _least_p(num_seeds)
     for level in (step, 0.05, 0.1, 0.25, 0.5, 0.9):
         share = math.floor(level / step) * step  # p takes multiples of its least value
         error = math.sqrt(share * (1 - share) / repetitions)

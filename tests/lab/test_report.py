@@ -10,9 +10,9 @@ import pytest
 import scipy.stats
 
 from isometry.lab.report import (
+    _diverged_seeds,
     against,
     baselines_of,
-    diverged_seeds,
     flat_numbers,
     labels_of,
     last_tasks,
@@ -306,7 +306,7 @@ def test_a_diverged_seed_is_counted_and_does_not_end_the_report(tmp_path):
 def test_seeds_diverge_in_any_of_a_files_runs():
     status = [{"0": "finished", "1": "diverged at step 7"}, {"2": "diverged at step 0"}]
     runs = [{"status": status[0]}, {"status": status[1]}, {"seeds": [3]}]
-    assert diverged_seeds({"runs": runs}) == 2
+    assert _diverged_seeds({"runs": runs}) == 2
 
 
 def test_a_report_without_divergence_does_not_speak_of_it(two):

@@ -288,14 +288,14 @@ def test_results_of_another_version_are_refused_before_any_training(
 
 
 def stop_after(monkeypatch, task):
-    original = module.show_progress
+    original = module._show_progress
 
     def stopping(bar, done, total):
         original(bar, done, total)
         if done == task:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "show_progress", stopping)
+    monkeypatch.setattr(module, "_show_progress", stopping)
 
 
 @pytest.mark.parametrize("method", ["adam", "adamo", "fresh"])
@@ -323,7 +323,7 @@ def test_a_checkpoint_of_another_version_is_not_continued(tmp_path, monkeypatch)
     newer = dataclasses.replace(BENCHMARKS.get("permuted_mnist"), experiment_version=2)
     monkeypatch.setitem(BENCHMARKS._entries, "permuted_mnist", newer)
     done = []
-    monkeypatch.setattr(module, "show_progress", lambda bar, *n: done.append(n[0]))
+    monkeypatch.setattr(module, "_show_progress", lambda bar, *n: done.append(n[0]))
     small(out=tmp_path)
     assert done == [1, 2, 3]
 

@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from isometry.adamo import AdamO
-from isometry.core.settings import as_dict, changed, help_of, keys
+from isometry.core.settings import _help_of, as_dict, changed, keys
 from isometry.lab.run import plan, run
 from isometry.lab.store import load_results
 from isometry.methods import METHODS, Architecture, get
@@ -66,8 +66,8 @@ def test_settings_are_those_of_all_parts_with_their_defaults_help_and_checks():
         expected |= dataclasses.asdict(METHODS.get(name).settings)
     assert dataclasses.asdict(method.settings) == expected
     for name in names:
-        for key, text in help_of(METHODS.get(name).settings).items():
-            assert help_of(method.settings)[key] == text
+        for key, text in _help_of(METHODS.get(name).settings).items():
+            assert _help_of(method.settings)[key] == text
     assert set(method.search) <= set(keys(method.settings))
     assert method.settings.__dataclass_params__.frozen
     with pytest.raises(ValueError, match="needed redo_threshold >= 0"):

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from isometry.core.seeding import generator
 from isometry.methods.continual_backprop import lowest
-from isometry.methods.entry_adam import EntryAdam
+from isometry.methods.entry_adam import _EntryAdam
 
 UNITS = (5, 4)
 NEXT = ("h1", "out")
@@ -123,7 +123,7 @@ def test_without_resets_it_is_torchs_adam():
     start = torch.randn(2, 3, 4, generator=draw).double()
     own, trusted = start.clone().requires_grad_(), start.clone().requires_grad_()
     keywords = {"lr": 1e-2, "betas": (0.8, 0.99), "eps": 1e-6}
-    ours = EntryAdam([own], **keywords)
+    ours = _EntryAdam([own], **keywords)
     theirs = torch.optim.Adam([trusted], **keywords)
     for _ in range(200):
         gradient = torch.randn(2, 3, 4, generator=draw).double()
@@ -136,7 +136,7 @@ def test_without_resets_it_is_torchs_adam():
 def test_an_entry_whose_memory_is_zero_is_torchs_adam_from_its_first_step():
     draw = generator(0, "g")
     own = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
-    ours = EntryAdam([own], lr=1e-2)
+    ours = _EntryAdam([own], lr=1e-2)
     for _ in range(50):
         own.grad = torch.randn(2, 3, generator=draw).double()
         ours.step()
@@ -154,7 +154,7 @@ def test_an_entry_whose_memory_is_zero_is_torchs_adam_from_its_first_step():
 
 def test_a_parameter_without_gradient_is_left_alone_and_a_closure_is_called():
     own = torch.ones(2, dtype=torch.float64, requires_grad=True)
-    optimizer = EntryAdam([own], lr=1.0)
+    optimizer = _EntryAdam([own], lr=1.0)
     optimizer.step()
     assert own.tolist() == [1.0, 1.0]
 

@@ -12,10 +12,10 @@ from isometry.core.seeding import generator
 from isometry.core.settings import changed
 from isometry.methods import METHODS, Architecture, Method, get, names, register
 from isometry.methods.isometry import (
-    AdamOSettings,
-    PenaltySettings,
-    gram_penalty,
-    maxmin_network,
+    _AdamOSettings,
+    _gram_penalty,
+    _maxmin_network,
+    _PenaltySettings,
     regularised,
 )
 
@@ -67,14 +67,14 @@ def deviation_gradient(weight):
     [(True, ["hidden.0.weight", "head.weight"]), (False, ["hidden.0.weight"])],
 )
 def test_the_penalty_sees_weights_and_spares_biases(head, expected):
-    settings = PenaltySettings(isometry_head=head)
+    settings = _PenaltySettings(isometry_head=head)
     assert regularised(parameters_of(), ROLES, settings) == expected
 
 
 def test_the_penalty_is_the_sum_of_squared_deviations_of_each_member():
     parameters = parameters_of()
-    settings = PenaltySettings(isometry_strength=0.3)
-    found = gram_penalty(parameters, ROLES, settings)
+    settings = _PenaltySettings(isometry_strength=0.3)
+    found = _gram_penalty(parameters, ROLES, settings)
     for i in range(3):
         total = 0.0
         for name in ("hidden.0.weight", "head.weight"):
@@ -88,7 +88,7 @@ def test_the_penalty_of_orthogonal_weights_is_zero():
     for name in ("hidden.0.weight", "head.weight"):
         u, _, v = torch.linalg.svd(parameters[name].detach(), full_matrices=False)
         parameters[name] = u @ v
-    found = gram_penalty(parameters, ROLES, PenaltySettings())
+    found = _gram_penalty(parameters, ROLES, _PenaltySettings())
     assert_close(found, torch.zeros(3, dtype=torch.float64))
 
 
@@ -175,7 +175,7 @@ def test_maxmin_changes_activation_and_start_and_nothing_else():
         init_gain=2.0,
     )
     own = METHODS.get("maxmin").settings
-    after = maxmin_network(before, own)
+    after = _maxmin_network(before, own)
     assert (after.activation, after.init, after.init_gain) == (
         "maxmin",
         "orthogonal",
@@ -185,7 +185,7 @@ def test_maxmin_changes_activation_and_start_and_nothing_else():
         after, activation="relu", init="default", init_gain=2.0
     )
     assert restored == before
-    kept = maxmin_network(before, dataclasses.replace(own, maxmin_start="network"))
+    kept = _maxmin_network(before, dataclasses.replace(own, maxmin_start="network"))
     assert kept == dataclasses.replace(before, activation="maxmin")
 
 
@@ -215,7 +215,7 @@ def test_settings_out_of_range_are_refused(method, values, message):
 
 
 def test_defaults_are_the_papers():
-    settings = AdamOSettings()
+    settings = _AdamOSettings()
     assert (settings.isometry_strength, settings.isometry_lr) == (1e-3, None)
     assert (settings.beta1, settings.beta2, settings.eps) == (0.9, 0.999, 1e-8)
 

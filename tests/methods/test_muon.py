@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from isometry.core.seeding import generator
-from isometry.methods.muon import QUINTIC, Muon, orthogonalised
+from isometry.methods.muon import QUINTIC, Muon, _orthogonalised
 
 SHAPES = [(4, 4), (3, 7), (7, 3), (1, 5)]
 
@@ -29,7 +29,7 @@ def draw(shape, *labels):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_orthogonalising_maps_singular_values_by_the_polynomial(shape):
     update = draw((3, *shape), "g")
-    found = orthogonalised(update)
+    found = _orthogonalised(update)
     for i in range(3):
         u, sigma, v = np.linalg.svd(update[i].numpy(), full_matrices=False)
         norm = np.linalg.norm(update[i].numpy())
@@ -37,14 +37,14 @@ def test_orthogonalising_maps_singular_values_by_the_polynomial(shape):
 
 
 def test_singular_values_come_near_one_but_not_to_it():
-    found = torch.linalg.svdvals(orthogonalised(draw((20, 30, 50), "g")))
+    found = torch.linalg.svdvals(_orthogonalised(draw((20, 30, 50), "g")))
     assert found.min() > 0.5
     assert found.max() < 1.5
     assert (found - 1).abs().max() > 0.05
 
 
 def test_a_zero_update_stays_zero():
-    assert (orthogonalised(torch.zeros(2, 3, 4)) == 0).all()
+    assert (_orthogonalised(torch.zeros(2, 3, 4)) == 0).all()
 
 
 @pytest.mark.parametrize("rate", [0.02, None])

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from isometry.core.checkpoint import Run
 from isometry.lab.run import plan
 from isometry.methods.binding import started
-from isometry.methods.perturbation import PerturbationSettings, factors
+from isometry.methods.perturbation import _PerturbationSettings, factors
 from isometry.supervised.trainer import network_of, train
 
 
@@ -32,7 +32,7 @@ def test_each_step_adds_a_share_of_a_network_drawn_for_that_step(toy, normalised
 
 @pytest.mark.parametrize(("shrink", "every"), [(0.2, 1), (0.2, 5), (0.0, 7), (1.0, 3)])
 def test_k_steps_at_once_have_the_mean_and_variance_of_k_steps(shrink, every):
-    settings = PerturbationSettings(shrink=shrink, perturb=0.3, perturb_every=every)
+    settings = _PerturbationSettings(shrink=shrink, perturb=0.3, perturb_every=every)
     mean, variance = 1.0, 0.0
     for _ in range(every):
         mean, variance = (1 - shrink) * mean, (1 - shrink) ** 2 * variance + 0.3**2

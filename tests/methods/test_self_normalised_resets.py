@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from isometry.core.seeding import generator
-from isometry.methods.self_normalised_resets import bin_of
+from isometry.methods.self_normalised_resets import _bin_of
 
 UNITS, BATCH = (5, 4), 3
 RATES = (0.9, 0.4, 0.15, 0.05, 0.0)  # how often units fire
@@ -106,7 +106,7 @@ def test_silence_counts_samples_and_a_unit_without_gaps_has_the_longest(toy):
 def test_bins_are_quarter_octaves_and_the_last_is_open():
     gaps = torch.tensor([0.0, 1.0, 3.0, 4.0, 100.0, 1e9])
     expected = [min(floor(4 * log2(1 + g)), 26) for g in gaps.tolist()]
-    assert bin_of(gaps, 27).tolist() == expected == [0, 4, 8, 9, 26, 26]
+    assert _bin_of(gaps, 27).tolist() == expected == [0, 4, 8, 9, 26, 26]
 
 
 def test_adams_moments_of_a_reset_unit_become_zero(toy):

@@ -13,7 +13,7 @@ from torch import nn
 
 from isometry.maxmin import GroupSort, MaxMin
 from isometry.ntk import empirical_ntk, layerwise, ntk_matrix
-from isometry.ntk.reference import mlp_ntk
+from isometry.ntk.reference import _mlp_ntk
 
 DOUBLE = torch.float64
 fast = settings(max_examples=25, deadline=None)
@@ -155,7 +155,7 @@ def test_fast_form_equals_the_papers_letters(bias, seed):
     model = mlp([4, 7, 3, 2], bias, nn.Tanh(), seed)
     inputs, other = normal(3, 4, seed=seed), normal(2, 4, seed=seed + 1)
     linear = [layer for layer in model if isinstance(layer, nn.Linear)]
-    reference = mlp_ntk(
+    reference = _mlp_ntk(
         [layer.weight.detach() for layer in linear],
         [layer.bias.detach() for layer in linear] if bias else None,
         torch.tanh,

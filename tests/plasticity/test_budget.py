@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from isometry.core.seeding import generator
 from isometry.plasticity import Budget, measure_plasticity
-from isometry.plasticity.budget import task_loss, trained, training_flops
+from isometry.plasticity.budget import _task_loss, trained, training_flops
 
 BATCH = 4
 
@@ -100,7 +100,7 @@ def test_the_network_its_mode_and_its_gradients_stay_as_they_were():
     before = copy.deepcopy(model.state_dict())
     torch.manual_seed(0)
     state = torch.random.get_rng_state()
-    task_loss(model, task(1), functional.cross_entropy)
+    _task_loss(model, task(1), functional.cross_entropy)
     assert torch.equal(torch.random.get_rng_state(), state)
     measured(model, [task(1)], Budget(3))
     assert_close(model.state_dict(), before, rtol=0, atol=0)

@@ -14,7 +14,7 @@ from isometry.core.stacking import member
 from isometry.methods import Architecture, get
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.ppo.fast.sparse_boards import board_linear
-from isometry.rl.screen_cnn import CONVOLUTIONS, arranged, features_of
+from isometry.rl.screen_cnn import CONVOLUTIONS, _arranged, features_of
 
 SEEDS = [3, 4]
 ARCHITECTURE = Architecture(
@@ -98,7 +98,7 @@ def test_the_convolutions_are_torchs_own_on_padded_maps(layout, normalised):
     screens = boards(network)
     logits, values, activations = network.watched(parameters, screens.flatten(2))
     for i in range(2):
-        own, maps = member(parameters, i), arranged(screens[i].double(), layout)
+        own, maps = member(parameters, i), _arranged(screens[i].double(), layout)
         for layer, (channels, kernel, stride) in enumerate(CONVOLUTIONS):
             name = f"hidden.shared.{layer}"
             pads = []

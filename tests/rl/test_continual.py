@@ -9,7 +9,7 @@ from isometry.core.checkpoint import restored
 from isometry.lab.run import plan
 from isometry.rl import make_vec
 from isometry.rl.agent import in_reach, network_of, optimizer_roles
-from isometry.rl.agent_diagnostics import agent_diagnostics, part_as_module
+from isometry.rl.agent_diagnostics import _part_as_module, agent_diagnostics
 from isometry.rl.continual import train
 from isometry.rl.continual_settings import channels_of, game_of
 from isometry.rl.evaluation import mean_returns, stage_of
@@ -239,7 +239,7 @@ def test_diagnostics_look_at_actor_and_critic_of_every_member(method, changes):
     parameters["hidden.critic.1.weight"][1].zero_()
     parameters["head.actor.bias"][0] += 1
     boards = torch.rand(2, 40, 1000, generator=torch.Generator().manual_seed(0)) < 0.1
-    module = part_as_module(network, parameters, "actor", 0)
+    module = _part_as_module(network, parameters, "actor", 0)
     assert_close(module(boards[0].float()), network.logits(parameters, boards)[0])
     found = agent_diagnostics(network, parameters, boards)
     assert found["critic_dead_fraction"][1] >= 0.5

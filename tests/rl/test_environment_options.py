@@ -14,12 +14,12 @@ from gymnasium.utils.env_checker import check_env
 from isometry.rl import make_vec
 from isometry.rl.games import minatar_asterix, minatar_seaquest
 from isometry.rl.games import minatar_space_invaders as minatar_invaders
-from isometry.rl.games.octax_roms import INSTALL, rom_path
+from isometry.rl.games.octax_roms import INSTALL, _rom_path
 from isometry.rl.games.registry import GAMES
 
 MINATAR = [name for name in GAMES.names() if name.startswith("minatar")]
 needs_roms = pytest.mark.skipif(
-    rom_path("Filter.ch8") is None, reason=f"needs the ROMs of octax: {INSTALL}"
+    _rom_path("Filter.ch8") is None, reason=f"needs the ROMs of octax: {INSTALL}"
 )
 GAME_NAMES = [
     name if name in MINATAR else pytest.param(name, marks=needs_roms)

@@ -11,13 +11,13 @@ from gymnasium.vector import AutoresetMode
 from isometry.rl import make_vec
 from isometry.rl.games import draws
 from isometry.rl.games.kernels import compiled
-from isometry.rl.games.octax_roms import INSTALL, rom_path
+from isometry.rl.games.octax_roms import INSTALL, _rom_path
 from isometry.rl.games.registry import GAMES
 
 MINATAR = [name for name in GAMES.names() if name.startswith("minatar")]
 OCTAX = [name for name in GAMES.names() if name.startswith("octax")]
 needs_roms = pytest.mark.skipif(
-    rom_path("Filter.ch8") is None, reason=f"needs the ROMs of octax: {INSTALL}"
+    _rom_path("Filter.ch8") is None, reason=f"needs the ROMs of octax: {INSTALL}"
 )
 GAME_NAMES = MINATAR + [pytest.param(name, marks=needs_roms) for name in OCTAX]
 
@@ -189,7 +189,7 @@ def test_pictures_show_what_is_on_the_board():
 def test_uniform_draws_are_uniform_and_independent_of_neighbours():
     numbers = np.empty((2, 50_000))
     for row, source in zip(numbers, draws.sources(0, 2, "x"), strict=True):
-        draws.draw_many(source, row)
+        draws._draw_many(source, row)
     assert numbers.min() >= 0
     assert numbers.max() < 1
     counts = np.histogram(numbers[0], bins=20, range=(0, 1))[0]
@@ -201,10 +201,10 @@ def test_uniform_draws_are_uniform_and_independent_of_neighbours():
 def test_a_tape_serves_its_draws_and_then_fails():
     out = np.empty(2)
     source = draws.tape(0.25, 0.5)
-    draws.draw_many(source, out)
+    draws._draw_many(source, out)
     assert out.tolist() == [0.25, 0.5]
     with pytest.raises(IndexError, match="no more draws"):
-        draws.draw_many(source, out)
+        draws._draw_many(source, out)
 
 
 MEASURED = [  # mean, standard error, of 3,000 random episodes of minatar 1.0.15

@@ -13,12 +13,12 @@ from isometry.rl import make_vec
 from isometry.rl.agent import network_of
 from isometry.rl.continual_settings import channels_of
 from isometry.rl.film import Film, film
-from isometry.rl.games.octax_roms import INSTALL, rom_path
+from isometry.rl.games.octax_roms import INSTALL, _rom_path
 from isometry.rl.games.pictures import CHANNEL_COLOURS, coloured_channels, first_channel
 from isometry.rl.games.registry import GAMES
 
 needs_roms = pytest.mark.skipif(
-    rom_path("Filter.ch8") is None, reason=f"needs the ROMs of octax: {INSTALL}"
+    _rom_path("Filter.ch8") is None, reason=f"needs the ROMs of octax: {INSTALL}"
 )
 
 

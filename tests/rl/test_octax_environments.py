@@ -23,7 +23,7 @@ from isometry.rl.games.octax_games import (
     Rules,
 )
 from isometry.rl.games.octax_rules import observe, over, reset, score, start_state, step
-from isometry.rl.games.registry import GAMES, chip8_game
+from isometry.rl.games.registry import GAMES, _chip8_game
 
 NAME = "own/copy"
 COPY = bytes.fromhex(
@@ -39,7 +39,7 @@ GLYPHS = {bytes(chip8.FONT[5 * d : 5 * d + 5]): d for d in range(4)}
 
 @pytest.fixture(autouse=True)
 def own_game():
-    GAMES.register(NAME, chip8_game(NAME, lambda: COPY, RULES))
+    GAMES.register(NAME, _chip8_game(NAME, lambda: COPY, RULES))
     yield
     GAMES.remove(NAME)
 
@@ -105,7 +105,7 @@ def test_games_draw_bytes_of_their_own_and_seeds_repeat_them():
 
 def test_octaxs_limit_of_steps_is_five_minutes():
     idle = Rules(keys=(1,), score_register=0, ends=())
-    GAMES.register("own/idle", chip8_game("own/idle", lambda: b"\x12\x00", idle))
+    GAMES.register("own/idle", _chip8_game("own/idle", lambda: b"\x12\x00", idle))
     envs = make_vec("own/idle", 1, seed=0)
     envs.reset()
     ends = [envs.step(np.zeros(1, int))[2:4] for _ in range(4500)]

@@ -15,7 +15,7 @@ from isometry.core.seeding import generator
 from isometry.lab.plans import plan
 from isometry.rl import agent, evaluation, make_vec
 from isometry.rl.continual import train
-from isometry.rl.screen_cnn import convolved, same_padding
+from isometry.rl.screen_cnn import _convolved, _same_padding
 
 TINY = {
     "cycles": 1,
@@ -162,10 +162,10 @@ def test_rows_of_a_kernel_that_only_meet_padding_can_be_left_out(shape, kernel, 
     weight = torch.randn(2, 5, shape[0], *kernel, generator=draw, dtype=torch.float64)
     weight.requires_grad_()
     bias = torch.randn(2, 5, generator=draw, dtype=torch.float64)
-    found = convolved(maps, weight, bias, stride)
+    found = _convolved(maps, weight, bias, stride)
     (grown,) = torch.autograd.grad(found.square().sum(), weight)
     pads = [
-        same_padding(*three)
+        _same_padding(*three)
         for three in zip(shape[:0:-1], kernel[::-1], stride[::-1], strict=True)
     ]
     padded = torch.nn.functional.pad(maps, (*pads[0], *pads[1]))

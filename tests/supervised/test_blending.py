@@ -9,10 +9,10 @@ from torch.testing import assert_close
 from isometry.core.stacking import member
 from isometry.lab.run import plan
 from isometry.supervised import BENCHMARKS, SupervisedSettings
-from isometry.supervised.blending import new_share, rows_before
+from isometry.supervised.blending import _new_share, rows_before
 from isometry.supervised.streams import Pixels, Task, gradually_permuted, permuted
 from isometry.supervised.trainer import train
-from isometry.supervised.training import batches, epoch_order, stacked_tasks
+from isometry.supervised.training import _epoch_order, batches, stacked_tasks
 
 SETTINGS = SupervisedSettings(
     data="digits", images_per_task=22, batch_size=4, epochs=5, blend=0.5
@@ -53,7 +53,7 @@ def test_the_new_tasks_share_is_the_line_through_the_middle_of_each_step(blend):
     settings = dataclasses.replace(SETTINGS, blend=blend)
     step = 0
     for epoch in range(5):
-        share = new_share(settings, epoch)
+        share = _new_share(settings, epoch)
         assert share.shape == (22,)
         for start in range(0, 22, 4):
             expected = min(1.0, (step + 0.5) / (blend * 30))
@@ -68,7 +68,7 @@ def test_the_old_share_of_a_whole_task_is_half_the_blend(blend):
     settings = dataclasses.replace(
         SETTINGS, images_per_task=20, blend=blend
     )  # 25 steps of equal size
-    shares = torch.cat([new_share(settings, epoch) for epoch in range(5)])
+    shares = torch.cat([_new_share(settings, epoch) for epoch in range(5)])
     steps = 25 * blend
     whole = int(steps)
     # The line's mean, and what the step in which it ends lacks.
@@ -101,7 +101,7 @@ def test_every_epoch_sees_every_image_once_in_its_order(reshuffle):
     for epoch in range(5):
         part = seen[6 * epoch : 6 * epoch + 6]
         images = torch.cat([inputs[..., 0] for inputs, _ in part], 1).abs().long() - 1
-        assert torch.equal(images, epoch_order(settings, SEEDS, 1, epoch))
+        assert torch.equal(images, _epoch_order(settings, SEEDS, 1, epoch))
 
 
 def test_after_the_blend_all_samples_are_the_new_tasks():

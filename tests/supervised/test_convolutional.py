@@ -18,8 +18,8 @@ from isometry.supervised import SupervisedSettings
 from isometry.supervised.diagnostics import stack_diagnostics
 from isometry.supervised.networks.convolutional import (
     CNN,
-    as_samples,
-    stacked_convolution,
+    _as_samples,
+    _stacked_convolution,
 )
 from isometry.supervised.networks.kinds import network_of
 from isometry.supervised.networks.mlp import as_module
@@ -131,10 +131,10 @@ def test_a_grouped_convolution_is_that_of_each_member(monkeypatch, stride):
     inputs = torch.randn(3, 4, 2, 7, 5, generator=draw, dtype=torch.float64)
     weight = torch.randn(3, 6, 2, 3, 3, generator=draw, dtype=torch.float64)
     bias = torch.randn(3, 6, generator=draw, dtype=torch.float64)
-    apart = stacked_convolution(inputs, weight, bias, stride)
+    apart = _stacked_convolution(inputs, weight, bias, stride)
     monkeypatch.setattr(torch.Tensor, "device", torch.device("cuda"))
-    assert_close(stacked_convolution(inputs, weight, bias, stride), apart)
-    without = stacked_convolution(inputs, weight, None, stride)
+    assert_close(_stacked_convolution(inputs, weight, bias, stride), apart)
+    without = _stacked_convolution(inputs, weight, None, stride)
     assert_close(without + bias[:, None, :, None, None], apart)
 
 
@@ -254,7 +254,7 @@ def test_crelu_at_held_parameters_has_at_most_those_of_relu():
 
 def test_places_of_a_map_become_samples_of_a_channel():
     maps = torch.arange(2 * 3 * 4 * 5 * 6).view(2, 3, 4, 5, 6)
-    samples = as_samples(maps)
+    samples = _as_samples(maps)
     assert samples.shape == (2, 90, 4)
     assert torch.equal(samples[1, 30:60, 3], maps[1, 1, 3].flatten())
 

@@ -18,7 +18,7 @@ import torch
 from isometry.supervised.data import fetch
 from isometry.supervised.data import files as data_files
 from isometry.supervised.data import sets as data
-from isometry.supervised.data.files import DataError, Download, FileSet
+from isometry.supervised.data.files import DataError, Download, _FileSet
 
 RNG = np.random.default_rng(0)
 
@@ -100,7 +100,7 @@ def official(monkeypatch):
                 Download(urls=urls, sha256=digest(content), archive=name != "mnist")
             )
             server.contents |= dict.fromkeys(urls, content)
-        files = FileSet(
+        files = _FileSet(
             folder=folder,
             members={key: digest(value) for key, value in files.items()},
             downloads=tuple(downloads),
@@ -197,7 +197,7 @@ def test_archive_with_other_members_is_refused(official, tmp_path, monkeypatch):
     item = files.downloads[0]
     official.contents = dict.fromkeys(item.urls, content)
     item = Download(urls=item.urls, sha256=digest(content), archive=True)
-    files = FileSet(folder=files.folder, members=files.members, downloads=(item,))
+    files = _FileSet(folder=files.folder, members=files.members, downloads=(item,))
     monkeypatch.setitem(data_files.FILE_SETS, "cifar100", files)
     with pytest.raises(DataError, match="official meta in the download, found altered"):
         data.fetch("cifar100", tmp_path)
@@ -398,7 +398,7 @@ def test_host_that_does_not_exist_fails_fast(monkeypatch):
 
     monkeypatch.setattr(fetch.socket, "create_connection", refuse)
     monkeypatch.setattr(fetch.requests.utils, "get_environ_proxies", lambda url: {})
-    assert not fetch.host_answers("https://one.test/x", seconds=0.5)
+    assert not fetch._host_answers("https://one.test/x", seconds=0.5)
     with pytest.raises(ConnectionError):
         fetch.download("https://one.test/x", Path("unused"))
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from isometry.core.settings import changed, help_of
+from isometry.core.settings import _help_of, changed
 from isometry.supervised import BENCHMARKS, PROFILES, SupervisedSettings, benchmarks
 
 
@@ -56,7 +56,7 @@ def test_settings_out_of_range_are_refused(values, message):
 
 
 def test_every_setting_is_explained():
-    for key, text in help_of(SupervisedSettings).items():
+    for key, text in _help_of(SupervisedSettings).items():
         assert len(text) > 8, key
         assert text.endswith("."), key
 

@@ -17,12 +17,12 @@ from isometry.supervised.networks.mlp import as_module
 from isometry.supervised.streams import Task
 from isometry.supervised.trainer import (
     Run,
+    _task_plasticity,
     network_of,
     note_divergence,
-    task_plasticity,
     train,
 )
-from isometry.supervised.training import epoch_order
+from isometry.supervised.training import _epoch_order
 
 SMALL = {
     "data": "digits",
@@ -88,7 +88,7 @@ def plain_loop(plan_, pixels, seed):
             initial = loss_function(network(task.inputs), task.labels).item()
         online = []
         for epoch in range(settings.epochs):
-            order = epoch_order(settings, [seed], task_index, epoch)[0]
+            order = _epoch_order(settings, [seed], task_index, epoch)[0]
             for chosen in order.split(settings.batch_size):
                 logits = network(task.inputs[chosen])
                 hits = logits.argmax(-1) == task.labels[chosen]
@@ -469,7 +469,7 @@ def test_the_first_step_that_is_not_finite_is_noted_once():
 
 def test_a_task_without_loss_has_no_plasticity():
     start = torch.tensor([2.0, 0.0, math.inf]).double()
-    found = task_plasticity(start, torch.tensor([0.5, 0.0, math.inf]).double())
+    found = _task_plasticity(start, torch.tensor([0.5, 0.0, math.inf]).double())
     assert found[[0, 2]].tolist() == [0.75, 0.0]
     assert found[1].isnan()
 

@@ -15,10 +15,10 @@ from isometry.supervised import SupervisedSettings, training
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.streams import Task
 from isometry.supervised.training import (
+    _epoch_order,
+    _member_losses,
     batches,
-    epoch_order,
     evaluate,
-    member_losses,
     stacked_tasks,
     train_task,
 )
@@ -71,7 +71,7 @@ def test_stacking_tasks_adds_a_member_axis_and_keeps_what_is_missing_missing():
 def test_every_epoch_is_a_permutation_of_its_own_for_every_seed_and_task():
     orders = {}
     for task, epoch in itertools.product((0, 1), (0, 1)):
-        order = epoch_order(SETTINGS, SEEDS, task, epoch)
+        order = _epoch_order(SETTINGS, SEEDS, task, epoch)
         assert order.sort(1).values.tolist() == [list(range(11))] * 3
         for seed, row in zip(SEEDS, order.tolist(), strict=True):
             orders[task, epoch, seed] = tuple(row)
@@ -80,9 +80,9 @@ def test_every_epoch_is_a_permutation_of_its_own_for_every_seed_and_task():
 
 def test_without_reshuffling_all_epochs_of_a_task_have_one_order():
     settings = SupervisedSettings(images_per_task=11, batch_size=4, reshuffle=False)
-    first = epoch_order(settings, SEEDS, 0, 0)
-    assert torch.equal(first, epoch_order(settings, SEEDS, 0, 5))
-    assert not torch.equal(first, epoch_order(settings, SEEDS, 1, 0))
+    first = _epoch_order(settings, SEEDS, 0, 0)
+    assert torch.equal(first, _epoch_order(settings, SEEDS, 0, 5))
+    assert not torch.equal(first, _epoch_order(settings, SEEDS, 1, 0))
 
 
 @pytest.mark.parametrize("reshuffle", [True, False])
@@ -105,7 +105,7 @@ def test_every_epoch_sees_every_image_once_and_keeps_the_last_smaller_batch(resh
 
 
 def test_minibatches_follow_the_epochs_order():
-    order = epoch_order(SETTINGS, SEEDS, 2, 1)
+    order = _epoch_order(SETTINGS, SEEDS, 2, 1)
     seen = list(batches(task_of(), SETTINGS, SEEDS, 2))[3:6]
     images = torch.cat([inputs[..., 0] for inputs, _ in seen], 1).long()
     assert torch.equal(images, order)
@@ -116,7 +116,7 @@ def test_minibatches_follow_the_epochs_order():
 
 def test_a_members_loss_is_torchs_mean_cross_entropy():
     logits, labels = drawn(3, 5, 4), torch.arange(15).reshape(3, 5) % 4
-    found = member_losses(logits, labels)
+    found = _member_losses(logits, labels)
     expected = [functional.cross_entropy(logits[i], labels[i]) for i in range(3)]
     assert_close(found, torch.stack(expected))
 
@@ -168,7 +168,7 @@ def test_what_is_recorded_is_what_each_step_saw_before_its_update():
     for step, (inputs, labels) in enumerate(seen):
         logits = NETWORK.forward(parameters, inputs)
         # recorded in float32
-        expected = member_losses(logits, labels).detach()
+        expected = _member_losses(logits, labels).detach()
         assert_close(losses[step].double(), expected, rtol=1e-6, atol=1e-6)
         hits = (logits.argmax(-1) == labels).double().mean(1)
         assert_close(accuracies[step].double(), hits, rtol=1e-6, atol=1e-6)

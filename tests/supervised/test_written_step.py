@@ -8,7 +8,7 @@ from isometry.core.seeding import generator
 from isometry.methods import Architecture
 from isometry.supervised import training
 from isometry.supervised.networks.mlp import MLP
-from isometry.supervised.training import recorded_pass, train_task
+from isometry.supervised.training import _recorded_pass, train_task
 from isometry.supervised.written_step import BACKWARD, is_written, written_pass
 
 SEEDS = [4, 9, 2]
@@ -44,7 +44,7 @@ def minibatch(size=7, step=0, dtype=torch.float32):
 
 def by_autograd(network, parameters):
     optimizer = torch.optim.SGD(parameters.values())
-    return recorded_pass(network, parameters, optimizer, None, True)
+    return _recorded_pass(network, parameters, optimizer, None, True)
 
 
 # --- the gradient ---------------------------------------------------------------------

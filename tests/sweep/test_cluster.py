@@ -8,7 +8,7 @@ import pytest
 
 from isometry.lab.store import load_results
 from isometry.sweep.cluster import cluster
-from isometry.sweep.sweep import crew_of, sweep
+from isometry.sweep.sweep import _crew_of, sweep
 
 CONTENT = {
     "profile": "smoke",
@@ -112,7 +112,7 @@ def test_a_gpu_that_no_worker_has_is_refused(tmp_path):
 )
 def test_a_crew_that_cannot_be_is_refused(workers, dask, device, message):
     with pytest.raises(ValueError, match=message):
-        crew_of(workers, dask, device)
+        _crew_of(workers, dask, device)
 
 
 def test_without_distributed_a_cluster_is_refused_with_what_to_install(

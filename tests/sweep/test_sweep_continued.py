@@ -17,7 +17,7 @@ from isometry.lab.run import run as run_package
 from isometry.lab.store import load_records, load_results
 from isometry.supervised.data.sets import load
 from isometry.sweep import units
-from isometry.sweep.report import search_text
+from isometry.sweep.report import _search_text
 from isometry.sweep.sweep import sweep
 from isometry_book.evidence.streams import streams_of
 
@@ -208,7 +208,7 @@ def test_the_control_is_chosen_for_the_first_fifth_as_well(tmp_path, trainings):
     reported = {(name, own.beta2) for name, _, own, seeds in trainings if 0 in seeds}
     assert {("adam", 0.9), ("adam", 0.999)} < reported
     assert len(outcome.files) == 3
-    said = search_text(tmp_path)
+    said = _search_text(tmp_path)
     assert "adam, first fifth" in said
     assert "at a limit" in said
     assert "at the edge" not in said

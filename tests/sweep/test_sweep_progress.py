@@ -15,7 +15,7 @@ from isometry.sweep.progress import (
     THERE,
     TUNE,
     Job,
-    Tally,
+    _Tally,
     left,
     told,
 )
@@ -70,10 +70,10 @@ def test_a_jobs_name_says_all_that_tells_it_from_others():
 
 
 def test_a_row_notes_its_best_in_tuning_its_mean_in_the_report_and_failures():
-    tally = Tally(3, [0.25, 0.5], [DONE, DONE, FAILED])
+    tally = _Tally(3, [0.25, 0.5], [DONE, DONE, FAILED])
     assert tally.note(TUNE) == "best 0.500  1 failed"
     assert tally.note(REPORT) == "mean 0.375  1 failed"
-    assert Tally(3).note(TUNE) == ""
+    assert _Tally(3).note(TUNE) == ""
 
 
 def test_lines_count_what_was_there_and_weigh_by_cost(shown, monkeypatch):

@@ -15,23 +15,15 @@ from isometry.adamo.flow import check_at_least_zero
 from isometry.core.messages import refusal
 
 
-def stationary_deviation(drift: float, rate: float, task_steps: float) -> float:
+def _stationary_deviation(drift: float, rate: float, task_steps: float) -> float:
     """Return the root mean square of sigma - 1 at the end of a task, after many tasks.
 
     ``drift / (8 rate) sqrt(tanh(4 rate c))``: drift / (8 rate) for tasks longer than
     the relaxation time 1 / (8 rate), ``drift sqrt(c / (16 rate))`` for shorter ones.
     The Gram deviation of d such values is about 2 sqrt(d) times as large.
 
-    Args:
-        drift: Standard deviation of the drift of a singular value, a step.
-        rate: eta_iso * lambda, > 0.
-        task_steps: c, optimiser steps; infinite for a drift that never changes.
-
-    Raises:
-        ValueError: If a number is negative or no number, or the rate is 0.
-
     Example:
-        >>> round(stationary_deviation(1e-4, 1e-3, math.inf), 6)
+        >>> round(_stationary_deviation(1e-4, 1e-3, math.inf), 6)
         0.0125
     """
     check_at_least_zero(drift=drift, rate=rate)

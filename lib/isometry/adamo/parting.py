@@ -91,26 +91,14 @@ def parting_bound(
     return torch.tensor(bound, dtype=torch.float64)
 
 
-def linear_parting(smallest: float, rate: float, drift: float, time: float) -> float:
+def _linear_parting(smallest: float, rate: float, drift: float, time: float) -> float:
     """Return ``1.5 drift time / min(1, sigma_min)``, where the flow allows that bound.
 
     It bounds the distance of chapter 5's continuous flow as long as ``rate drift^2
     time^3 <= min(1, sigma_min)^2``; beyond, nothing is promised.
 
-    Args:
-        smallest: The smallest singular value at the start, of min(out, in).
-        rate: eta_iso * lambda, >= 0.
-        drift: Bound on the Frobenius norm of the drift, a step.
-        time: Optimiser steps, >= 0.
-
-    Returns:
-        A distance in Frobenius norm; infinite beyond the region.
-
-    Raises:
-        ValueError: If a number is negative or not finite.
-
     Example:
-        >>> round(linear_parting(0.5, 0.01, 1e-3, 100), 3)
+        >>> round(_linear_parting(0.5, 0.01, 1e-3, 100), 3)
         0.3
     """
     check_at_least_zero(smallest=smallest, rate=rate, drift=drift, time=time)

@@ -4,14 +4,8 @@ import torch
 from torch import Tensor
 
 
-def isometry_residual(W: Tensor) -> Tensor:
+def _isometry_residual(W: Tensor) -> Tensor:
     """Return ``r = grad_W R_iso(W)`` as Eq. 16 spells it, for one matrix.
-
-    Args:
-        W: ``(out, in)``.
-
-    Returns:
-        ``(out, in)``.
 
     Source: arXiv 2606.09762, Eq. 16.
     """
@@ -62,7 +56,7 @@ def adamo_step(
     v = beta_2 * v + (1 - beta_2) * g**2
     m_hat = m / (1 - beta_1**t)
     v_hat = v / (1 - beta_2**t)
-    r = isometry_residual(theta)
+    r = _isometry_residual(theta)
     task_step = eta * m_hat / (torch.sqrt(v_hat) + eps)
     theta = theta - task_step - eta_iso * lam * r - eta * weight_decay * theta
     return theta, m, v

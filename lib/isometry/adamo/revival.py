@@ -19,17 +19,8 @@ from isometry.core.messages import refusal
 LONGEST = 100_000  # steps that a bound looks ahead unless asked otherwise
 
 
-def check_layer(weight: Tensor, bias: Tensor, inputs: Tensor) -> None:
-    """Refuse shapes that are not one layer and its inputs.
-
-    Args:
-        weight: ``(out, in)``.
-        bias: ``(out,)``.
-        inputs: ``(n, in)``, n >= 1.
-
-    Raises:
-        ValueError: If the shapes do not fit, or a number is not finite.
-    """
+def _check_layer(weight: Tensor, bias: Tensor, inputs: Tensor) -> None:
+    """Refuse shapes that are not one layer and its inputs."""
     shapes = f"{tuple(weight.shape)}, {tuple(bias.shape)}, {tuple(inputs.shape)}"
     fits = weight.ndim == inputs.ndim == 2 and bias.shape == weight.shape[:1]
     if not fits or inputs.shape[1] != weight.shape[1] or 0 in inputs.shape:
@@ -62,18 +53,12 @@ def dead_units(weight: Tensor, bias: Tensor, inputs: Tensor) -> Tensor:
         >>> dead_units(-one, torch.zeros(1), one).tolist()
         [True]
     """
-    check_layer(weight, bias, inputs)
+    _check_layer(weight, bias, inputs)
     return (inputs @ weight.mT + bias <= 0).all(0)
 
 
-def thin_svd(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _thin_svd(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return U, sigma and V^T in float64, of the positive singular values only.
-
-    Args:
-        weight: ``(out, in)``.
-
-    Returns:
-        ``(out, r)``, ``(r,)``, ``(r, in)`` with r the rank.
 
     Source: definition.
     """
@@ -83,22 +68,16 @@ def thin_svd(weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return left[:, kept], sigma[kept], right[kept]
 
 
-def isometric_limit(weight: Tensor) -> Tensor:
+def _isometric_limit(weight: Tensor) -> Tensor:
     """Return ``Q = U V^T``: where the isometry step alone takes a layer.
-
-    Args:
-        weight: ``(out, in)``; directions with singular value zero stay at zero.
-
-    Returns:
-        ``(out, in)``, float64.
 
     Source: Eq. 16's flow keeps the singular vectors; Q is the polar factor.
 
     Example:
-        >>> isometric_limit(torch.tensor([[0.5, 0.0], [0.0, -3.0]])).tolist()
+        >>> _isometric_limit(torch.tensor([[0.5, 0.0], [0.0, -3.0]])).tolist()
         [[1.0, 0.0], [0.0, -1.0]]
     """
-    left, _, right = thin_svd(weight)
+    left, _, right = _thin_svd(weight)
     return left @ right
 
 
@@ -122,12 +101,12 @@ def revival_margin(weight: Tensor, bias: Tensor, inputs: Tensor) -> Tensor:
 
     Source: ours, chapter 5.
     """
-    check_layer(weight, bias, inputs)
+    _check_layer(weight, bias, inputs)
     lengths = inputs.double().norm(dim=1)
     if not bool((lengths > 0).any()):
         raise ValueError(refusal("an input that is not zero", "none", "pass others"))
     seen = inputs.double()[lengths > 0]
-    values = seen @ isometric_limit(weight).mT + bias.double()
+    values = seen @ _isometric_limit(weight).mT + bias.double()
     return (values / lengths[lengths > 0].unsqueeze(1)).amax(0)
 
 
@@ -153,9 +132,9 @@ def revival_time(weight: Tensor, bias: Tensor, inputs: Tensor, rate: float) -> T
 
     Source: ours, chapter 5.
     """
-    check_rate(rate)
+    _check_rate(rate)
     margin = revival_margin(weight, bias, inputs)
-    left, sigma, _ = thin_svd(weight)
+    left, sigma, _ = _thin_svd(weight)
     gap = margin.clamp(min=0) / left.norm(dim=1)  # |q_i| is the length of U's row
     square = torch.stack([sigma.amin(), sigma.amax()]).square().unsqueeze(1)
     # Left over of the way to one, as a share of what may be left over.
@@ -220,10 +199,10 @@ def revival_steps(
         >>> revival_steps(weight, torch.zeros(2), inputs, 1e-2)[1].item()
         29.0
     """
-    check_rate(rate)
+    _check_rate(rate)
     check_at_least_zero(drift=drift)
     margin = revival_margin(weight, bias, inputs)
-    left, sigma, _ = thin_svd(weight)
+    left, sigma, _ = _thin_svd(weight)
     steps = torch.full_like(margin, math.inf)
     apart, full = 0.0, len(sigma) == min(weight.shape)
     for step in range(longest + 1):
@@ -270,20 +249,13 @@ def never_fires(weight: Tensor, bias: Tensor, inputs: Tensor) -> Tensor:
         >>> never_fires(-one, torch.tensor([-1.5]), one).tolist()
         [True]
     """
-    check_layer(weight, bias, inputs)
+    _check_layer(weight, bias, inputs)
     reach = weight.norm(dim=1).clamp(min=1) * inputs.norm(dim=1).amax()
     return bias + reach <= 0
 
 
-def check_rate(rate: float) -> None:
-    """Refuse a rate that is not a finite positive number.
-
-    Args:
-        rate: eta_iso * lambda.
-
-    Raises:
-        ValueError: If it is not.
-    """
+def _check_rate(rate: float) -> None:
+    """Refuse a rate that is not a finite positive number."""
     check_at_least_zero(rate=rate)
     if rate == 0:
         raise ValueError(refusal("rate > 0", rate, "without a pull nothing moves"))

@@ -142,7 +142,7 @@ def _one_by_one(matrix: Tensor, weight: Tensor, member_dims: int) -> bool:
     return matrix.data_ptr() == weight.data_ptr()
 
 
-def largest_excess(
+def _largest_excess(
     norm: Tensor,  # (...)
     trace: Tensor,  # (...)
     size: int,
@@ -152,18 +152,10 @@ def largest_excess(
     ``m + sqrt((d - 1) (|A|_F^2 / d - m^2))`` with m the mean of the d eigenvalues. For
     A = Gram - I it bounds ``sigma_max^2 - 1``, with no decomposition.
 
-    Args:
-        norm: Its Frobenius norm.
-        trace: Its trace.
-        size: d.
-
-    Returns:
-        ``(...)``; exact if all eigenvalues but the largest are equal.
-
     Source: Wolkowicz & Styan, Linear Algebra and its Applications 29, 1980.
 
     Example:
-        >>> largest_excess(torch.tensor(3.0), torch.tensor(3.0), 2)
+        >>> _largest_excess(torch.tensor(3.0), torch.tensor(3.0), 2)
         tensor(3.)
     """
     mean = trace / size
@@ -179,12 +171,12 @@ def _matrix_step_(matrix: Tensor, rate: float, left: int = 1) -> tuple[float, in
     tall = matrix.shape[0] > matrix.shape[1]
     wide = matrix.mT if tall else matrix  # (d, n) with d <= n, a view
     d, n = wide.shape
-    deviation = half_gram_(wide, wide.new_empty(d, d))
+    deviation = _half_gram_(wide, wide.new_empty(d, d))
     deviation.diagonal().sub_(1)
     length = torch.linalg.vector_norm(deviation)
     norm, rest = float(length), 0.0
     if left > 1:
-        excess = float(largest_excess(length, deviation.trace(), d))
+        excess = float(_largest_excess(length, deviation.trace(), d))
         wanted = 4 * rate * excess / CHANGE
         number = max(1, math.ceil(wanted)) if wanted < left else left
         rest, left = rate - rate / number, left if number > 1 else 1
@@ -220,7 +212,7 @@ def _batched_step_(
     rest: Tensor | float = 0.0
     if left is not None:
         trace = deviation.diagonal(dim1=-2, dim2=-1).sum(-1)[:, None, None]
-        excess = largest_excess(norm, trace, deviation.shape[-1])
+        excess = _largest_excess(norm, trace, deviation.shape[-1])
         number = torch.ceil(4 * rate * excess / CHANGE).minimum(left).clamp(min=1)
         rest = torch.where(number > 1, rate - rate / number, 0.0)
         rate = rate / number
@@ -251,20 +243,13 @@ def _batched_steps_(
         left -= 1
 
 
-def half_gram_(wide: Tensor, out: Tensor) -> Tensor:
+def _half_gram_(wide: Tensor, out: Tensor) -> Tensor:
     """Write ``A A^T`` into ``out``, strip by strip, each entry beside it once.
 
     The work is (1 + 1/s) / 2 of a full product for s strips of 128 rows.
 
-    Args:
-        wide: A, ``(d, n)``.
-        out: ``(d, d)``.
-
-    Returns:
-        ``out``, exactly symmetric but for the diagonal blocks of at most 128 rows.
-
     Example:
-        >>> half_gram_(torch.ones(2, 3), torch.empty(2, 2)).tolist()
+        >>> _half_gram_(torch.ones(2, 3), torch.empty(2, 2)).tolist()
         [[3.0, 3.0], [3.0, 3.0]]
     """
     d = wide.shape[0]

@@ -30,7 +30,7 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
     if any(hooks):
         return None
     if type(optimizer) is torch.optim.SGD:
-        return bare_sgd_step(optimizer)
+        return _bare_sgd_step(optimizer)
     if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW):
         return None
     calls = []
@@ -70,16 +70,11 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
     return step
 
 
-def bare_sgd_step(optimizer: torch.optim.SGD) -> Callable[[], None] | None:
+def _bare_sgd_step(optimizer: torch.optim.SGD) -> Callable[[], None] | None:
     """Return SGD's step, with momentum or without, see :func:`bare_step`.
 
     Its products and sums are those of ``torch.optim.SGD``, one kernel for each, in the
     same order: the same bits.
-
-    Args:
-        optimizer: Has taken a step, so that a momentum is there.
-
-    Source: ours; ``torch.optim.sgd``.
     """
     calls = []
     for group in optimizer.param_groups:

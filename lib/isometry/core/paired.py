@@ -97,7 +97,7 @@ def compare(
 
 
 @dataclass(frozen=True)
-class OverStreams:
+class _OverStreams:
     """The mean difference over streams of a kind, and what a new one would show.
 
     Attributes:
@@ -124,7 +124,7 @@ def over_streams(
     differences: Sequence[ArrayLike],  # streams x (seeds,)
     margin: float,
     level: float = 0.95,
-) -> OverStreams:
+) -> _OverStreams:
     """Return the mean difference over streams, which differ among themselves.
 
     Each stream counts alike, with its mean over seeds. The interval is that of a t of
@@ -176,7 +176,7 @@ def over_streams(
             return float(mean > threshold)
         return float(stdtr(count - 1, (mean - threshold) / spread))
 
-    return OverStreams(
+    return _OverStreams(
         interval=Interval(mean, mean - reach, mean + reach, level, fewest),
         between=math.sqrt(between),
         num_streams=count,

@@ -42,12 +42,8 @@ def keys(settings: Any) -> tuple[str, ...]:
     return tuple(f.name for f in dataclasses.fields(settings))
 
 
-def help_of(settings: Any) -> dict[str, str]:
-    """Return the sentence that explains each setting.
-
-    Args:
-        settings: A dataclass type or instance.
-    """
+def _help_of(settings: Any) -> dict[str, str]:
+    """Return the sentence that explains each setting."""
     return {f.name: f.metadata.get("help", "") for f in dataclasses.fields(settings)}
 
 

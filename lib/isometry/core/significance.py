@@ -50,13 +50,11 @@ def by_seed(differences: ArrayLike, fewest: int) -> NDArray:
     return array[0]
 
 
-def least_p(num_seeds: int) -> float:
+def _least_p(num_seeds: int) -> float:
     """Return the smallest p that :func:`sign_flip_p` can give, dimensionless.
 
-    Source: ours; two of all patterns of signs are as extreme as equal signs.
-
     Example:
-        >>> least_p(5), least_p(8)
+        >>> _least_p(5), _least_p(8)
         (0.0625, 0.0078125)
     """
     return 2.0 ** (1 - num_seeds)

@@ -37,16 +37,13 @@ def rows_of(features: Tensor, channels_first: bool) -> Tensor:
     return features.reshape(-1, features.shape[-1])
 
 
-def feature_ranks(rows: Tensor) -> Ranks:
+def _feature_ranks(rows: Tensor) -> Ranks:
     """Return the ranks of features; of at most :data:`MOST_ROWS` rows, evenly spaced.
-
-    Args:
-        rows: ``(rows, units)``.
 
     Source: see :class:`isometry.diagnostics.Ranks`.
 
     Example:
-        >>> feature_ranks(torch.eye(3)).threshold_rank
+        >>> _feature_ranks(torch.eye(3)).threshold_rank
         3
     """
     if len(rows) > MOST_ROWS:
@@ -98,7 +95,7 @@ def activity(model: nn.Module, inputs: Tensor, thresholds: Sequence[float]) -> A
             return
         rows = rows_of(output, channels_first[0])
         dormant = {t: float(dormant_fraction(rows, t)) for t in thresholds}
-        dead, ranks = float(dead_fraction(rows)), feature_ranks(rows)
+        dead, ranks = float(dead_fraction(rows)), _feature_ranks(rows)
         count, units = rows.shape
         found.append(
             ActivationHealth(name, function, units, count, dead, dormant, ranks)
@@ -108,5 +105,5 @@ def activity(model: nn.Module, inputs: Tensor, thresholds: Sequence[float]) -> A
     with recorded(model, watched):
         model(inputs)
     features = rows_of(last["input"], False) if last else None
-    ranks = None if features is None else feature_ranks(features)
+    ranks = None if features is None else _feature_ranks(features)
     return tuple(found), ranks, sizes

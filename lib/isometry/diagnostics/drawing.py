@@ -26,31 +26,21 @@ def overview(found: Diagnostics) -> Figure:
     figure, axes = plt.subplots(
         2, 2, figsize=(10, 2 * height), layout="constrained", squeeze=False
     )
-    weight_ranges(axes[0, 0], found)
-    jacobian_ranges(axes[0, 1], found)
-    silent_units(axes[1, 0], found)
-    kernel_spectrum(axes[1, 1], found)
+    _weight_ranges(axes[0, 0], found)
+    _jacobian_ranges(axes[0, 1], found)
+    _silent_units(axes[1, 0], found)
+    _kernel_spectrum(axes[1, 1], found)
     return figure
 
 
-def weight_ranges(ax: Axes, found: Diagnostics) -> Axes:
-    """Draw smallest, median and largest singular value of each weight.
-
-    Args:
-        ax: Where to draw.
-        found: What to draw.
-    """
+def _weight_ranges(ax: Axes, found: Diagnostics) -> Axes:
+    """Draw smallest, median and largest singular value of each weight."""
     ranges = [(w.smallest, w.median, w.largest) for w in found.weights]
     return _ranges(ax, ranges, [w.name for w in found.weights], "weights")
 
 
-def jacobian_ranges(ax: Axes, found: Diagnostics) -> Axes:
-    """Draw the same for the Jacobians, at the median input.
-
-    Args:
-        ax: Where to draw.
-        found: What to draw.
-    """
+def _jacobian_ranges(ax: Axes, found: Diagnostics) -> Axes:
+    """Draw the same for the Jacobians, at the median input."""
     whole = () if found.end_to_end is None else (found.end_to_end,)
     shown = (*found.layer_jacobians, *whole)
     ranges = [(j.smallest.median, j.median.median, j.largest.median) for j in shown]
@@ -82,13 +72,8 @@ def _ranges(
     return _named(ax, names)
 
 
-def silent_units(ax: Axes, found: Diagnostics) -> Axes:
-    """Draw the shares of dead units and of dormant ones at the largest threshold.
-
-    Args:
-        ax: Where to draw.
-        found: What to draw.
-    """
+def _silent_units(ax: Axes, found: Diagnostics) -> Axes:
+    """Draw the shares of dead units and of dormant ones at the largest threshold."""
     ax.set_title("Units that do little", loc="left")
     if not found.activations:
         return _nothing(ax)
@@ -106,13 +91,8 @@ def silent_units(ax: Axes, found: Diagnostics) -> Axes:
     return _named(ax, [a.name for a in found.activations])
 
 
-def kernel_spectrum(ax: Axes, found: Diagnostics) -> Axes:
-    """Draw the kernel's eigenvalues in descending order, over the largest.
-
-    Args:
-        ax: Where to draw.
-        found: What to draw.
-    """
+def _kernel_spectrum(ax: Axes, found: Diagnostics) -> Axes:
+    """Draw the kernel's eigenvalues in descending order, over the largest."""
     ax.set_title("Neural tangent kernel", loc="left")
     if found.ntk is None:
         return _nothing(ax)

@@ -28,12 +28,8 @@ MOST_NAMES = 3  # that a refusal lists
 
 
 @contextmanager
-def importing_from(folder: Path) -> Iterator[None]:
-    """Let modules of a folder be imported inside the block.
-
-    Args:
-        folder: Searched first.
-    """
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Let modules of a folder be imported inside the block."""
     sys.path.insert(0, str(folder))
     try:
         yield
@@ -41,32 +37,19 @@ def importing_from(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def first_line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     """Return the first line of an error, with its type.
 
-    Args:
-        error: Any.
-
     Example:
-        >>> first_line(RuntimeError("mat1 and mat2"))
+        >>> _first_line(RuntimeError("mat1 and mat2"))
         'RuntimeError: mat1 and mat2'
     """
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-def made_model(name: str) -> nn.Module:
-    """Return what a factory makes, e.g. ``"models.resnet:small"``.
-
-    Args:
-        name: ``module:factory``; the factory is called without arguments, or is a
-            module object itself.
-
-    Raises:
-        ValueError: If the name has another form, the import or the call fails, or the
-            result is no torch module.
-        KeyError: If the module has no such name.
-    """
+def _made_model(name: str) -> nn.Module:
+    """Return what a factory makes, e.g. ``"models.resnet:small"``."""
     place, _, path = name.partition(":")
     if not place or not path:
         do = "pass e.g. --model networks:small_resnet"
@@ -76,7 +59,7 @@ def made_model(name: str) -> nn.Module:
     except Exception as error:
         do = "run from the folder that holds it, or install it"
         needed = f"a module {place!r} that can be imported"
-        raise ValueError(refusal(needed, first_line(error), do)) from error
+        raise ValueError(refusal(needed, _first_line(error), do)) from error
     for part in path.split("."):
         if not hasattr(found, part):
             known = [n for n in dir(found) if not n.startswith("_")]
@@ -93,7 +76,7 @@ def made_model(name: str) -> nn.Module:
         except Exception as error:
             do = "give it defaults for all its arguments"
             needed = f"{name!r} to make a model without arguments"
-            raise ValueError(refusal(needed, first_line(error), do)) from error
+            raise ValueError(refusal(needed, _first_line(error), do)) from error
     if not isinstance(found, nn.Module):
         kind = type(found).__name__
         raise ValueError(refusal(f"a torch module from {name!r}", kind, "return one"))
@@ -117,21 +100,12 @@ def unpickled(path: Path, kind: str, do: str) -> Any:
             return torch.load(file, map_location="cpu", weights_only=True)
         except (RuntimeError, pickle.UnpicklingError, EOFError, KeyError) as error:
             raise ValueError(
-                refusal(f"{kind} at {path}", first_line(error), do)
+                refusal(f"{kind} at {path}", _first_line(error), do)
             ) from error
 
 
-def state_of(path: Path) -> dict[str, Tensor]:
-    """Return the state of a model in a checkpoint: the file itself, or its part.
-
-    Args:
-        path: Written by ``torch.save``: a ``state_dict``, or a dict with one under one
-            of :data:`STATE_KEYS`.
-
-    Raises:
-        OSError: If it cannot be opened.
-        ValueError: If it holds no state.
-    """
+def _state_of(path: Path) -> dict[str, Tensor]:
+    """Return the state of a model in a checkpoint: the file itself, or its part."""
     do = "save model.state_dict() with torch.save"
     held = unpickled(path, "a checkpoint of tensors", do)
     for key in STATE_KEYS:
@@ -191,18 +165,8 @@ def filled(model: nn.Module, state: dict[str, Tensor]) -> nn.Module:
     return model
 
 
-def inputs_of(path: Path) -> Tensor:
-    """Return the inputs that a file holds.
-
-    Args:
-        path: A tensor of ``torch.save`` (.pt, .pth), an array of ``numpy.save`` (.npy),
-            or of ``numpy.savez`` (.npz): the only one, or the one under one of
-            :data:`INPUT_KEYS`.
-
-    Raises:
-        OSError: If it cannot be opened.
-        ValueError: If it holds something else.
-    """
+def _inputs_of(path: Path) -> Tensor:
+    """Return the inputs that a file holds."""
     do = "save one tensor or array of shape (n, ...)"
     if path.suffix not in (".pt", ".pth", ".npy", ".npz"):
         found = path.suffix or "no ending"
@@ -231,7 +195,7 @@ def _array(path: Path, do: str) -> Any:
                 return held[names[0]]
         except (ValueError, BadZipFile, EOFError, OSError) as error:
             raise ValueError(
-                refusal(f"an array at {path}", first_line(error), do)
+                refusal(f"an array at {path}", _first_line(error), do)
             ) from error
     found = f"{len(names)} arrays: {_listed(names)}"
     raise ValueError(refusal(f"one array at {path}, or one called inputs", found, do))
@@ -241,18 +205,18 @@ def loaded(checkpoint: Path, factory: str, inputs: Path) -> tuple[nn.Module, Ten
     """Return a model with the weights of a checkpoint, and inputs of its dtype.
 
     Args:
-        checkpoint: See :func:`state_of`.
-        factory: See :func:`made_model`; also looked for in the working folder.
-        inputs: See :func:`inputs_of`; floating-point numbers are converted.
+        checkpoint: See :func:`_state_of`.
+        factory: See :func:`_made_model`; also looked for in the working folder.
+        inputs: See :func:`_inputs_of`; floating-point numbers are converted.
 
     Raises:
         OSError: If a file cannot be opened.
         ValueError: If a part is not what it should be.
         KeyError: If the factory's name is not known.
     """
-    state, batch = state_of(checkpoint), inputs_of(inputs)
-    with importing_from(Path.cwd()):
-        model = filled(made_model(factory), state)
+    state, batch = _state_of(checkpoint), _inputs_of(inputs)
+    with _importing_from(Path.cwd()):
+        model = filled(_made_model(factory), state)
     kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
     if batch.is_floating_point() and len(kinds) == 1:
         batch = batch.to(kinds.pop())
@@ -265,9 +229,9 @@ def diagnosis(
     """Return what a look at the model of a checkpoint found, as text.
 
     Args:
-        checkpoint: See :func:`state_of`.
-        factory: See :func:`made_model`.
-        inputs: See :func:`inputs_of`.
+        checkpoint: See :func:`_state_of`.
+        factory: See :func:`_made_model`.
+        inputs: See :func:`_inputs_of`.
         form: ``"table"``, ``"json"`` or ``"csv"``.
         **asked: Keywords of :func:`isometry.diagnostics.diagnose`.
 

@@ -121,7 +121,7 @@ def diagnose(
         layers, whole, reasons = slopes(
             model, inputs[:max_jacobian_inputs], max_outputs, jacobian, mixed
         )
-        kernel = kernel_conditioning(
+        kernel = _kernel_conditioning(
             model, inputs[:max_ntk_inputs], max_outputs, ntk, mixed
         )
         matrices = spectra(weights, sizes)
@@ -182,7 +182,7 @@ def spectra(
     return tuple(found)
 
 
-class ChosenOutputs(nn.Module):
+class _ChosenOutputs(nn.Module):
     """A model of which only some outputs are looked at, as ``(n, m)``."""
 
     def __init__(self, model: nn.Module, max_outputs: int) -> None:
@@ -197,17 +197,10 @@ class ChosenOutputs(nn.Module):
         return outputs[:, evenly(outputs.shape[1], self.max_outputs, outputs.device)]
 
 
-def kernel_conditioning(
+def _kernel_conditioning(
     model: nn.Module, inputs: Tensor, max_outputs: int, wanted: bool, mixed: bool
 ) -> Conditioning | str:
     """Return the conditioning of the kernel, or why there is no kernel.
-
-    Args:
-        model: In evaluation mode.
-        inputs: ``(n, ...)``.
-        max_outputs: Outputs of each input, at most.
-        wanted: Whether it was asked for.
-        mixed: Whether the model mixes the inputs of a batch.
 
     Source: arXiv 2606.09762, Sec. 2; see :func:`isometry.ntk.empirical_ntk`.
     """
@@ -218,7 +211,7 @@ def kernel_conditioning(
     if inputs.ndim < 2:
         return "the inputs have no dimension beside the batch"
     try:
-        kernel = empirical_ntk(ChosenOutputs(model, max_outputs), inputs)
+        kernel = empirical_ntk(_ChosenOutputs(model, max_outputs), inputs)
         return conditioning(ntk_matrix(kernel))
     except (TypeError, ValueError) as error:
         return str(error)

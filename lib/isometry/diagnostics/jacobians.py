@@ -24,7 +24,7 @@ Slopes = tuple[tuple[JacobianSpectrum, ...], JacobianSpectrum | None, dict[str, 
 
 
 @dataclass(frozen=True)
-class Link:
+class _Link:
     """A linear map and what it was called with.
 
     Attributes:
@@ -125,7 +125,7 @@ def jacobian_spectra(model: nn.Module, inputs: Tensor, max_outputs: int) -> Slop
 
     Source: arXiv 2606.09762, Sec. 4.1 (layers).
     """
-    links: list[Link] = []
+    links: list[_Link] = []
     stops: set[Any] = set()
     layers: list[JacobianSpectrum] = []
     left_out: dict[str, str] = {}
@@ -134,12 +134,12 @@ def jacobian_spectra(model: nn.Module, inputs: Tensor, max_outputs: int) -> Slop
         source = seen.clone()
         if not source.requires_grad and source.is_floating_point():
             source.requires_grad_()
-        links.append(Link(name, source, None, convolution))
+        links.append(_Link(name, source, None, convolution))
         return source
 
     def after_linear(output: Tensor) -> None:
         last = links.pop()
-        links.append(Link(last.name, last.source, output.grad_fn, last.convolution))
+        links.append(_Link(last.name, last.source, output.grad_fn, last.convolution))
 
     def on_activation(name: str, _: str, output: Tensor) -> None:
         if output.grad_fn is None:
@@ -203,7 +203,7 @@ def _reached(start: Any, stops: set[Any]) -> set[Any]:
     return met
 
 
-def _layer(name: str, link: Link, output: Tensor) -> JacobianSpectrum | str:
+def _layer(name: str, link: _Link, output: Tensor) -> JacobianSpectrum | str:
     """Return the spectrum from a linear map's input to an activation, or why not."""
     source, target = link.source, output
     sequence = source.ndim > 2 and not link.convolution

@@ -58,14 +58,11 @@ def ratio(value: float, largest: float, smallest: float) -> str:
     return f"above {number(value)}" if bound else number(value)
 
 
-def over_inputs(values: Spread) -> str:
+def _over_inputs(values: Spread) -> str:
     """Return a spread as median and range, in two digits.
 
-    Args:
-        values: Over the inputs.
-
     Example:
-        >>> over_inputs(Spread(0.5, 1.0, 2.0))
+        >>> _over_inputs(Spread(0.5, 1.0, 2.0))
         '1 (0.5 to 2)'
     """
     ends = values.minimum, values.median, values.maximum
@@ -73,12 +70,8 @@ def over_inputs(values: Spread) -> str:
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
-def sections(found: Diagnostics) -> Iterator[Section]:
-    """Yield the tables, those without rows left out.
-
-    Args:
-        found: What to show.
-    """
+def _sections(found: Diagnostics) -> Iterator[Section]:
+    """Yield the tables, those without rows left out."""
     for section in (
         _weights(found),
         _activations(found),
@@ -141,7 +134,7 @@ def _jacobians(found: Diagnostics) -> Section:
             j.name,
             j.by.removesuffix(".weight"),
             "x".join(map(str, j.shape)),
-            *map(over_inputs, (j.largest, j.median, j.smallest)),
+            *map(_over_inputs, (j.largest, j.median, j.smallest)),
         )
         for j in (*found.layer_jacobians, *whole)
     )
@@ -165,12 +158,8 @@ def _kernel(found: Diagnostics) -> Section:
     )
 
 
-def headline(found: Diagnostics) -> str:
-    """Return the line above the tables.
-
-    Args:
-        found: What to show.
-    """
+def _headline(found: Diagnostics) -> str:
+    """Return the line above the tables."""
     return f"{found.model}: {found.parameters:,} parameters"
 
 
@@ -180,8 +169,8 @@ def tables(found: Diagnostics) -> Iterator[str | Table]:
     Args:
         found: What to show.
     """
-    yield headline(found)
-    for section in sections(found):
+    yield _headline(found)
+    for section in _sections(found):
         table = Table(title=section.title, title_justify="left", box=None)
         for index, name in enumerate(section.head):
             words = index == 0 or section.title == "Left out" or name == "by"
@@ -212,8 +201,8 @@ def markup(found: Diagnostics) -> str:
     Args:
         found: What to show.
     """
-    parts = [f"<p>{escape(headline(found))}</p>"]
-    for section in sections(found):
+    parts = [f"<p>{escape(_headline(found))}</p>"]
+    for section in _sections(found):
         head = "".join(f'<th scope="col">{escape(h)}</th>' for h in section.head)
         body = "".join(
             "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"

@@ -17,15 +17,11 @@ MOST_OPERATOR_WORK = 2**28
 Weights = dict[str, tuple[str, nn.Module, Tensor]]  # name -> kind, owner, weight
 
 
-def kind_of(module: nn.Module, weight: Tensor) -> str | None:
+def _kind_of(module: nn.Module, weight: Tensor) -> str | None:
     """Return what a module's weight is, or None if it is no matrix.
 
-    Args:
-        module: Who holds it.
-        weight: The parameter, or what a parametrization makes of it.
-
     Example:
-        >>> kind_of(nn.Conv2d(3, 8, 5), torch.zeros(8, 3, 5, 5))
+        >>> _kind_of(nn.Conv2d(3, 8, 5), torch.zeros(8, 3, 5, 5))
         'kernel'
     """
     if isinstance(module, _ConvNd) and weight.ndim >= 3:
@@ -61,7 +57,7 @@ def weights_of(model: nn.Module) -> tuple[Weights, list[str]]:
             name = f"{place}.{key}" if place else key
             if not weight.is_floating_point() or weight.ndim < 2 or not weight.numel():
                 continue
-            kind = kind_of(module, weight)
+            kind = _kind_of(module, weight)
             if kind is None:
                 others.append(name)
             else:

@@ -17,7 +17,7 @@ from isometry.lab.store import (
 
 
 @dataclass(frozen=True)
-class Collected:
+class _Collected:
     """What came into a store.
 
     Attributes:
@@ -37,7 +37,7 @@ class Collected:
         )
 
 
-def collect(source: str | Path, out: str | Path = "results") -> Collected:
+def collect(source: str | Path, out: str | Path = "results") -> _Collected:
     """Bring all results, tuning runs and choices of a store into another one.
 
     What is in both stays as it is. The source is only read, also while runs are
@@ -61,7 +61,7 @@ def collect(source: str | Path, out: str | Path = "results") -> Collected:
     inside = result_files(tuning) if any(tuning.glob("*/*.parquet")) else []
     for file in (*result_files(first), *inside):
         target = second / file.relative_to(first)
-        count = added_seeds(file, target)
+        count = _added_seeds(file, target)
         seeds += count
         files += [target] if count else []
     for file in sorted(first.glob(f"**/*{SUFFIX}")):
@@ -70,20 +70,13 @@ def collect(source: str | Path, out: str | Path = "results") -> Collected:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
             choices.append(target)
-    return Collected(tuple(files), seeds, tuple(choices))
+    return _Collected(tuple(files), seeds, tuple(choices))
 
 
-def added_seeds(file: Path, target: Path) -> int:
+def _added_seeds(file: Path, target: Path) -> int:
     """Add the seeds that a file has and another one lacks; return how many.
 
     A run that brought several seeds is named with those of them that are new.
-
-    Args:
-        file: Results.
-        target: Where they go; may not be there yet.
-
-    Raises:
-        StoreError: If a seed of both has other numbers, or a file cannot be used.
     """
     frame, record = read_file(file)
     have: set[int] = set()

@@ -177,7 +177,7 @@ def predictions(
     own = results[
         results["settings"].isin(hashes) & results["benchmark"].isin(benchmarks)
     ]
-    correlations = correlations_by_seed(own, diagnostic)
+    correlations = _correlations_by_seed(own, diagnostic)
     if correlations.empty:
         return None
     draw = numpy_generator(BOOTSTRAP_SEED, "prediction", diagnostic)
@@ -205,7 +205,7 @@ def within_methods(
     for method, record in runs.items():
         own = results[results["settings"] == record["hash"]]
         own = own[own["benchmark"] == record["benchmark"]]
-        correlations = correlations_by_seed(own, diagnostic)
+        correlations = _correlations_by_seed(own, diagnostic)
         if method != CEILING and not correlations.empty:
             each.append(correlations)
     if not each:
@@ -215,16 +215,8 @@ def within_methods(
     return stratified_bootstrap(by_seed, draw)
 
 
-def correlations_by_seed(results: pd.DataFrame, diagnostic: str) -> pd.Series:
-    """Return a diagnostic's rank correlation with the next task's plasticity, by seed.
-
-    Args:
-        results: Tidy numbers of some runs; all of them count together.
-        diagnostic: Which metric.
-
-    Returns:
-        Indexed by seed; 0 where one of the two is constant; empty without numbers.
-    """
+def _correlations_by_seed(results: pd.DataFrame, diagnostic: str) -> pd.Series:
+    """Return a diagnostic's rank correlation with the next plasticity, by seed."""
     keys = ["settings", "seed", "task"]
     before = results[results["metric"] == diagnostic].set_index(keys)["value"]
     after = results[results["metric"] == "plasticity"]

@@ -23,7 +23,7 @@ VISIT = ["settings", "seed", "visit"]
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class _Yardstick:
     """Where zero and one are on the scale of each game's return.
 
     Attributes:
@@ -53,7 +53,7 @@ class GamesComparison:
     benchmark: str
     runs: dict[str, Record]
     returns: pd.DataFrame
-    yardstick: Yardstick
+    yardstick: _Yardstick
     scores: pd.DataFrame
 
 
@@ -66,31 +66,20 @@ def seeds_of(record: Record) -> set[int]:
     return {seed for run in record["runs"] for seed in run["seeds"]}
 
 
-def num_departures(record: Record) -> int:
-    """Return how many of its method's settings are not those of its benchmark.
-
-    Args:
-        record: Of a file.
-    """
+def _num_departures(record: Record) -> int:
+    """Return how many of its method's settings are not those of its benchmark."""
     planned = plan(record["benchmark"], record["method"])
     usual, own = as_dict(planned.method_settings), record["method_settings"]
     return sum(own.get(key) != usual.get(key) for key in {*own, *usual})
 
 
-def same_games(records: list[Record], benchmark: str) -> dict[str, Record]:
+def _same_games(records: list[Record], benchmark: str) -> dict[str, Record]:
     """Return a benchmark's main comparison: runs that differ in the method alone.
 
     Of several common settings the one with the most methods is taken, then with the
     most visits, then with the most seeds that all have. A method that was run with
     several settings of its own has those nearest to the benchmark's, then the ones
     with the most seeds.
-
-    Args:
-        records: Of a store.
-        benchmark: Name of the benchmark.
-
-    Returns:
-        Method -> record; empty without a run.
     """
     groups: dict[str, dict[str, Record]] = {}
     for record in records:
@@ -115,7 +104,7 @@ def nearness(record: Record) -> tuple[int, int, str]:
     Args:
         record: Of a file.
     """
-    return -num_departures(record), len(seeds_of(record)), record["hash"]
+    return -_num_departures(record), len(seeds_of(record)), record["hash"]
 
 
 def visit_ends(returns: pd.DataFrame) -> pd.DataFrame:
@@ -129,19 +118,12 @@ def visit_ends(returns: pd.DataFrame) -> pd.DataFrame:
     return own[own["env_steps"] == last]
 
 
-def yardstick_of(returns: pd.DataFrame) -> Yardstick:
+def _yardstick_of(returns: pd.DataFrame) -> _Yardstick:
     """Return each game's scale, from fresh networks or else from Adam's first cycle.
 
     Zero is the mean return before the first update of a visit. A fresh network then
     acts at random; Adam's may have played the other games before. One is the mean
     return at the visit's end. The means are over seeds and, for fresh networks, cycles.
-
-    Args:
-        returns: Of one comparison.
-
-    Raises:
-        StoreError: If there is neither, or a game was not learned in a visit, so that
-            its scale has no length.
     """
     methods = set(returns["method"])
     source = CEILING if CEILING in methods else BASELINE
@@ -165,10 +147,10 @@ def yardstick_of(returns: pd.DataFrame) -> Yardstick:
             needed = f"a return of {source} in {game} that rises within a visit"
             found = f"{row['start']:g} before and {row['end']:g} after"
             raise StoreError(refusal(needed, found, "take longer visits"))
-    return Yardstick(source, table)
+    return _Yardstick(source, table)
 
 
-def scored(returns: pd.DataFrame, yardstick: Yardstick) -> pd.DataFrame:
+def scored(returns: pd.DataFrame, yardstick: _Yardstick) -> pd.DataFrame:
     """Return the score at the end of each visit in its own game.
 
     Args:
@@ -202,13 +184,13 @@ def compared_games(
         None where the benchmark was not run.
 
     Raises:
-        StoreError: If returns have no scale, see :func:`yardstick_of`.
+        StoreError: If returns have no scale, see :func:`_yardstick_of`.
     """
-    runs = same_games(records, benchmark)
+    runs = _same_games(records, benchmark)
     returns = returns_by_method(results, runs)
     if returns.empty:
         return None
-    yardstick = yardstick_of(returns)
+    yardstick = _yardstick_of(returns)
     scores = scored(returns, yardstick)
     return GamesComparison(benchmark, runs, returns, yardstick, scores)
 

@@ -76,12 +76,8 @@ def profiles(
     return pd.DataFrame(rows)
 
 
-def shown_profiles(table: pd.DataFrame) -> pd.DataFrame:
-    """Return profiles for reading: a row a method, a column a threshold.
-
-    Args:
-        table: What :func:`profiles` returned, of one benchmark and scale.
-    """
+def _shown_profiles(table: pd.DataFrame) -> pd.DataFrame:
+    """Return profiles for reading: a row a method, a column a threshold."""
     wide = table.pivot(index="method", columns="threshold", values="fraction")
     order = wide.sum(axis=1).sort_values(ascending=False).index
     wide = wide.loc[order].map("{:.2f}".format)
@@ -126,5 +122,5 @@ def profile_text(path: str | Path, metric: str, format: str = "table") -> str:
     for (benchmark, scale), part in table.groupby(["benchmark", "scale"]):
         name = f"{benchmark} ({scale})" if scale else benchmark
         head = f"{name}: fraction of seeds whose {metric} is above"
-        blocks.append(f"{head}\n\n{table_text(shown_profiles(part), format)}")
+        blocks.append(f"{head}\n\n{table_text(_shown_profiles(part), format)}")
     return "\n\n".join(blocks)

@@ -46,7 +46,7 @@ class Plan:
 
     def architecture(self) -> dict[str, Any]:
         """Return the architecture as it is built, the method's changes included."""
-        asked = asked_architecture(self.settings)
+        asked = _asked_architecture(self.settings)
         return asdict(self.method.architecture(asked, self.method_settings))
 
 
@@ -67,26 +67,14 @@ def benchmark_of(name: str) -> Benchmark | ContinualBenchmark:
     raise KeyError(unknown("benchmark", name, known))
 
 
-def asked_architecture(settings: Any) -> Architecture:
-    """Return the architecture that a run's settings ask for, before any method.
-
-    Args:
-        settings: Of images or of games.
-    """
+def _asked_architecture(settings: Any) -> Architecture:
+    """Return the architecture that a run's settings ask for, before any method."""
     names = {field.name for field in fields(Architecture)} & set(keys(settings))
     return Architecture(**{name: getattr(settings, name) for name in names})
 
 
-def check_heard(planned: Plan, changes: Mapping[str, Any]) -> None:
-    """Refuse a setting of the network that the method sets itself, to something else.
-
-    Args:
-        planned: The run.
-        changes: What was asked for.
-
-    Raises:
-        ValueError: If the run would record a setting that it does not have.
-    """
+def _check_heard(planned: Plan, changes: Mapping[str, Any]) -> None:
+    """Refuse a setting of the network that the method sets to something else."""
     built = planned.architecture()
     for key in built.keys() & changes.keys() & set(keys(planned.settings)):
         asked = getattr(planned.settings, key)
@@ -99,19 +87,10 @@ def check_heard(planned: Plan, changes: Mapping[str, Any]) -> None:
             raise ValueError(refusal(needed, asked, do))
 
 
-def pull_as_strength(
+def _pull_as_strength(
     changes: Mapping[str, Any], settings: Any, method_settings: Any
 ) -> dict[str, Any]:
-    """Return the changes with ``isometry_pull`` spelled as the strength that it means.
-
-    Args:
-        changes: Of which one is the pull.
-        settings: Of the run; name the learning rate.
-        method_settings: May name another one for the pull.
-
-    Raises:
-        ValueError: If the strength is given as well, or the pull is out of range.
-    """
+    """Return the changes with ``isometry_pull`` spelled as a strength."""
     if STRENGTH in changes:
         needed = f"{PULL} or {STRENGTH}, which say the same"
         raise ValueError(refusal(needed, "both", "leave one out"))
@@ -160,7 +139,7 @@ def plan(
 
     settings = changed(settings, {k: v for k, v in changes.items() if k in run_keys})
     if PULL in changes:
-        changes = pull_as_strength(changes, settings, of_method(changes))
+        changes = _pull_as_strength(changes, settings, of_method(changes))
     settings = chosen.settings(profile, **{k: getattr(settings, k) for k in run_keys})
     planned = Plan(
         benchmark=chosen,
@@ -168,7 +147,7 @@ def plan(
         settings=settings,
         method_settings=of_method(changes),
     )
-    check_heard(planned, changes)
+    _check_heard(planned, changes)
     check_optimizer(way, planned.method_settings, settings)
     return planned
 

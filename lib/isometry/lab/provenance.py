@@ -57,7 +57,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def processor_name() -> str:
+def _processor_name() -> str:
     """Return the processor's model name, as far as the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -79,7 +79,7 @@ def device_name(device: torch.device | str) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()
-    return f"{processor_name()}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{_processor_name()}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def provenance(device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -72,12 +72,8 @@ def seed_scores(frame: pd.DataFrame, metric: str, part: str = "all") -> pd.Serie
     return chosen.groupby("seed")["value"].mean().sort_index()
 
 
-def diverged_seeds(record: Record) -> int:
-    """Return how many seeds of a file diverged.
-
-    Args:
-        record: Of one file.
-    """
+def _diverged_seeds(record: Record) -> int:
+    """Return how many seeds of a file diverged."""
     states = [s for run in record["runs"] for s in run.get("status", {}).values()]
     return sum(state.startswith("diverged") for state in states)
 
@@ -157,25 +153,19 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
 
     Source: Agarwal et al. 2021 for the statistics.
     """
-    return summary_of(load_results(path), load_records(path), metric)
+    return _summary_of(load_results(path), load_records(path), metric)
 
 
-def summary_of(frame: pd.DataFrame, records: list[Record], metric: str) -> pd.DataFrame:
+def _summary_of(
+    frame: pd.DataFrame, records: list[Record], metric: str
+) -> pd.DataFrame:
     """Return the summary of numbers that were read before, see :func:`summary`.
-
-    Args:
-        frame: Tidy numbers of a store.
-        records: Of its files.
-        metric: Which metric.
-
-    Raises:
-        KeyError: If no run recorded the metric; the nearest known one is named.
 
     Source: Agarwal et al. 2021 for the statistics.
     """
     labels, baselines = labels_of(records), baselines_of(records)
     scales = scales_of(records)
-    diverged = {record["hash"]: diverged_seeds(record) for record in records}
+    diverged = {record["hash"]: _diverged_seeds(record) for record in records}
     known = sorted(frame["metric"].unique())
     if metric not in known:
         raise KeyError(unknown("metric", metric, known))
@@ -297,7 +287,7 @@ def flat_numbers(path: str | Path) -> dict[str, float | int]:
     for metric in sorted(frame["metric"].unique()):
         if "@" in metric:
             continue
-        for row in summary_of(frame, records, metric).to_dict("records"):
+        for row in _summary_of(frame, records, metric).to_dict("records"):
             scale = f"({row['scale']})" if row["scale"] else ""
             prefix = f"{row['benchmark']}{scale}.{row['method']}.{metric}"
             for key, value in row.items():

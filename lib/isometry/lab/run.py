@@ -67,17 +67,10 @@ def tidy(planned: Plan, run: Run) -> pd.DataFrame:
     return frame[COLUMNS]
 
 
-def run_record(
+def _run_record(
     planned: Plan, run: Run, origin: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
-    """Return the record of a run: settings, seeds, status and provenance.
-
-    Args:
-        planned: What was run.
-        run: The finished run.
-        origin: The provenance, taken when the run began.
-        seconds: Wall time of the last, uninterrupted part.
-    """
+    """Return the record of a run: settings, seeds, status and provenance."""
     status = {
         str(seed): f"diverged at step {run.diverged_at[seed]}"
         if seed in run.diverged_at
@@ -137,7 +130,7 @@ def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) 
         device: Where to train.
     """
     started, origin = time.perf_counter(), provenance(device)
-    work = work_folder(planned, seeds, store)
+    work = _work_folder(planned, seeds, store)
     label = f"{planned.benchmark.name} {planned.method.name}"
     hidden = os.environ.get("ISOMETRY_PROGRESS") == "0"
     total = planned.settings.tasks
@@ -147,14 +140,14 @@ def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) 
             seeds,
             device=device,
             checkpoint=work / "checkpoint.pt",
-            progress=partial(show_progress, bar),
+            progress=partial(_show_progress, bar),
         )
     seconds = time.perf_counter() - started
     # Where a run of some of these seeds was faster, its results stand.
     run.seeds = missing_seeds(planned, run.seeds, store)
     run.records = [r for r in run.records if r["seed"] in run.seeds]
     if run.seeds:
-        record = run_record(planned, run, origin, seconds)
+        record = _run_record(planned, run, origin, seconds)
         add_results(planned.path(store), tidy(planned, run), record)
     if work.exists():  # a run of one task has no checkpoint
         shutil.rmtree(work)
@@ -175,27 +168,15 @@ def missing_seeds(planned: Plan, seeds: Iterable[int], store: Path) -> list[int]
     return sorted(set(seeds) - done)
 
 
-def work_folder(planned: Plan, seeds: list[int], store: Path) -> Path:
-    """Return the folder of a run's checkpoints.
-
-    Args:
-        planned: What is run.
-        seeds: Which seeds.
-        store: The store's folder.
-    """
+def _work_folder(planned: Plan, seeds: list[int], store: Path) -> Path:
+    """Return the folder of a run's checkpoints."""
     version = planned.benchmark.experiment_version
     name = f"{planned.path(store).stem}-{settings_hash(seeds, version)}"
     return store / ".work" / planned.benchmark.name / name
 
 
-def show_progress(bar: tqdm, done: int, total: int) -> None:
-    """Move a progress bar to ``done`` of ``total`` tasks.
-
-    Args:
-        bar: The bar.
-        done: Tasks done, those before a checkpoint included.
-        total: All tasks.
-    """
+def _show_progress(bar: tqdm, done: int, total: int) -> None:
+    """Move a progress bar to ``done`` of ``total`` tasks."""
     bar.total = total
     bar.update(done - bar.n)
 
@@ -244,7 +225,7 @@ def run(
     planned, store = plan(benchmark, method, settings, profile), Path(out)
     where = chosen_device(device)
     while missing := missing_seeds(planned, wanted, store):
-        work = work_folder(planned, missing, store)
+        work = _work_folder(planned, missing, store)
         work.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(work.with_suffix(".lock")):  # the same seeds twice: one works
             if missing == missing_seeds(planned, wanted, store):

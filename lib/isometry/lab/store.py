@@ -140,7 +140,7 @@ def add_results(path: Path, frame: pd.DataFrame, record: Record) -> None:
     with FileLock(path.with_suffix(".lock")):
         if path.exists():
             old_frame, old = read_file(path)
-            check_version(path, old, record["experiment_version"])
+            _check_version(path, old, record["experiment_version"])
             both = sorted(set(old_frame["seed"]) & set(frame["seed"]))
             if both:
                 raise StoreError(
@@ -155,17 +155,8 @@ def add_results(path: Path, frame: pd.DataFrame, record: Record) -> None:
         write_file(path, frame, record)
 
 
-def check_version(path: Path, record: Record, wanted: int) -> None:
-    """Refuse results of another version of the experiment.
-
-    Args:
-        path: Names the file in the message.
-        record: The file's record.
-        wanted: The version of today's code.
-
-    Raises:
-        StoreError: If the two differ.
-    """
+def _check_version(path: Path, record: Record, wanted: int) -> None:
+    """Refuse results of another version of the experiment."""
     found = record["experiment_version"]
     if found != wanted:
         raise StoreError(
@@ -190,17 +181,12 @@ def finished_seeds(path: Path, experiment_version: int) -> set[int]:
     if not path.exists():
         return set()
     frame, record = read_file(path)
-    check_version(path, record, experiment_version)
+    _check_version(path, record, experiment_version)
     return {int(seed) for seed in frame["seed"].unique()}
 
 
-def is_tuning(file: Path, store: Path) -> bool:
-    """Return whether a file stands in the tuning folder of a store.
-
-    Args:
-        file: Somewhere under the store.
-        store: The store's folder.
-    """
+def _is_tuning(file: Path, store: Path) -> bool:
+    """Return whether a file stands in the tuning folder of a store."""
     return file.relative_to(store).parts[0] == TUNING
 
 
@@ -216,7 +202,7 @@ def result_files(path: str | Path) -> list[Path]:
         StoreError: If there is no such folder or nothing in it.
     """
     path = Path(path)
-    inside = [f for f in path.glob("**/*.parquet") if not is_tuning(f, path)]
+    inside = [f for f in path.glob("**/*.parquet") if not _is_tuning(f, path)]
     found = [path] if path.is_file() else sorted(inside)
     if not found:
         raise StoreError(

@@ -14,15 +14,11 @@ from isometry.methods.penalties import (
 from isometry.methods.structure import Architecture
 
 
-def layernorm_network(architecture: Architecture, settings: Any) -> Architecture:
+def _layernorm_network(architecture: Architecture, settings: Any) -> Architecture:
     """Return the architecture with LayerNorm, gain and offset before each nonlinearity.
 
     Biases stay, as in the code of Kumar et al. 2023. Elsewhere the normalisation has
     no gain, or stands after the last nonlinearity only.
-
-    Args:
-        architecture: What the benchmark asks for.
-        settings: Not used.
 
     Source: Ba, Kiros & Hinton 2016.
     """
@@ -30,7 +26,7 @@ def layernorm_network(architecture: Architecture, settings: Any) -> Architecture
 
 
 @dataclass(frozen=True, kw_only=True)
-class CReLUSettings(AdamSettings):
+class _CReLUSettings(AdamSettings):
     """Settings of CReLU.
 
     Source: Abbas et al. 2023.
@@ -47,16 +43,14 @@ class CReLUSettings(AdamSettings):
         require(value in allowed, "crelu_size", "parameters or half", value)
 
 
-def crelu_network(architecture: Architecture, settings: CReLUSettings) -> Architecture:
+def _crelu_network(
+    architecture: Architecture, settings: _CReLUSettings
+) -> Architecture:
     """Return the architecture with CReLU, ``[relu(x), relu(-x)]``, at a held size.
 
     Each unit has two outputs, so the next layer has twice the inputs. Kumar et al.
     remove 9 % of their hidden units, which is what ``parameters`` comes to for their
     network; ``half`` holds the number of features instead.
-
-    Args:
-        architecture: What the benchmark asks for.
-        settings: Which size is held.
 
     Source: Shang et al. 2016; Abbas et al. 2023, arXiv 2303.07507.
     """
@@ -64,7 +58,7 @@ def crelu_network(architecture: Architecture, settings: CReLUSettings) -> Archit
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeakyReLUSettings(AdamSettings):
+class _LeakyReLUSettings(AdamSettings):
     """Settings of the leaky ReLU.
 
     Source: Lillo & Cheney 2026.
@@ -77,14 +71,10 @@ class LeakyReLUSettings(AdamSettings):
         require(0 <= self.leak <= 1, "leak", "0 <= leak <= 1", self.leak)
 
 
-def leaky_network(
-    architecture: Architecture, settings: LeakyReLUSettings
+def _leaky_network(
+    architecture: Architecture, settings: _LeakyReLUSettings
 ) -> Architecture:
     """Return the architecture with leaky ReLU.
-
-    Args:
-        architecture: What the benchmark asks for.
-        settings: The slope.
 
     Source: Maas et al. 2013; Lillo & Cheney 2026, arXiv 2509.22562, for the slope.
     """
@@ -96,7 +86,7 @@ LAYERNORM = register(
         name="layernorm",
         summary="Adam on a network with LayerNorm before each nonlinearity",
         source="Ba, Kiros & Hinton 2016",
-        architecture=layernorm_network,
+        architecture=_layernorm_network,
     )
 )
 LAYERNORM_L2 = register(
@@ -106,7 +96,7 @@ LAYERNORM_L2 = register(
         source="Lyle et al. 2024, arXiv 2402.18762",
         settings=L2Settings(),
         search={"l2_strength": STRENGTHS},
-        architecture=layernorm_network,
+        architecture=_layernorm_network,
         penalty=l2_penalty,
         penalty_gradient_=l2_gradient_,
         parts=("layernorm", "l2"),
@@ -117,9 +107,9 @@ CRELU = register(
         name="crelu",
         summary="Adam on a network with concatenated ReLU, at a held size",
         source="Shang et al. 2016; Abbas et al. 2023, arXiv 2303.07507",
-        settings=CReLUSettings(),
+        settings=_CReLUSettings(),
         search={"crelu_size": ("parameters", "half")},
-        architecture=crelu_network,
+        architecture=_crelu_network,
     )
 )
 LEAKY_RELU = register(
@@ -127,8 +117,8 @@ LEAKY_RELU = register(
         name="leaky_relu",
         summary="Adam on a network with leaky ReLU",
         source="Maas et al. 2013; Lillo & Cheney 2026, arXiv 2509.22562",
-        settings=LeakyReLUSettings(),
+        settings=_LeakyReLUSettings(),
         search={"leak": (0.01, 0.1, 0.3, 0.8)},
-        architecture=leaky_network,
+        architecture=_leaky_network,
     )
 )

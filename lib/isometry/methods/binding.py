@@ -67,13 +67,8 @@ def new_optimizer(
     return optimizer
 
 
-def in_view(structure: Structure, parameters: Parameters) -> Parameters:
-    """Return those parameters whose role the structure tells.
-
-    Args:
-        structure: May leave out roles of what a method must not act on.
-        parameters: name -> ``(members, ...)``.
-    """
+def _in_view(structure: Structure, parameters: Parameters) -> Parameters:
+    """Return those parameters whose role the structure tells."""
     return {name: p for name, p in parameters.items() if name in structure.roles}
 
 
@@ -91,7 +86,7 @@ def started(
     """
     if method.start is None:
         return {}
-    seen = in_view(structure, run.parameters)
+    seen = _in_view(structure, run.parameters)
     return method.start(structure, seen, run.seeds, method_settings)
 
 
@@ -116,7 +111,7 @@ def hooks(
         ``add_gradient`` and ``after_step``: what a trainer does with them stands in
         :func:`isometry.supervised.training.train_task`.
     """
-    seen = in_view(structure, run.parameters)
+    seen = _in_view(structure, run.parameters)
     arguments: list[Any] = [seen, structure.roles, method_settings]
     if method.start is not None:
         arguments.append(run.carried)

@@ -58,33 +58,24 @@ def get(name: str) -> Method:
     for part in name.split("+"):
         found = METHODS.get(part.strip())
         parts += [METHODS.get(inner) for inner in found.parts] or [found]
-    check_parts(name, parts)
+    _check_parts(name, parts)
     known = METHODS.names()
-    parts.sort(key=lambda m: (not changed_fields(m), known.index(m.name)))
+    parts.sort(key=lambda m: (not _changed_fields(m), known.index(m.name)))
     for method in METHODS:
         if set(method.parts) == {m.name for m in parts}:
             return method
-    return combined(parts)
+    return _combined(parts)
 
 
-def changed_fields(method: Method) -> set[str]:
-    """Return the names of what a method changes of an architecture.
-
-    Args:
-        method: Any method.
-    """
+def _changed_fields(method: Method) -> set[str]:
+    """Return the names of what a method changes of an architecture."""
     after = method.architecture(ANY, method.settings)
     names = [f.name for f in fields(ANY)]
     return {name for name in names if getattr(after, name) != getattr(ANY, name)}
 
 
-def conflict(first: Method, second: Method) -> str | None:
-    """Return why two methods cannot be combined, or None if they can.
-
-    Args:
-        first: One of them.
-        second: The other.
-    """
+def _conflict(first: Method, second: Method) -> str | None:
+    """Return why two methods cannot be combined, or None if they can."""
     for method in (first, second):
         if method.name == "adam":
             return "adam is what every method starts from"
@@ -96,7 +87,7 @@ def conflict(first: Method, second: Method) -> str | None:
                 return reason.format(one.name, other.name)
     if adam not in (first.optimizer, second.optimizer):
         return f"two optimisers, {first.name} and {second.name}, and one step"
-    both = changed_fields(first) & changed_fields(second)
+    both = _changed_fields(first) & _changed_fields(second)
     if both:
         return f"both change the network's {' and '.join(sorted(both))}"
     own = set(keys(first.settings)) & set(keys(second.settings))
@@ -106,29 +97,17 @@ def conflict(first: Method, second: Method) -> str | None:
     return None
 
 
-def check_parts(name: str, parts: list[Method]) -> None:
-    """Refuse parts of which two cannot be combined.
-
-    Args:
-        name: As typed.
-        parts: The methods.
-
-    Raises:
-        ValueError: With the first two that do not go together, and why.
-    """
+def _check_parts(name: str, parts: list[Method]) -> None:
+    """Refuse parts of which two cannot be combined."""
     for first, second in combinations(parts, 2):
-        reason = conflict(first, second)
+        reason = _conflict(first, second)
         if reason is not None:
             needed = "methods that go together"
             raise ValueError(refusal(needed, f"{name}: {reason}", "leave one out"))
 
 
-def combined_settings(parts: list[Method]) -> Any:
-    """Return settings with the keys of all parts, each checked by its own part.
-
-    Args:
-        parts: Methods whose settings share no keys but Adam's.
-    """
+def _combined_settings(parts: list[Method]) -> Any:
+    """Return settings with the keys of all parts, each checked by its own part."""
     types = [type(part.settings) for part in parts]
     found: dict[str, tuple[str, Any, Any]] = {}
     for part in parts:
@@ -153,7 +132,7 @@ def combined_settings(parts: list[Method]) -> Any:
 
 
 @dataclass(frozen=True)
-class Combination:
+class _Combination:
     """The functions of a combination: those of its parts, one after the other.
 
     Attributes:
@@ -207,13 +186,9 @@ class Combination:
                 part.after_step(replace(training, state=own), step, seen)
 
 
-def combined(parts: list[Method]) -> Method:
-    """Return the method that does what all of these do.
-
-    Args:
-        parts: Methods that go together, in order.
-    """
-    whole = Combination(tuple(parts))
+def _combined(parts: list[Method]) -> Method:
+    """Return the method that does what all of these do."""
+    whole = _Combination(tuple(parts))
     penalised = [p for p in parts if p.penalty is not None]
     written = all(p.penalty_gradient_ is not None for p in penalised)
     optimizers = [p.optimizer for p in parts if p.optimizer is not adam]
@@ -221,7 +196,7 @@ def combined(parts: list[Method]) -> Method:
         name="+".join(part.name for part in parts),
         summary="; ".join(part.summary for part in parts),
         source="; ".join(part.source for part in parts),
-        settings=combined_settings(parts),
+        settings=_combined_settings(parts),
         search={key: grid for part in parts for key, grid in part.search.items()},
         architecture=whole.architecture,
         optimizer=optimizers[0] if optimizers else adam,

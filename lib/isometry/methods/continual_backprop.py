@@ -19,7 +19,7 @@ from isometry.methods.structure import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContinualBackpropSettings(AdamSettings):
+class _ContinualBackpropSettings(AdamSettings):
     """Settings of continual backprop.
 
     Source: Dohare et al. 2024.
@@ -40,11 +40,11 @@ class ContinualBackpropSettings(AdamSettings):
         require(0 <= decay < 1, "utility_decay", "0 <= utility_decay < 1", decay)
 
 
-def unborn(
+def _unborn(
     structure: Structure,
     parameters: Parameters,
     seeds: list[int],
-    settings: ContinualBackpropSettings,
+    settings: _ContinualBackpropSettings,
 ) -> State:
     """Return each unit's age, utility and mean activation, and what is owed: all zero.
 
@@ -52,15 +52,6 @@ def unborn(
     ``(members, layers)``: the fraction of a unit that is still to be replaced. Ages and
     what is owed do not depend on the data. They stay on the host, which so knows when
     to act without waiting for an accelerator.
-
-    Args:
-        structure: Names the layers.
-        parameters: name -> ``(members, ...)``.
-        seeds: One a member.
-        settings: Not used.
-
-    Raises:
-        ValueError: If the activation pairs units.
 
     Source: Dohare et al. 2024.
     """
@@ -93,14 +84,10 @@ def reach(training: Training, index: int) -> Tensor:
     return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
 
 
-def observe_(training: Training, seen: list[Tensor]) -> None:
+def _observe_(training: Training, seen: list[Tensor]) -> None:
     """Let every unit age by one step and move its running utility and mean.
 
     ``u <- decay u + (1 - decay) E|h| sum_k |w_k|``, and the same for the mean of h.
-
-    Args:
-        training: The stack; its state is changed in place.
-        seen: Each hidden layer's activations.
 
     Source: Dohare et al. 2024, contribution utility. Their "adaptable" variant also
         subtracts the mean of h and divides by the incoming weights.
@@ -130,7 +117,7 @@ def lowest(utility: Tensor, mature: Tensor, count: Tensor) -> Tensor:
     return (rank < count.unsqueeze(1)) & mature
 
 
-def replacement_step(training: Training, step: int, seen: list[Tensor]) -> None:
+def _replacement_step(training: Training, step: int, seen: list[Tensor]) -> None:
     """Replace the mature units of lowest utility, at a rate that is a fraction a step.
 
     Fractions add up until they make a unit; Adam counts steps entry by entry, so
@@ -138,17 +125,12 @@ def replacement_step(training: Training, step: int, seen: list[Tensor]) -> None:
     to the next biases. In the public code a maturity given by its short name is
     silently ignored, and rates may be drawn instead of added up.
 
-    Args:
-        training: The stack, changed in place.
-        step: Steps taken before.
-        seen: Each hidden layer's activations.
-
     Source: Dohare et al., Nature 2024; shibhansh/loss-of-plasticity.
     """
     settings, state = training.settings, training.state
     for name in ("age", "owed"):  # a checkpoint brings all to the device
         state[name] = state[name].cpu()
-    observe_(training, seen)
+    _observe_(training, seen)
     sizes = widths(training.structure, training.parameters)
     mature = state["age"] > settings.maturity
     eligible = torch.stack([part.sum(1) for part in mature.split(sizes, 1)], 1)
@@ -181,14 +163,14 @@ CBP = register(
         name="cbp",
         summary="Continual backprop: Adam, units of least utility replaced steadily",
         source="Dohare et al., Nature 2024",
-        settings=ContinualBackpropSettings(),
+        settings=_ContinualBackpropSettings(),
         search={
             "replacement_rate": (1e-3, 1e-4, 1e-5, 1e-6),
             "maturity": (100, 1000, 10_000),
         },
         optimizer=entry_adam,
-        start=unborn,
-        after_step=replacement_step,
+        start=_unborn,
+        after_step=_replacement_step,
         watches=True,
     )
 )

@@ -11,7 +11,7 @@ from isometry.methods.method import adam_keywords
 from isometry.methods.structure import Roles
 
 
-def entry_adam_step_(
+def _entry_adam_step_(
     parameter: Tensor,
     gradient: Tensor,
     state: dict[str, Tensor],
@@ -25,15 +25,6 @@ def entry_adam_step_(
     A correction ``1 - beta^t`` is the moment of a gradient of ones, and is kept as
     such: an entry whose state is set to zero starts again at t = 0.
 
-    Args:
-        parameter: Changed in place.
-        gradient: Of the same shape.
-        state: ``exp_avg``, ``exp_avg_sq`` and their ``corrections`` and
-            ``corrections_sq``, of the same shape, changed in place.
-        lr: Learning rate.
-        betas: Decays of the two moments.
-        eps: Added to the denominator.
-
     Source: Kingma & Ba 2015; entry by entry: Dohare et al. 2024 (their AdamGnT).
     """
     beta1, beta2 = betas
@@ -46,7 +37,7 @@ def entry_adam_step_(
     parameter.addcdiv_(state["exp_avg"], denominator, value=-lr)
 
 
-class EntryAdam(torch.optim.Optimizer):
+class _EntryAdam(torch.optim.Optimizer):
     """Adam in which every entry of a parameter counts its own steps.
 
     Where no state is ever set to zero it is ``torch.optim.Adam``, up to rounding.
@@ -92,7 +83,7 @@ class EntryAdam(torch.optim.Optimizer):
                 if not state:
                     for key in MEMORY:
                         state[key] = torch.zeros_like(parameter)
-                entry_adam_step_(parameter, parameter.grad, state, **keywords)
+                _entry_adam_step_(parameter, parameter.grad, state, **keywords)
         return loss
 
 
@@ -102,7 +93,7 @@ MEMORY = ("exp_avg", "exp_avg_sq", "corrections", "corrections_sq")
 def entry_adam(
     parameters: Parameters, roles: Roles, lr: float, settings: Any
 ) -> torch.optim.Optimizer:
-    """Return :class:`EntryAdam` over the stack.
+    """Return :class:`_EntryAdam` over the stack.
 
     Args:
         parameters: name -> ``(members, ...)``.
@@ -112,4 +103,4 @@ def entry_adam(
 
     Source: Dohare et al., Nature 2024.
     """
-    return EntryAdam(parameters.values(), lr=lr, **adam_keywords(settings))
+    return _EntryAdam(parameters.values(), lr=lr, **adam_keywords(settings))

@@ -85,19 +85,14 @@ def outputs_of(architecture: Architecture) -> int:
     return 2 if architecture.activation == "crelu" else 1
 
 
-def gain_of(name: str, architecture: Architecture) -> float:
+def _gain_of(name: str, architecture: Architecture) -> float:
     """Return the gain of a drawn weight: hidden weights have one, all others 1.
-
-    Args:
-        name: Says whether it is a hidden weight.
-        architecture: ``orthogonal`` weights have ``init_gain``; ``kaiming`` ones have
-            sqrt 2, what a ReLU takes away; torch's own ``default`` has no gain.
 
     Source: Saxe et al. 2014; He et al. 2015, Eq. 10.
 
     Example:
         >>> from isometry.methods.combine import ANY
-        >>> gain_of("head.weight", ANY)
+        >>> _gain_of("head.weight", ANY)
         1.0
     """
     if role_of(name) != "hidden" or architecture.init == "default":
@@ -117,7 +112,7 @@ def spread_of(name: str, shape: tuple[int, ...], architecture: Architecture) -> 
     if architecture.init == "default":
         return 1 / sqrt(3 * fan_in)
     sides = fan_in if architecture.init == "kaiming" else max(out, fan_in)
-    return gain_of(name, architecture) / sqrt(sides)
+    return _gain_of(name, architecture) / sqrt(sides)
 
 
 def fresh_member(
@@ -163,7 +158,7 @@ def fresh_member(
         elif len(shape) >= 2 and architecture.init == "kaiming":
             tensor.normal_(0, spread_of(name, shape, architecture), generator=draw)
         elif len(shape) >= 2:
-            gain = gain_of(name, architecture)
+            gain = _gain_of(name, architecture)
             torch.nn.init.orthogonal_(tensor, gain, generator=draw)
         parameters[name] = tensor
     return parameters

@@ -20,7 +20,7 @@ from isometry.methods.structure import Architecture, Roles
 
 
 @dataclass(frozen=True, kw_only=True)
-class PenaltySettings(AdamSettings):
+class _PenaltySettings(AdamSettings):
     """Settings of the Gram-deviation penalty.
 
     Source: arXiv 2606.09762, Eq. 16.
@@ -36,7 +36,7 @@ class PenaltySettings(AdamSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamOSettings(PenaltySettings):
+class _AdamOSettings(_PenaltySettings):
     """Settings of AdamO.
 
     Source: arXiv 2606.09762, Eq. 19-20.
@@ -53,7 +53,7 @@ class AdamOSettings(PenaltySettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaxMinSettings(AdamSettings):
+class _MaxMinSettings(AdamSettings):
     """Settings of a MaxMin network.
 
     Source: arXiv 2606.09762, Sec. 3.
@@ -67,7 +67,7 @@ class MaxMinSettings(AdamSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamOMaxMinSettings(MaxMinSettings, AdamOSettings):
+class _AdamOMaxMinSettings(_MaxMinSettings, _AdamOSettings):
     """Settings of AdamO on a MaxMin network.
 
     Source: arXiv 2606.09762, Sec. 3 and Eq. 19-20.
@@ -97,7 +97,7 @@ def strength_of_pull(pull: float, isometry_lr: float) -> float:
 
 
 def regularised(
-    parameters: Parameters, roles: Roles, settings: PenaltySettings
+    parameters: Parameters, roles: Roles, settings: _PenaltySettings
 ) -> list[str]:
     """Return the names of the weights that the penalty sees.
 
@@ -113,7 +113,7 @@ def regularised(
 
 
 def adamo(
-    parameters: Parameters, roles: Roles, lr: float, settings: AdamOSettings
+    parameters: Parameters, roles: Roles, lr: float, settings: _AdamOSettings
 ) -> torch.optim.Optimizer:
     """Return AdamO over the stack, the isometry step on weights only.
 
@@ -144,18 +144,10 @@ def adamo(
     )
 
 
-def gram_penalty(
-    parameters: Parameters, roles: Roles, settings: PenaltySettings
+def _gram_penalty(
+    parameters: Parameters, roles: Roles, settings: _PenaltySettings
 ) -> Tensor:
     """Return ``lambda * sum_l R_iso(W_l)`` of each member, for the loss.
-
-    Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is.
-        settings: The strength.
-
-    Returns:
-        ``(members,)``.
 
     Source: arXiv 2606.09762, Eq. 16, coupled form.
     """
@@ -165,14 +157,10 @@ def gram_penalty(
     return settings.isometry_strength * total
 
 
-def maxmin_network(
-    architecture: Architecture, settings: MaxMinSettings
+def _maxmin_network(
+    architecture: Architecture, settings: _MaxMinSettings
 ) -> Architecture:
     """Return the architecture with MaxMin activations, isometric at the start or not.
-
-    Args:
-        architecture: What the benchmark asks for.
-        settings: Say where it starts.
 
     Source: arXiv 2606.09762, Sec. 3; Anil et al. 2019.
     """
@@ -190,7 +178,7 @@ ADAMO = register(
         name="adamo",
         summary="Adam with the decoupled isometry step",
         source="arXiv 2606.09762, Eq. 19-20",
-        settings=AdamOSettings(),
+        settings=_AdamOSettings(),
         search=ADAMO_SEARCH,
         optimizer=adamo,
     )
@@ -200,9 +188,9 @@ ADAM_ISOMETRY = register(
         name="adam_isometry",
         summary="Adam with the Gram penalty in the loss (coupled)",
         source="arXiv 2606.09762, Eq. 16",
-        settings=PenaltySettings(),
+        settings=_PenaltySettings(),
         search={"isometry_strength": (1e-1, 1e-2, 1e-3, 1e-4)},
-        penalty=gram_penalty,
+        penalty=_gram_penalty,
     )
 )
 MAXMIN = register(
@@ -210,8 +198,8 @@ MAXMIN = register(
         name="maxmin",
         summary="Adam on a MaxMin network, isometric at the start only",
         source="arXiv 2606.09762, Sec. 3",
-        settings=MaxMinSettings(),
-        architecture=maxmin_network,
+        settings=_MaxMinSettings(),
+        architecture=_maxmin_network,
     )
 )
 ADAMO_MAXMIN = register(
@@ -220,9 +208,9 @@ ADAMO_MAXMIN = register(
         summary="AdamO on a MaxMin network",
         source="arXiv 2606.09762, Sec. 3 and 4.4",
         parts=("maxmin", "adamo"),
-        settings=AdamOMaxMinSettings(),
+        settings=_AdamOMaxMinSettings(),
         search=ADAMO_SEARCH,
-        architecture=maxmin_network,
+        architecture=_maxmin_network,
         optimizer=adamo,
     )
 )

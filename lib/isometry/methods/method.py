@@ -40,13 +40,8 @@ def adam_keywords(settings: Any) -> dict[str, Any]:
     return {"betas": (settings.beta1, settings.beta2), "eps": settings.eps}
 
 
-def keep_architecture(architecture: Architecture, settings: Any) -> Architecture:
-    """Return the architecture as it is: what most methods do to it.
-
-    Args:
-        architecture: What the benchmark asks for.
-        settings: Not used.
-    """
+def _keep_architecture(architecture: Architecture, settings: Any) -> Architecture:
+    """Return the architecture as it is: what most methods do to it."""
     return architecture
 
 
@@ -108,7 +103,7 @@ class Method:
     source: str
     settings: Any = field(default_factory=AdamSettings)
     search: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    architecture: Callable[[Architecture, Any], Architecture] = keep_architecture
+    architecture: Callable[[Architecture, Any], Architecture] = _keep_architecture
     optimizer: Callable[[Parameters, Roles, float, Any], torch.optim.Optimizer] = adam
     start: Callable[[Structure, Parameters, list[int], Any], State] | None = None
     penalty: Callable[..., Tensor] | None = None

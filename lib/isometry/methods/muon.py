@@ -20,7 +20,7 @@ LEAST_NORM = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True)
-class MuonSettings(AdamSettings):
+class _MuonSettings(AdamSettings):
     """Settings of Muon.
 
     Source: Jordan et al. 2024.
@@ -37,7 +37,7 @@ class MuonSettings(AdamSettings):
         require(0 <= momentum < 1, "muon_momentum", needed, momentum)
 
 
-def orthogonalised(update: Tensor) -> Tensor:
+def _orthogonalised(update: Tensor) -> Tensor:
     """Return each matrix with its singular values near one, by five quintic steps.
 
     Each step maps a singular value s to ``a s + b s^3 + c s^5``. It does not converge:
@@ -45,13 +45,10 @@ def orthogonalised(update: Tensor) -> Tensor:
     division by the Frobenius norm. The published code works in bfloat16; this one, in
     the update's own precision.
 
-    Args:
-        update: ``(members, out, in)``, each member by itself.
-
     Source: Jordan et al. 2024, KellerJordan/Muon.
 
     Example:
-        >>> orthogonalised(torch.diag(torch.tensor([1.0, 3.0]))[None]).shape
+        >>> _orthogonalised(torch.diag(torch.tensor([1.0, 3.0]))[None]).shape
         torch.Size([1, 2, 2])
     """
     a, b, c = QUINTIC
@@ -137,12 +134,12 @@ class Muon(torch.optim.Adam):
         update = as_matrix(weight.grad.lerp(buffer, momentum), 1)  # type: ignore[union-attr]
         _, out, fan_in = update.shape
         rate = group["lr"] if group["muon_lr"] is None else group["muon_lr"]
-        step = orthogonalised(update).reshape(weight.shape)
+        step = _orthogonalised(update).reshape(weight.shape)
         weight.sub_(step, alpha=rate * sqrt(max(1, out / fan_in)))
 
 
 def muon(
-    parameters: Parameters, roles: Roles, lr: float, settings: MuonSettings
+    parameters: Parameters, roles: Roles, lr: float, settings: _MuonSettings
 ) -> torch.optim.Optimizer:
     """Return Muon over the stack: hidden weights by Muon, all else by Adam.
 
@@ -170,7 +167,7 @@ MUON = register(
         name="muon",
         summary="Muon: orthogonalised momentum for hidden weights, Adam for the rest",
         source="Jordan et al. 2024, KellerJordan/Muon",
-        settings=MuonSettings(),
+        settings=_MuonSettings(),
         search={"muon_lr": (0.1, 0.02, 4e-3, 8e-4)},
         optimizer=muon,
     )

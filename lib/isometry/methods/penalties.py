@@ -48,11 +48,8 @@ class L2Settings(AdamSettings):
         require(value >= 0, "l2_strength", "l2_strength >= 0", value)
 
 
-def decayed(roles: Roles) -> list[str]:
+def _decayed(roles: Roles) -> list[str]:
     """Return the names of what L2 pulls to zero: all but a normalisation's own.
-
-    Args:
-        roles: What each parameter is.
 
     Source: the public code of Kumar et al. 2023 leaves a normalisation out as well.
     """
@@ -72,7 +69,7 @@ def l2_penalty(parameters: Parameters, roles: Roles, settings: L2Settings) -> Te
 
     Source: Kumar et al. 2023; the factor 1/2 is their code's, not their formula's.
     """
-    squares = [squared_norm(parameters[name]) for name in decayed(roles)]
+    squares = [squared_norm(parameters[name]) for name in _decayed(roles)]
     return settings.l2_strength / 2 * torch.stack(squares).sum(0)
 
 
@@ -86,7 +83,7 @@ def l2_gradient_(parameters: Parameters, roles: Roles, settings: L2Settings) -> 
 
     Source: the gradient of :func:`l2_penalty`.
     """
-    for name in decayed(roles):
+    for name in _decayed(roles):
         parameter = parameters[name]
         parameter.grad.add_(parameter, alpha=settings.l2_strength)  # type: ignore[union-attr]
 
@@ -95,7 +92,7 @@ def l2_gradient_(parameters: Parameters, roles: Roles, settings: L2Settings) -> 
 
 
 @dataclass(frozen=True, kw_only=True)
-class L2InitSettings(AdamSettings):
+class _L2InitSettings(AdamSettings):
     """Settings of L2 Init.
 
     Source: Kumar et al. 2023.
@@ -114,34 +111,23 @@ class L2InitSettings(AdamSettings):
         require(value >= 0, "l2_init_strength", "l2_init_strength >= 0", value)
 
 
-def anchors(
+def _anchors(
     structure: Structure,
     parameters: Parameters,
     seeds: list[int],
-    settings: L2InitSettings,
+    settings: _L2InitSettings,
 ) -> State:
     """Return copies of all parameters, from before the first step.
-
-    Args:
-        structure: Not used.
-        parameters: name -> ``(members, ...)``.
-        seeds: Not used.
-        settings: Not used.
 
     Source: Kumar et al. 2023. One public copy takes those after the first step.
     """
     return {name: tensor.detach().clone() for name, tensor in parameters.items()}
 
 
-def anchored(
-    parameters: Parameters, roles: Roles, settings: L2InitSettings
+def _anchored(
+    parameters: Parameters, roles: Roles, settings: _L2InitSettings
 ) -> list[str]:
     """Return the names of what L2 Init pulls: all, or all but vectors.
-
-    Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is.
-        settings: Says whether biases, gains and offsets are pulled.
 
     Source: Kumar et al. 2023 for all; weights alone as in the code of arXiv 2606.09762
         for reinforcement learning, see ``book/departures.md``.
@@ -150,44 +136,29 @@ def anchored(
     return [name for name in parameters if roles[name] not in spared]
 
 
-def l2_init_penalty(
-    parameters: Parameters, roles: Roles, settings: L2InitSettings, state: State
+def _l2_init_penalty(
+    parameters: Parameters, roles: Roles, settings: _L2InitSettings, state: State
 ) -> Tensor:
     """Return ``strength / 2 * ||theta - theta_0||^2`` of each member.
 
     The formula in the paper has no 1/2, the authors' code has one. We follow the code,
     so that a strength counts as in their tables.
 
-    Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is.
-        settings: The strength, and whether vectors are pulled.
-        state: theta_0, from :func:`anchors`.
-
-    Returns:
-        ``(members,)``.
-
     Source: Kumar et al. 2023.
     """
-    names = anchored(parameters, roles, settings)
+    names = _anchored(parameters, roles, settings)
     squares = [squared_norm(parameters[name] - state[name]) for name in names]
     return settings.l2_init_strength / 2 * torch.stack(squares).sum(0)
 
 
-def l2_init_gradient_(
-    parameters: Parameters, roles: Roles, settings: L2InitSettings, state: State
+def _l2_init_gradient_(
+    parameters: Parameters, roles: Roles, settings: _L2InitSettings, state: State
 ) -> None:
     """Add ``strength * (theta - theta_0)`` to the gradients.
 
-    Args:
-        parameters: name -> ``(members, ...)``, with gradients.
-        roles: What each parameter is.
-        settings: The strength, and whether vectors are pulled.
-        state: theta_0.
-
-    Source: the gradient of :func:`l2_init_penalty`.
+    Source: the gradient of :func:`_l2_init_penalty`.
     """
-    for name in anchored(parameters, roles, settings):
+    for name in _anchored(parameters, roles, settings):
         parameter = parameters[name]
         gap = parameter - state[name]
         parameter.grad.add_(gap, alpha=settings.l2_init_strength)  # type: ignore[union-attr]
@@ -197,7 +168,7 @@ def l2_init_gradient_(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParsevalSettings(AdamSettings):
+class _ParsevalSettings(AdamSettings):
     """Settings of Parseval regularisation.
 
     Source: Chung et al. 2024.
@@ -215,15 +186,8 @@ class ParsevalSettings(AdamSettings):
         require(scale > 0, "parseval_scale", "parseval_scale > 0", scale)
 
 
-def row_deviation(weight: Tensor, scale: float) -> Tensor:
+def _row_deviation(weight: Tensor, scale: float) -> Tensor:
     """Return ``W W^T - s I``, always on the side of the outputs.
-
-    Args:
-        weight: ``(members, out, in)``.
-        scale: s, > 0.
-
-    Returns:
-        ``(members, out, out)``; for out > in it cannot be zero.
 
     Source: Chung et al. 2024.
     """
@@ -232,8 +196,8 @@ def row_deviation(weight: Tensor, scale: float) -> Tensor:
     return deviation
 
 
-def parseval_penalty(
-    parameters: Parameters, roles: Roles, settings: ParsevalSettings
+def _parseval_penalty(
+    parameters: Parameters, roles: Roles, settings: _ParsevalSettings
 ) -> Tensor:
     """Return ``strength * sum_l (64 / width)^2 ||W_l W_l^T - s I||_F^2``, for the loss.
 
@@ -242,42 +206,29 @@ def parseval_penalty(
     inputs the penalty has a floor, unlike Eq. 16 of arXiv 2606.09762 on the smaller
     Gram matrix.
 
-    Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is.
-        settings: Strength and target.
-
-    Returns:
-        ``(members,)``.
-
     Source: Chung et al., NeurIPS 2024, and their code.
     """
     terms = []
     for name, role in roles.items():
         if role == "hidden":
             matrix = as_matrix(parameters[name], 1)
-            deviation = row_deviation(matrix, settings.parseval_scale)
+            deviation = _row_deviation(matrix, settings.parseval_scale)
             factor = (PARSEVAL_WIDTH / matrix.shape[-2]) ** 2
             terms.append(factor * squared_norm(deviation))
     return settings.parseval_strength * torch.stack(terms).sum(0)
 
 
-def parseval_gradient_(
-    parameters: Parameters, roles: Roles, settings: ParsevalSettings
+def _parseval_gradient_(
+    parameters: Parameters, roles: Roles, settings: _ParsevalSettings
 ) -> None:
     """Add ``4 strength (64 / width)^2 (W W^T - s I) W`` to the gradients.
 
-    Args:
-        parameters: name -> ``(members, ...)``, with gradients.
-        roles: What each parameter is.
-        settings: Strength and target.
-
-    Source: the gradient of :func:`parseval_penalty`.
+    Source: the gradient of :func:`_parseval_penalty`.
     """
     for name, role in roles.items():
         if role == "hidden":
             matrix = as_matrix(parameters[name], 1)
-            deviation = row_deviation(matrix, settings.parseval_scale)
+            deviation = _row_deviation(matrix, settings.parseval_scale)
             factor = (PARSEVAL_WIDTH / matrix.shape[-2]) ** 2
             gradient = as_matrix(parameters[name].grad, 1)  # type: ignore[arg-type]
             gradient.baddbmm_(
@@ -301,11 +252,11 @@ L2_INIT = register(
         name="l2_init",
         summary="Adam with a pull towards the initial parameters in the loss",
         source="Kumar, Marklund & Van Roy 2023, arXiv 2308.11958",
-        settings=L2InitSettings(),
+        settings=_L2InitSettings(),
         search={"l2_init_strength": STRENGTHS},
-        start=anchors,
-        penalty=l2_init_penalty,
-        penalty_gradient_=l2_init_gradient_,
+        start=_anchors,
+        penalty=_l2_init_penalty,
+        penalty_gradient_=_l2_init_gradient_,
     )
 )
 PARSEVAL = register(
@@ -313,12 +264,12 @@ PARSEVAL = register(
         name="parseval",
         summary="Adam with Parseval regularisation of the hidden rows in the loss",
         source="Chung et al., NeurIPS 2024",
-        settings=ParsevalSettings(),
+        settings=_ParsevalSettings(),
         search={
             "parseval_strength": (1e-2, 1e-3, 1e-4, 1e-5),
             "parseval_scale": (1.0, 2.0),
         },
-        penalty=parseval_penalty,
-        penalty_gradient_=parseval_gradient_,
+        penalty=_parseval_penalty,
+        penalty_gradient_=_parseval_gradient_,
     )
 )

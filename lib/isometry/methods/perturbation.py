@@ -12,7 +12,7 @@ from isometry.methods.structure import Training
 
 
 @dataclass(frozen=True, kw_only=True)
-class PerturbationSettings(AdamSettings):
+class _PerturbationSettings(AdamSettings):
     """Settings of Shrink and Perturb.
 
     Source: Ash & Adams 2020, for every step: Kumar et al. 2023.
@@ -32,7 +32,7 @@ class PerturbationSettings(AdamSettings):
         require(every >= 1, "perturb_every", "perturb_every >= 1", every)
 
 
-def factors(settings: PerturbationSettings) -> tuple[float, float]:
+def factors(settings: _PerturbationSettings) -> tuple[float, float]:
     """Return what k steps at once multiply the parameters and a new network by.
 
     Without gradients between them, k steps ``theta <- r theta + p xi`` have the law of
@@ -46,18 +46,15 @@ def factors(settings: PerturbationSettings) -> tuple[float, float]:
     return kept**every, settings.perturb * sqrt(total)
 
 
-def perturbation_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
+def _perturbation_step(
+    training: Training, step: int, seen: list[Tensor] | None
+) -> None:
     """Shrink the parameters and add a share of a freshly initialised network.
 
     The noise has the scale of each layer's initialisation, as in the authors' code:
     biases that start at zero are only shrunk. Gains and offsets of a normalisation are
     left alone. Others add noise of one scale to all layers, and one public copy
     adds the stored initial weights, which is L2 Init in disguise.
-
-    Args:
-        training: The stack, changed in place.
-        step: Steps taken before.
-        seen: Not used.
 
     Source: Ash & Adams 2020; as a rule for every step Kumar et al. 2023.
     """
@@ -78,11 +75,11 @@ SHRINK_PERTURB = register(
         name="shrink_perturb",
         summary="Adam with shrinking and a share of a new network added",
         source="Ash & Adams 2020; Kumar et al. 2023",
-        settings=PerturbationSettings(),
+        settings=_PerturbationSettings(),
         search={
             "shrink": (1e-3, 1e-4, 1e-5),
             "perturb": (1e-2, 1e-3, 1e-4, 1e-5),
         },
-        after_step=perturbation_step,
+        after_step=_perturbation_step,
     )
 )

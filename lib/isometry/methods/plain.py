@@ -16,7 +16,7 @@ from isometry.methods.structure import Roles
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamWSettings(AdamSettings):
+class _AdamWSettings(AdamSettings):
     """Settings of AdamW.
 
     Source: Loshchilov & Hutter 2019.
@@ -31,7 +31,7 @@ class AdamWSettings(AdamSettings):
 
 
 def adamw(
-    parameters: Parameters, roles: Roles, lr: float, settings: AdamWSettings
+    parameters: Parameters, roles: Roles, lr: float, settings: _AdamWSettings
 ) -> torch.optim.Optimizer:
     """Return fused ``torch.optim.AdamW`` over the stack.
 
@@ -64,7 +64,7 @@ ADAMW = register(
         name="adamw",
         summary="Adam with decoupled weight decay",
         source="Loshchilov & Hutter 2019",
-        settings=AdamWSettings(),
+        settings=_AdamWSettings(),
         search={"weight_decay": (1.0, 1e-1, 1e-2, 1e-3)},
         optimizer=adamw,
     )

@@ -25,7 +25,7 @@ from isometry.methods.structure import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class NaPSettings(AdamSettings):
+class _NaPSettings(AdamSettings):
     """Settings of Normalize-and-Project.
 
     Source: Lyle et al. 2024.
@@ -42,16 +42,12 @@ class NaPSettings(AdamSettings):
         require(every >= 1, "nap_every", "nap_every >= 1", every)
 
 
-def nap_network(architecture: Architecture, settings: Any) -> Architecture:
+def _nap_network(architecture: Architecture, settings: Any) -> Architecture:
     """Return the architecture with LayerNorm before each nonlinearity and no biases.
 
     The normalisation's offset makes a hidden layer's bias redundant. Without gain and
     offset, hidden layers learn nothing but their weights. A transformer's own
     normalisations stay as they are.
-
-    Args:
-        architecture: What the benchmark asks for.
-        settings: Says whether the added LayerNorms have a gain and an offset.
 
     Source: Lyle et al. 2024, arXiv 2407.01800; without gain and offset as in the
         authors' public code for reinforcement learning, see ``book/departures.md``.
@@ -60,11 +56,8 @@ def nap_network(architecture: Architecture, settings: Any) -> Architecture:
     return replace(architecture, normalisation=kind, hidden_bias=False)
 
 
-def member_norm(tensor: Tensor) -> Tensor:
+def _member_norm(tensor: Tensor) -> Tensor:
     """Return the Frobenius norm of each member, ``(members,)``.
-
-    Args:
-        tensor: ``(members, ...)``.
 
     Source: definition.
     """
@@ -75,7 +68,7 @@ def initial_norms(
     structure: Structure,
     parameters: Parameters,
     seeds: list[int],
-    settings: NaPSettings,
+    settings: _NaPSettings,
 ) -> State:
     """Return the norm of each hidden weight before the first step, ``(members,)``.
 
@@ -88,10 +81,10 @@ def initial_norms(
     Source: Lyle et al. 2024, arXiv 2407.01800.
     """
     hidden = structure.named("hidden")
-    return {name: member_norm(parameters[name].detach()) for name in hidden}
+    return {name: _member_norm(parameters[name].detach()) for name in hidden}
 
 
-def nap_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
+def _nap_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
     """Rescale hidden weights to their initial norms, and each pair of gain and offset.
 
     ``W <- ||W_0||_F W / ||W||_F``, and ``(g, b) <- sqrt(d) (g, b) / ||(g, b)||`` for d
@@ -100,11 +93,6 @@ def nap_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
     public copy projects without any normalisation and takes the head along, which is
     another method.
 
-    Args:
-        training: The stack, changed in place.
-        step: Steps taken before.
-        seen: Not used.
-
     Source: Lyle et al. 2024, arXiv 2407.01800.
     """
     if (step + 1) % training.settings.nap_every:
@@ -112,13 +100,13 @@ def nap_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
     parameters = training.parameters
     for name, norm in training.state.items():
         weight = parameters[name]
-        found = member_norm(weight)
+        found = _member_norm(weight)
         factor = norm / found.where(found > 0, norm)
         weight.mul_(per_member(factor, weight))
     for layer in training.structure.layers:
         if layer.gain is not None and layer.offset is not None:
             gain, offset = parameters[layer.gain], parameters[layer.offset]
-            length = member_norm(torch.cat([gain, offset], 1))
+            length = _member_norm(torch.cat([gain, offset], 1))
             size = torch.full_like(length, sqrt(gain.shape[1]))
             factor = (size / length.where(length > 0, size)).unsqueeze(1)
             gain.mul_(factor)
@@ -129,7 +117,7 @@ def nap_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProjectionSettings(AdamSettings):
+class _ProjectionSettings(AdamSettings):
     """Settings of the Newton-Schulz projection.
 
     Source: ours; those of arXiv 2606.09762 are not known.
@@ -145,16 +133,11 @@ class ProjectionSettings(AdamSettings):
             require(value >= 1, key, f"{key} >= 1", value)
 
 
-def first_iteration(matrix: Tensor) -> Tensor:
+def _first_iteration(matrix: Tensor) -> Tensor:
     """Return ``1.5 X - 0.5 X X^T X`` for X = W, or W divided so that it converges.
 
     No decomposition: ``sigma_max^2 <= 1 + ||Gram - I||_F``. A member that may be beyond
     sqrt 3 by this bound, and by its Frobenius norm, is divided by the latter.
-
-    Args:
-        matrix: W, ``(members, out, in)``.
-
-    Source: Bjorck & Bowie 1971; the bound is ours. Its Gram matrix serves both.
     """
     gram = smaller_gram(matrix)
     square = gram.diagonal(dim1=-2, dim2=-1).sum(-1)  # ||W||_F^2
@@ -168,17 +151,12 @@ def first_iteration(matrix: Tensor) -> Tensor:
     return applied(matrix, polynomial)
 
 
-def projection_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
+def _projection_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
     """Take hidden weights towards the nearest semi-orthogonal matrix, heads not.
 
     One iteration ``W <- 1.5 W - 0.5 W W^T W`` makes a deviation e of a singular value
     from one into 1.5 e^2, so after every step one is enough; a rarer projection needs
     more. Period, iterations and activation of the paper's own are not known.
-
-    Args:
-        training: The stack, changed in place.
-        step: Steps taken before.
-        seen: Not used.
 
     Source: arXiv 2606.09762, Sec. 6 (its baseline NS); Bjorck & Bowie 1971.
     """
@@ -187,7 +165,7 @@ def projection_step(training: Training, step: int, seen: list[Tensor] | None) ->
         return
     for name in training.structure.named("hidden"):
         weight = training.parameters[name]
-        first = first_iteration(as_matrix(weight, 1))
+        first = _first_iteration(as_matrix(weight, 1))
         projected = newton_schulz(first, settings.projection_iterations - 1)
         weight.copy_(projected.view_as(weight))
 
@@ -196,7 +174,7 @@ def projection_step(training: Training, step: int, seen: list[Tensor] | None) ->
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClippingSettings(AdamSettings):
+class _ClippingSettings(AdamSettings):
     """Settings of weight clipping.
 
     Source: Elsayed et al. 2024.
@@ -210,7 +188,7 @@ class ClippingSettings(AdamSettings):
         require(self.clip > 0, "clip", "clip > 0", self.clip)
 
 
-def clipping_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
+def _clipping_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
     """Clamp weights and biases to ``+- kappa s_l``, s_l the bound of a fresh draw.
 
     ``s_l`` is ``1 / sqrt(fan_in)`` under torch's initialisation, as published; else
@@ -218,11 +196,6 @@ def clipping_step(training: Training, step: int, seen: list[Tensor] | None) -> N
     its weight's bound. The public code takes every vector for a bias, so that it
     clamps the gains of a normalisation, which start at one; gains and offsets are
     left alone here.
-
-    Args:
-        training: The stack, changed in place.
-        step: Not used.
-        seen: Not used.
 
     Source: Elsayed et al. 2024.
     """
@@ -241,11 +214,11 @@ NAP = register(
         name="nap",
         summary="Adam with LayerNorm and hidden weights held at their initial norm",
         source="Lyle et al., NeurIPS 2024, arXiv 2407.01800",
-        settings=NaPSettings(),
+        settings=_NaPSettings(),
         search={"nap_every": (1, 1000)},
-        architecture=nap_network,
+        architecture=_nap_network,
         start=initial_norms,
-        after_step=nap_step,
+        after_step=_nap_step,
     )
 )
 NEWTON_SCHULZ = register(
@@ -253,9 +226,9 @@ NEWTON_SCHULZ = register(
         name="newton_schulz",
         summary="Adam with hidden weights projected to semi-orthogonal ones",
         source="arXiv 2606.09762, Sec. 6; Bjorck & Bowie 1971",
-        settings=ProjectionSettings(),
+        settings=_ProjectionSettings(),
         search={"projection_every": (1, 10, 100), "projection_iterations": (1, 5)},
-        after_step=projection_step,
+        after_step=_projection_step,
     )
 )
 WEIGHT_CLIPPING = register(
@@ -263,8 +236,8 @@ WEIGHT_CLIPPING = register(
         name="weight_clipping",
         summary="Adam with weights clamped to a bound after each step",
         source="Elsayed et al. 2024",
-        settings=ClippingSettings(),
+        settings=_ClippingSettings(),
         search={"clip": (1.0, 2.0, 3.0, 4.0, 5.0), "clip_head": (False, True)},
-        after_step=clipping_step,
+        after_step=_clipping_step,
     )
 )

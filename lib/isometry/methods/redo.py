@@ -18,7 +18,7 @@ from isometry.methods.structure import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReDoSettings(AdamSettings):
+class _ReDoSettings(AdamSettings):
     """Settings of ReDo.
 
     Source: Sokar et al. 2023.
@@ -39,22 +39,13 @@ class ReDoSettings(AdamSettings):
             require(value >= 1, key, f"{key} >= 1", value)
 
 
-def no_activity(
+def _no_activity(
     structure: Structure,
     parameters: Parameters,
     seeds: list[int],
-    settings: ReDoSettings,
+    settings: _ReDoSettings,
 ) -> State:
     """Return each unit's summed activity, zero, all hidden layers side by side.
-
-    Args:
-        structure: Names the layers.
-        parameters: name -> ``(members, ...)``.
-        seeds: One a member.
-        settings: Not used.
-
-    Raises:
-        ValueError: If the activation pairs units.
 
     Source: Sokar et al. 2023.
     """
@@ -80,7 +71,7 @@ def dormant(activity: Tensor, threshold: float) -> Tensor:
     return activity <= threshold * activity.mean(1, keepdim=True)
 
 
-def redo_step(training: Training, step: int, seen: list[Tensor]) -> None:
+def _redo_step(training: Training, step: int, seen: list[Tensor]) -> None:
     """Recycle the dormant units of every hidden layer, at every k-th step.
 
     A recycled unit has new incoming weights, zero outgoing ones and zero moments in
@@ -88,11 +79,6 @@ def redo_step(training: Training, step: int, seen: list[Tensor]) -> None:
     again, or moments stay, or units get their first weights back. The official score
     is taken on one large batch; ours, on the minibatches of a window, so that small
     ones do not decide alone.
-
-    Args:
-        training: The stack, changed in place.
-        step: Steps taken before.
-        seen: Each hidden layer's activations.
 
     Source: Sokar et al., ICML 2023; google/dopamine.
     """
@@ -116,13 +102,13 @@ REDO = register(
         name="redo",
         summary="Adam, dormant units recycled every so many steps",
         source="Sokar et al., ICML 2023",
-        settings=ReDoSettings(),
+        settings=_ReDoSettings(),
         search={
             "redo_threshold": (0.0, 0.025, 0.1),
             "redo_every": (100, 1000, 10_000),
         },
-        start=no_activity,
-        after_step=redo_step,
+        start=_no_activity,
+        after_step=_redo_step,
         watches=True,
     )
 )

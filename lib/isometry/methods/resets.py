@@ -50,7 +50,7 @@ def replace_units_(
     Source: ours; the parts are those of Sokar et al. 2023 and Dohare et al. 2024.
     """
     layer, parameters = training.structure.layers[index], training.parameters
-    draw_incoming_(training, layer, chosen, labels)
+    _draw_incoming_(training, layer, chosen, labels)
     for name in layer.vectors():
         parameters[name].masked_fill_(chosen, float(name == layer.gain))
     for name in layer.outgoing:
@@ -60,7 +60,7 @@ def replace_units_(
             fed = torch.einsum("mouk,mu->mo", weight, mean * chosen)
             parameters[bias].add_(fed)
         weight.masked_fill_(chosen[:, None, :, None], 0)
-    forget_(training, layer, chosen)
+    _forget_(training, layer, chosen)
 
 
 def by_unit(weight: Tensor, units: int) -> Tensor:
@@ -75,17 +75,10 @@ def by_unit(weight: Tensor, units: int) -> Tensor:
     return weight.view(*weight.shape[:2], units, -1)
 
 
-def draw_incoming_(
+def _draw_incoming_(
     training: Training, layer: Layer, chosen: Tensor, labels: tuple[str | int, ...]
 ) -> None:
-    """Draw the incoming weights of chosen units anew.
-
-    Args:
-        training: The stack, changed in place.
-        layer: The hidden layer.
-        chosen: ``(members, units)``.
-        labels: Whose draw this is, and at which step.
-    """
+    """Draw the incoming weights of chosen units anew."""
     weight = training.parameters[layer.weight]
     bound = sqrt(3) * training.structure.spread[layer.weight]
     for member in chosen.any(1).nonzero().flatten().tolist():
@@ -97,13 +90,8 @@ def draw_incoming_(
         weight[member, rows] = drawn.to(weight)
 
 
-def forget_(training: Training, layer: Layer, chosen: Tensor) -> None:
+def _forget_(training: Training, layer: Layer, chosen: Tensor) -> None:
     """Set what the optimiser remembers of chosen units to zero.
-
-    Args:
-        training: The stack; its optimiser's state is changed in place.
-        layer: The hidden layer.
-        chosen: ``(members, units)``.
 
     Source: Sokar et al. 2023, their code; some copies keep Adam's moments.
     """

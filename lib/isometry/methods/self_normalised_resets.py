@@ -21,7 +21,7 @@ BINS_AN_OCTAVE = 4  # of the histogram of gaps: neighbours differ by 19 %
 
 
 @dataclass(frozen=True, kw_only=True)
-class SNRSettings(AdamSettings):
+class _SNRSettings(AdamSettings):
     """Settings of self-normalised resets.
 
     Source: Farias & Jozefiak 2025.
@@ -44,25 +44,16 @@ class SNRSettings(AdamSettings):
         require(self.snr_every >= 1, "snr_every", "snr_every >= 1", self.snr_every)
 
 
-def no_silence(
+def _no_silence(
     structure: Structure,
     parameters: Parameters,
     seeds: list[int],
-    settings: SNRSettings,
+    settings: _SNRSettings,
 ) -> State:
     """Return each unit's silence, histogram of gaps and threshold, before any firing.
 
     Units of all hidden layers stand side by side: ``silence`` and ``threshold`` are
     ``(members, units)``, in samples; ``gaps`` is ``(members, units, bins)``.
-
-    Args:
-        structure: Names the layers.
-        parameters: name -> ``(members, ...)``.
-        seeds: One a member.
-        settings: The longest silence.
-
-    Raises:
-        ValueError: If the activation pairs units.
 
     Source: Farias & Jozefiak 2025.
     """
@@ -77,19 +68,12 @@ def no_silence(
     }
 
 
-def bin_of(gap: Tensor, bins: int) -> Tensor:
-    """Return the bin of the histogram that a gap falls into; the last one is open.
-
-    Args:
-        gap: In samples, >= 0.
-        bins: How many there are.
-
-    Source: ours; bin b holds gaps g with b <= 4 log2(1 + g) < b + 1.
-    """
+def _bin_of(gap: Tensor, bins: int) -> Tensor:
+    """Return the bin of the histogram that a gap falls into; the last one is open."""
     return (BINS_AN_OCTAVE * torch.log2(1 + gap)).long().clamp(max=bins - 1)
 
 
-def thresholds(gaps: Tensor, settings: SNRSettings) -> Tensor:
+def thresholds(gaps: Tensor, settings: _SNRSettings) -> Tensor:
     """Return the silence beyond which each unit is reset, ``(members, units)``.
 
     The upper end of the first bin up to which at least ``1 - eta`` of the unit's gaps
@@ -110,23 +94,19 @@ def thresholds(gaps: Tensor, settings: SNRSettings) -> Tensor:
     return end.where(total.squeeze(-1) > 0, settings.snr_most)
 
 
-def may_be_due(state: State, images: int) -> bool:
+def _may_be_due(state: State, images: int) -> bool:
     """Return whether a silence may have come to exceed its threshold, on the host.
 
     ``room`` is what the unit nearest to its threshold still lacked when all were last
     compared, ``(members,)``, in samples. A silence grows by no more than the samples of
     a step, so until that is used up nobody has to wait for an accelerator's answer.
-
-    Args:
-        state: Its room is changed; there is none before the first step.
-        images: Samples of this step.
     """
     room = state.get("room", state["silence"].new_zeros(len(state["silence"])))
     state["room"] = room.cpu().sub(images)
     return bool((state["room"] < 0).any())
 
 
-def silence_step(training: Training, step: int, seen: list[Tensor]) -> None:
+def _silence_step(training: Training, step: int, seen: list[Tensor]) -> None:
     """Count silences, learn each unit's own, and reset units silent for too long.
 
     A unit fires in a minibatch if one of its activations is above zero. Its silence
@@ -136,21 +116,16 @@ def silence_step(training: Training, step: int, seen: list[Tensor]) -> None:
     factor where a percentile is not reached. A reset unit's moments in Adam become
     zero, its count of steps goes on, and its histogram is emptied.
 
-    Args:
-        training: The stack, changed in place.
-        step: Steps taken before.
-        seen: Each hidden layer's activations.
-
     Source: Farias & Jozefiak, ICLR 2025; ajozefiak/SelfNormalizedResets.
     """
     settings, state = training.settings, training.state
     silence, gaps = state["silence"], state["gaps"]
     fired = torch.cat([(h > 0).any(1) for h in seen], 1)
-    place = bin_of(silence, gaps.shape[-1]).unsqueeze(-1)
+    place = _bin_of(silence, gaps.shape[-1]).unsqueeze(-1)
     gaps.scatter_add_(-1, place, fired.unsqueeze(-1).to(gaps.dtype))
     images = seen[0].shape[1] // training.structure.layers[0].places
     silence.add_(images).masked_fill_(fired, 0)
-    due = may_be_due(state, images)
+    due = _may_be_due(state, images)
     if (step + 1) % settings.snr_every == 0:
         state["threshold"].copy_(thresholds(gaps, settings))
         gaps.mul_(0.5)
@@ -175,14 +150,14 @@ SNR = register(
         name="snr",
         summary="Self-normalised resets: Adam, units silent for too long replaced",
         source="Farias & Jozefiak, ICLR 2025",
-        settings=SNRSettings(),
+        settings=_SNRSettings(),
         search={
             "snr_rejection": (0.01, 0.02, 0.04),
             "snr_least": (100, 1000),
             "snr_most": (10_000, 100_000),
         },
-        start=no_silence,
-        after_step=silence_step,
+        start=_no_silence,
+        after_step=_silence_step,
         watches=True,
     )
 )

@@ -17,7 +17,7 @@ EXPONENT = 2  # k of Lewandowski et al. 2025
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpectralNormSettings(AdamSettings):
+class _SpectralNormSettings(AdamSettings):
     """Settings of spectral-norm regularisation.
 
     Source: Yoshida & Miyato 2017.
@@ -34,7 +34,7 @@ class SpectralNormSettings(AdamSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpectralSettings(AdamSettings):
+class _SpectralSettings(AdamSettings):
     """Settings of spectral regularisation.
 
     Source: Lewandowski et al. 2025.
@@ -59,19 +59,13 @@ def weights_of(roles: Roles) -> list[str]:
     return [name for name, role in roles.items() if role in ("hidden", "head")]
 
 
-def power_vectors(
+def _power_vectors(
     structure: Structure,
     parameters: Parameters,
     seeds: list[int],
     settings: AdamSettings,
 ) -> State:
     """Return a random unit vector ``(members, out)`` for each weight.
-
-    Args:
-        structure: Names the weights.
-        parameters: name -> ``(members, ...)``.
-        seeds: Each member draws from its own.
-        settings: Not used.
 
     Source: Miyato et al. 2018; the vector is carried from step to step.
     """
@@ -99,16 +93,8 @@ def images(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def power_step_(matrix: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
+def _power_step_(matrix: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
     """Take one power iteration; ``left`` moves, the rest is returned.
-
-    Args:
-        matrix: ``(members, out, in)``.
-        left: u, ``(members, out)``, unit vectors, changed in place.
-
-    Returns:
-        sigma ``(members,)`` and v ``(members, in)``, a unit vector; both zero, and u as
-        it was, where the weight maps u to zero.
 
     Source: Yoshida & Miyato 2017, Algorithm 1.
     """
@@ -132,38 +118,20 @@ def largest(parameters: Parameters, name: str, state: State) -> Tensor:
     Source: Yoshida & Miyato 2017: sigma = u^T W v with u and v held.
     """
     matrix, left = as_matrix(parameters[name], 1), state[name]
-    _, right = power_step_(matrix.detach(), left)
+    _, right = _power_step_(matrix.detach(), left)
     return (left.clone() * images(matrix, right)).sum(1)
 
 
-def add_outer_(parameter: Tensor, factor: Tensor, left: Tensor, right: Tensor) -> None:
-    """Add ``factor * u v^T`` of each member to a gradient.
-
-    Args:
-        parameter: ``(members, ...)``, with a gradient.
-        factor: ``(members,)``.
-        left: u, ``(members, out)``.
-        right: v, ``(members, in)``.
-
-    Source: ours; the gradient of sigma is ``u v^T``.
-    """
+def _add_outer_(parameter: Tensor, factor: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add ``factor * u v^T`` of each member to a gradient."""
     gradient = as_matrix(parameter.grad, 1)  # type: ignore[arg-type]
     gradient.addcmul_((left * factor.unsqueeze(1)).unsqueeze(2), right.unsqueeze(1))
 
 
-def spectral_norm_penalty(
-    parameters: Parameters, roles: Roles, settings: SpectralNormSettings, state: State
+def _spectral_norm_penalty(
+    parameters: Parameters, roles: Roles, settings: _SpectralNormSettings, state: State
 ) -> Tensor:
     """Return ``strength / 2 * sum_l sigma_max(W_l)^2`` of each member, head included.
-
-    Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is.
-        settings: The strength.
-        state: The carried vectors, which take one step.
-
-    Returns:
-        ``(members,)``.
 
     Source: Yoshida & Miyato 2017; a kernel is the matrix (out, in * k * k).
     """
@@ -171,27 +139,21 @@ def spectral_norm_penalty(
     return settings.spectral_norm_strength / 2 * torch.stack(squares).sum(0)
 
 
-def spectral_norm_gradient_(
-    parameters: Parameters, roles: Roles, settings: SpectralNormSettings, state: State
+def _spectral_norm_gradient_(
+    parameters: Parameters, roles: Roles, settings: _SpectralNormSettings, state: State
 ) -> None:
     """Add ``strength * sigma u v^T`` to the gradients.
 
-    Args:
-        parameters: name -> ``(members, ...)``, with gradients.
-        roles: What each parameter is.
-        settings: The strength.
-        state: The carried vectors, which take one step.
-
-    Source: the gradient of :func:`spectral_norm_penalty`.
+    Source: the gradient of :func:`_spectral_norm_penalty`.
     """
     for name in weights_of(roles):
-        sigma, right = power_step_(as_matrix(parameters[name], 1), state[name])
+        sigma, right = _power_step_(as_matrix(parameters[name], 1), state[name])
         factor = settings.spectral_norm_strength * sigma
-        add_outer_(parameters[name], factor, state[name], right)
+        _add_outer_(parameters[name], factor, state[name], right)
 
 
-def spectral_penalty(
-    parameters: Parameters, roles: Roles, settings: SpectralSettings, state: State
+def _spectral_penalty(
+    parameters: Parameters, roles: Roles, settings: _SpectralSettings, state: State
 ) -> Tensor:
     """Return ``strength * sum_l (sigma_max(W_l)^k - 1)^2 + ||b_l||^(2k)``, k = 2.
 
@@ -199,15 +161,6 @@ def spectral_penalty(
     distance. There is no official code. One public copy has the target 2, a plain
     squared bias and ten iterations from a fixed vector; the code of arXiv 2606.09762
     has hidden layers only and no biases.
-
-    Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is.
-        settings: The strength.
-        state: The carried vectors, which take one step.
-
-    Returns:
-        ``(members,)``.
 
     Source: Lewandowski et al., ICLR 2025, arXiv 2406.06811.
     """
@@ -223,29 +176,23 @@ def spectral_penalty(
     return settings.spectral_strength * torch.stack(terms).sum(0)
 
 
-def spectral_gradient_(
-    parameters: Parameters, roles: Roles, settings: SpectralSettings, state: State
+def _spectral_gradient_(
+    parameters: Parameters, roles: Roles, settings: _SpectralSettings, state: State
 ) -> None:
-    """Add the gradient of :func:`spectral_penalty` to the gradients.
+    """Add the gradient of :func:`_spectral_penalty` to the gradients.
 
     ``2 k (sigma^k - 1) sigma^(k-1) u v^T`` for a weight, ``2 k ||b||^(2k-2) b`` for a
     bias, ``2 (g - 1)`` for a gain, all times the strength.
 
-    Args:
-        parameters: name -> ``(members, ...)``, with gradients.
-        roles: What each parameter is.
-        settings: The strength.
-        state: The carried vectors, which take one step.
-
-    Source: the gradient of :func:`spectral_penalty`.
+    Source: the gradient of :func:`_spectral_penalty`.
     """
     k, strength = EXPONENT, settings.spectral_strength
     for name, role in roles.items():
         parameter = parameters[name]
         if role in ("hidden", "head"):
-            sigma, right = power_step_(as_matrix(parameter, 1), state[name])
+            sigma, right = _power_step_(as_matrix(parameter, 1), state[name])
             factor = 2 * k * strength * (sigma**k - 1) * sigma ** (k - 1)
-            add_outer_(parameter, factor, state[name], right)
+            _add_outer_(parameter, factor, state[name], right)
         elif role == "gain":
             parameter.grad.add_(parameter - 1, alpha=2 * strength)  # type: ignore[union-attr]
         elif role in ("vector", "offset"):
@@ -258,11 +205,11 @@ SPECTRAL_NORM = register(
         name="spectral_norm",
         summary="Adam with a penalty on the largest singular values in the loss",
         source="Yoshida & Miyato 2017",
-        settings=SpectralNormSettings(),
+        settings=_SpectralNormSettings(),
         search={"spectral_norm_strength": (1e-1, 1e-2, 1e-3, 1e-4)},
-        start=power_vectors,
-        penalty=spectral_norm_penalty,
-        penalty_gradient_=spectral_norm_gradient_,
+        start=_power_vectors,
+        penalty=_spectral_norm_penalty,
+        penalty_gradient_=_spectral_norm_gradient_,
     )
 )
 SPECTRAL = register(
@@ -270,10 +217,10 @@ SPECTRAL = register(
         name="spectral",
         summary="Adam with the largest singular values pulled to one in the loss",
         source="Lewandowski et al., ICLR 2025, arXiv 2406.06811",
-        settings=SpectralSettings(),
+        settings=_SpectralSettings(),
         search={"spectral_strength": (1e-2, 1e-3, 1e-4, 1e-5)},
-        start=power_vectors,
-        penalty=spectral_penalty,
-        penalty_gradient_=spectral_gradient_,
+        start=_power_vectors,
+        penalty=_spectral_penalty,
+        penalty_gradient_=_spectral_gradient_,
     )
 )

@@ -37,13 +37,8 @@ def find_layers(model: nn.Module) -> Layers | str:
     return layers_with_parameters(model, has_closed_form)
 
 
-def layer_factors(model: nn.Module, layers: Layers, inputs: Tensor):
+def _layer_factors(model: nn.Module, layers: Layers, inputs: Tensor):
     """Return each layer's factors at ``inputs``, or why there are none.
-
-    Args:
-        model: Maps ``(c, ...)`` to ``(c, m)``.
-        layers: From :func:`find_layers`.
-        inputs: ``(c, ...)``.
 
     Source: arXiv 2606.09762, Eq. 7-8.
     """
@@ -81,12 +76,12 @@ def kernel_by_layers(
     with exact_matmul(inputs.device):
         chunk = chunk_size or _affordable(model, layers, inputs, num_outputs)
         for i in range(0, len(inputs), chunk):
-            rows = layer_factors(model, layers, inputs[i : i + chunk])
+            rows = _layer_factors(model, layers, inputs[i : i + chunk])
             for j in range(i if other is None else 0, len(second), chunk):
                 same = other is None and i == j
                 columns = rows
                 if not same:
-                    columns = layer_factors(model, layers, second[j : j + chunk])
+                    columns = _layer_factors(model, layers, second[j : j + chunk])
                 if isinstance(rows, str) or isinstance(columns, str):
                     return rows if isinstance(rows, str) else columns
                 block = kernel[:, i : i + chunk, :, j : j + chunk]
@@ -105,7 +100,7 @@ def _affordable(model: nn.Module, layers: Layers, inputs: Tensor, outputs: int) 
     if inputs.ndim == 2 and len(linear) == len(layers):
         entries = sum(outputs * x.out_features + x.in_features for x in linear)
     else:
-        one = layer_factors(model, layers, inputs[:1])
+        one = _layer_factors(model, layers, inputs[:1])
         if isinstance(one, str):
             return len(inputs)
         entries = sum(f.entries() for parts in one.values() for f in parts)

@@ -61,7 +61,7 @@ def preconditioned_ntk(
     """
     check_inputs(inputs, check_model(model))
     check_outputs(model, inputs)
-    check_scales(model, scales)
+    _check_scales(model, scales)
     layers = find_layers(model)
     linear = isinstance(layers, dict) and inputs.ndim == 2
     with exact_matmul(inputs.device):
@@ -77,16 +77,8 @@ def preconditioned_ntk(
     return kernel
 
 
-def check_scales(model: nn.Module, scales: Mapping[str, Tensor]) -> None:
-    """Refuse scales that do not fit a model's trainable parameters.
-
-    Args:
-        model: Any module.
-        scales: By name of the parameter.
-
-    Raises:
-        ValueError: If one is missing, of another shape, or not a finite number >= 0.
-    """
+def _check_scales(model: nn.Module, scales: Mapping[str, Tensor]) -> None:
+    """Refuse scales that do not fit a model's trainable parameters."""
     for name, parameter in trainable_parameters(model).items():
         scale = scales.get(name)
         if scale is None or scale.shape != parameter.shape:

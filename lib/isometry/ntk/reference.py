@@ -12,7 +12,7 @@ from torch import Tensor
 Elementwise = Callable[[Tensor], Tensor]
 
 
-def mlp_ntk(
+def _mlp_ntk(
     W: Sequence[Tensor],  # W[l-1]: (d_l, d_{l-1}), l = 1 .. L
     b: Sequence[Tensor] | None,  # b[l-1]: (d_l,)
     phi: Elementwise,
@@ -22,22 +22,11 @@ def mlp_ntk(
 ) -> Tensor:
     """Return the kernel of ``f(x) = W_L phi(... phi(W_1 x + b_1) ...) + b_L``.
 
-    Args:
-        W: Weights of the L layers.
-        b: Their biases; None: there are none, and the forward Gram has no ``+ 1``.
-        phi: The activation.
-        phi_prime: Its derivative.
-        X: Inputs.
-        X_other: The second set of inputs; None: X again.
-
-    Returns:
-        ``(n, n2, m, m)``.
-
     Source: arXiv 2606.09762, Eq. 7-8.
 
     Example:
         >>> one = torch.ones(1, 1)
-        >>> mlp_ntk([one, one], None, torch.relu, torch.ones_like, 2 * one).item()
+        >>> _mlp_ntk([one, one], None, torch.relu, torch.ones_like, 2 * one).item()
         8.0
     """
     L = len(W)

@@ -113,14 +113,8 @@ def training_flops(
 
 
 @torch.no_grad()
-def task_loss(model: nn.Module, task: TaskData, loss: LossFunction) -> float:
-    """Return the loss on all of a task's data, in evaluation mode.
-
-    Args:
-        model: The network; the mode of each of its modules is restored.
-        task: Inputs and targets.
-        loss: Maps outputs and targets to a scalar.
-    """
+def _task_loss(model: nn.Module, task: TaskData, loss: LossFunction) -> float:
+    """Return the loss on all of a task's data, in evaluation mode."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     value = float(loss(model(task[0]), task[1]))
@@ -213,9 +207,9 @@ def measure_plasticity(
         needed = f"a budget for one step ({batch_size} samples, {flops} flops)"
         raise ValueError(refusal(needed, str(budget), "raise the budget"))
     learn = partial(trained, batch_size=batch_size, optimizer=optimizer, loss=loss)
-    initial = torch.tensor([task_loss(model, task, loss) for task in tasks])
+    initial = torch.tensor([_task_loss(model, task, loss) for task in tasks])
     final = torch.tensor(
-        [task_loss(learn(model, task, steps, generator), task, loss) for task in tasks]
+        [_task_loss(learn(model, task, steps, generator), task, loss) for task in tasks]
     )
     best = torch.as_tensor(achievable_loss, dtype=torch.float64)
     fractions = removed_fraction(initial, final, best)

@@ -8,15 +8,8 @@ from isometry.core.messages import refusal
 from isometry.plasticity.units import check_activations
 
 
-def check_spectrum(values: Tensor) -> None:
-    """Refuse what is not a non-empty spectrum of finite, non-negative numbers.
-
-    Args:
-        values: ``(..., k)``.
-
-    Raises:
-        ValueError: If it is empty, negative or not finite.
-    """
+def _check_spectrum(values: Tensor) -> None:
+    """Refuse what is not a non-empty spectrum of finite, non-negative numbers."""
     sound = values.ndim > 0 and values.shape[-1] > 0
     if not sound or not bool((torch.isfinite(values) & (values >= 0)).all()):
         raise ValueError(
@@ -46,7 +39,7 @@ def stable_rank(singular_values: Tensor) -> Tensor:
         >>> stable_rank(torch.tensor([2.0, 1.0, 1.0])).item()
         1.5
     """
-    check_spectrum(singular_values)
+    _check_spectrum(singular_values)
     squares = singular_values.square()
     largest = squares.amax(-1)
     safe = torch.where(largest > 0, largest, torch.ones_like(largest))
@@ -74,7 +67,7 @@ def srank(singular_values: Tensor, delta: float = 0.01) -> Tensor:
         >>> srank(torch.tensor([98.0, 1.5, 0.5])).item()
         2
     """
-    check_spectrum(singular_values)
+    _check_spectrum(singular_values)
     if not 0 < delta < 1:
         raise ValueError(refusal("0 < delta < 1", delta, "pass e.g. 0.01"))
     ordered = singular_values.double().sort(-1, descending=True).values
@@ -102,7 +95,7 @@ def threshold_rank(singular_values: Tensor, relative: float = 0.01) -> Tensor:
         >>> threshold_rank(torch.tensor([1.0, 0.5, 0.001])).item()
         2
     """
-    check_spectrum(singular_values)
+    _check_spectrum(singular_values)
     if not 0 <= relative < 1:
         raise ValueError(refusal("0 <= relative < 1", relative, "pass e.g. 0.01"))
     largest = singular_values.amax(-1, keepdim=True)

@@ -250,7 +250,7 @@ class ActorCritic:
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Return the outputs of some parts, and all hidden activations."""
         features, activations = self._features(parameters, inputs)
-        first = first_layers(parameters, features, parts)
+        first = _first_layers(parameters, features, parts)
         outputs = []
         for part, hidden in zip(parts, first, strict=True):
             output, found = self._part(parameters, part, hidden)
@@ -278,18 +278,13 @@ class ActorCritic:
         return stacked_linear(hidden, weight, bias), found
 
 
-def first_layers(
+def _first_layers(
     parameters: Parameters, inputs: Tensor, parts: tuple[Part, ...]
 ) -> list[Tensor]:
     """Return the first pre-activations of some parts, ``(members, batch, units)`` each.
 
     On a CPU, boards of zeros and ones are read by :func:`board_linear`, for all parts
     at once.
-
-    Args:
-        parameters: name -> ``(members, ...)``.
-        inputs: ``(members, batch, features)``, of any type.
-        parts: Actor, critic, or both.
     """
     names = [f"hidden.{part}.0" for part in parts]
     weights = [parameters[f"{name}.weight"] for name in names]

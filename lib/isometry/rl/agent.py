@@ -41,7 +41,7 @@ def network_of(
         init_gain=settings.init_gain,
         hidden_bias=settings.hidden_bias,
     )
-    boards = boards_of(benchmark, settings)
+    boards = _boards_of(benchmark, settings)
     observation = boards[settings.names[0]]
     if settings.pad_channels:
         observation = (*observation[:-1], settings.pad_channels)
@@ -62,18 +62,10 @@ def network_of(
     )
 
 
-def boards_of(
+def _boards_of(
     benchmark: ContinualBenchmark, settings: ContinualSettings
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shape of a board of each game.
-
-    Args:
-        benchmark: Names the suite of games.
-        settings: The run's settings.
-
-    Raises:
-        ValueError: If the agent has fewer actions than a game.
-    """
+    """Return the shape of a board of each game."""
     shapes = {}
     for game in settings.names:
         name, actions = f"{benchmark.suite}/{game}", settings.action_set
@@ -100,19 +92,15 @@ def in_reach(structure: Structure, settings: ContinualSettings) -> Structure:
 
     Source: :data:`isometry.rl.protocols.AUTHORS_CODE`: hidden kernels only.
     """
-    structure = with_value_head(structure, settings)
-    spared = spared_prefixes(settings)
+    structure = _with_value_head(structure, settings)
+    spared = _spared_prefixes(settings)
     roles = {n: r for n, r in structure.roles.items() if not n.startswith(spared)}
     layers = [la for la in structure.layers if not la.weight.startswith(spared)]
     return replace(structure, roles=roles, layers=tuple(layers))
 
 
-def with_value_head(structure: Structure, settings: ContinualSettings) -> Structure:
+def _with_value_head(structure: Structure, settings: ContinualSettings) -> Structure:
     """Return the networks, an unprotected head of the value among the hidden weights.
-
-    Args:
-        structure: Of actor and critic.
-        settings: Say whether it is protected; then nothing changes.
 
     Source: :data:`isometry.rl.protocols.AUTHORS_CODE`: on Octax, where actor and critic
         are one network, only the policy's head is left out of AdamO's step.
@@ -128,12 +116,8 @@ def with_value_head(structure: Structure, settings: ContinualSettings) -> Struct
     )
 
 
-def spared_prefixes(settings: ContinualSettings) -> tuple[str, ...]:
-    """Return how the names begin of what methods leave alone.
-
-    Args:
-        settings: Of the run.
-    """
+def _spared_prefixes(settings: ContinualSettings) -> tuple[str, ...]:
+    """Return how the names begin of what methods leave alone."""
     heads = settings.protect_heads
     chosen = {
         "head.actor": heads,
@@ -150,8 +134,8 @@ def optimizer_roles(structure: Structure, settings: ContinualSettings) -> Roles:
         structure: Of actor and critic.
         settings: Of the run.
     """
-    spared = spared_prefixes(settings)
-    roles = with_value_head(structure, settings).roles
+    spared = _spared_prefixes(settings)
+    roles = _with_value_head(structure, settings).roles
     return {
         name: "embedding" if name.startswith(spared) and role != "vector" else role
         for name, role in roles.items()

@@ -20,20 +20,10 @@ DORMANT = 0.1  # threshold of Sokar et al. 2023
 PERCENTILE = 0.05  # stands for the smallest singular value, as for the kernel
 
 
-def part_as_module(
+def _part_as_module(
     network: ActorCritic, parameters: Parameters, part: Part, member: int
 ) -> nn.Sequential:
-    """Return the actor or the critic of one member as a module of its own.
-
-    Args:
-        network: Actor and critic.
-        parameters: name -> ``(members, ...)``.
-        part: Which of the two.
-        member: Which one.
-
-    Returns:
-        torch's own layers in order, on what the part reads; parameters are copies.
-    """
+    """Return the actor or the critic of one member as a module of its own."""
     architecture = network.architecture
     own = {name: tensor[member].detach() for name, tensor in parameters.items()}
     layers: list[nn.Module] = []
@@ -117,7 +107,7 @@ def agent_diagnostics(
             continue
         for part in PARTS:
             looked = diagnose(
-                part_as_module(network, parameters, part, member).double(),
+                _part_as_module(network, parameters, part, member).double(),
                 features[member].double(),
                 jacobian=False,
                 max_inputs=PROBES,

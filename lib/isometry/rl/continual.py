@@ -20,14 +20,8 @@ Progress = Callable[[int, int], None]  # (visits done, visits)
 
 
 @contextmanager
-def one_thread(device: torch.device) -> Iterator[None]:
-    """Use one thread of the CPU meanwhile: for layers this small, two are slower.
-
-    Args:
-        device: Elsewhere nothing changes.
-
-    Source: ours, measured.
-    """
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Use one thread of the CPU meanwhile: for layers this small, two are slower."""
     before = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(1)
@@ -86,7 +80,7 @@ def train(
     if checkpoint is not None and checkpoint.exists():
         run = restored(checkpoint, device)
     optimizer = None
-    with one_thread(device):
+    with _one_thread(device):
         while run.task < settings.tasks:
             if run.task == 0 or method.restarts:
                 run.parameters = on_device(network.stacked(run.seeds, run.task), device)

@@ -92,12 +92,8 @@ class ContinualBenchmark:
 CONTINUAL: Registry[ContinualBenchmark] = Registry("benchmark")
 
 
-def paper_settings(protocol: Protocol, **changes: Any) -> ContinualSettings:
+def _paper_settings(protocol: Protocol, **changes: Any) -> ContinualSettings:
     """Return the settings of a protocol of the paper.
-
-    Args:
-        protocol: Sizes and PPO's numbers.
-        **changes: What the protocol says in words.
 
     Source: :data:`isometry.rl.protocols.AUTHORS_CODE`.
     """
@@ -158,7 +154,7 @@ SMOKE: dict[str, Any] = {
     "eval_every": 512,
     "eval_episodes": 4,
 }
-MINATAR = paper_settings(PAPER_MINATAR)
+MINATAR = _paper_settings(PAPER_MINATAR)
 # Short visits, many of them, small rollouts: what wears a network out is the number of
 # gradient steps, and of these a laptop does few.
 MINATAR_LAPTOP = replace(
@@ -172,7 +168,7 @@ MINATAR_LAPTOP = replace(
     eval_every=49_152,
     eval_episodes=64,
 )
-OCTAX = paper_settings(
+OCTAX = _paper_settings(
     PAPER_OCTAX,
     order="fixed",
     network="cnn",

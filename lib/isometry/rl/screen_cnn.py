@@ -23,36 +23,24 @@ Layout = Literal["columns", "frames"]
 CONVOLUTIONS = ((32, (8, 4), (4, 2)), (64, (4, 4), (2, 2)), (64, (3, 3), (1, 1)))
 
 
-def arranged(screens: Tensor, layout: Layout) -> Tensor:
+def _arranged(screens: Tensor, layout: Layout) -> Tensor:
     """Return screens as maps.
-
-    Args:
-        screens: ``(..., frames, rows, columns)``.
-        layout: Which axis holds the channels.
-
-    Returns:
-        ``(..., channels, height, width)``.
 
     Source: see the module.
     """
     return screens.movedim(-1, -3) if layout == "columns" else screens
 
 
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+def _same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Return the zeros before and after an axis that make its length ``size / stride``.
 
     The number of places is rounded up; where the zeros cannot be split evenly, one more
     comes after.
 
-    Args:
-        size: Length of the axis.
-        kernel: Length of the kernel along it.
-        stride: Along it.
-
     Source: the rule ``SAME`` of TensorFlow and XLA.
 
     Example:
-        >>> same_padding(4, 8, 4), same_padding(1, 4, 2)
+        >>> _same_padding(4, 8, 4), _same_padding(1, 4, 2)
         ((2, 2), (1, 2))
     """
     total = max((ceil(size / stride) - 1) * stride + kernel - size, 0)
@@ -74,7 +62,7 @@ def features_of(
         >>> features_of((4, 32, 64), "columns")
         [(32, 1, 16), (64, 1, 8), (64, 1, 8)]
     """
-    _, height, width = arranged(torch.empty(observation), layout).shape
+    _, height, width = _arranged(torch.empty(observation), layout).shape
     found = []
     for channels, _, stride in CONVOLUTIONS:
         height, width = ceil(height / stride[0]), ceil(width / stride[1])
@@ -99,7 +87,7 @@ def screen_shapes(
     Source: see the module.
     """
     shapes: Shapes = {}
-    fan_in = arranged(torch.empty(observation), layout).shape[0]
+    fan_in = _arranged(torch.empty(observation), layout).shape[0]
     for layer, (channels, kernel, _) in enumerate(CONVOLUTIONS):
         name = f"hidden.shared.{layer}"
         shapes[f"{name}.weight"] = (channels, fan_in, *kernel)
@@ -112,7 +100,7 @@ def screen_shapes(
     return shapes, fan_in * height * width
 
 
-def convolved(
+def _convolved(
     maps: Tensor,  # (members, batch, in, height, width)
     weight: Tensor,  # (members, out, in, rows, columns)
     bias: Tensor | None,  # (members, out)
@@ -124,19 +112,10 @@ def convolved(
     comes out, as in the layout ``columns``, the kernels' rows that only meet padding
     are left out: they are half of the first kernel and more of the others.
 
-    Args:
-        maps: Of each member.
-        weight: The kernels of each member.
-        bias: The bias of each member, or none.
-        stride: Along rows and columns.
-
-    Returns:
-        ``(members, batch, out, height', width')``.
-
     Source: definition.
     """
     (top, bottom), (left, right) = (
-        same_padding(maps.shape[axis], weight.shape[axis], stride[axis - 3])
+        _same_padding(maps.shape[axis], weight.shape[axis], stride[axis - 3])
         for axis in (3, 4)
     )
     height = maps.shape[3]
@@ -180,11 +159,11 @@ def screen_activations(
 
     Source: see the module.
     """
-    maps, found = arranged(screens, layout), []
+    maps, found = _arranged(screens, layout), []
     for layer, (_, _, stride) in enumerate(CONVOLUTIONS):
         name = f"hidden.shared.{layer}"
         bias = parameters.get(f"{name}.bias")
-        maps = convolved(maps, parameters[f"{name}.weight"], bias, stride)
+        maps = _convolved(maps, parameters[f"{name}.weight"], bias, stride)
         if architecture.normalised:
             maps = functional.layer_norm(maps, maps.shape[2:], eps=NORMALISATION_EPS)
         if architecture.norm_vectors:

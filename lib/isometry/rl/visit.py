@@ -77,7 +77,7 @@ def step_of(learner: Learner, carried: dict[str, Any]) -> Step:
     return written_step(learner) if is_written(learner) else gradient_step
 
 
-def play_visit(
+def _play_visit(
     settings: ContinualSettings,
     run: Run,
     learner: Learner,
@@ -86,17 +86,6 @@ def play_visit(
     tell: Callable[[int], Any],
 ) -> Tensor:
     """Train on one visit's games and return what each gradient step saw.
-
-    Args:
-        settings: Of the run.
-        run: Seeds and visit.
-        learner: Changed.
-        rollout: Memory, overwritten.
-        stage: The games.
-        tell: Called with the number of updates done when it is time to evaluate.
-
-    Returns:
-        ``(steps, 6, members)``, see :data:`isometry.rl.ppo.update.STATISTICS`.
 
     Source: Schulman et al. 2017.
     """
@@ -125,16 +114,8 @@ def play_visit(
     return torch.cat(seen)
 
 
-def other_games(settings: ContinualSettings, games: list[str]) -> list[list[str]]:
-    """Return what members play besides their own games, if all are evaluated.
-
-    Args:
-        settings: Of the run.
-        games: Of the visit, one a member.
-
-    Returns:
-        Lists of one game a member; a member meets each other game in one of them.
-    """
+def _other_games(settings: ContinualSettings, games: list[str]) -> list[list[str]]:
+    """Return what members play besides their own games, if all are evaluated."""
     names = settings.names
     count = len(names) if settings.eval_all_games else 1
     return [
@@ -195,14 +176,14 @@ def one_visit(
 
     def tell(update: int) -> Tensor:
         found = measure(games, update)
-        note_returns(run, games, found, f"@{update * settings.update_steps}")
+        _note_returns(run, games, found, f"@{update * settings.update_steps}")
         return found
 
-    seen = play_visit(settings, run, learner, rollout, stage, tell)
+    seen = _play_visit(settings, run, learner, rollout, stage, tell)
     metrics = {"episodic_return": tell(settings.updates)}
-    note_returns(run, games, metrics["episodic_return"], "")
-    for where in other_games(settings, games):
-        note_returns(run, where, measure(where, settings.updates), "")
+    _note_returns(run, games, metrics["episodic_return"], "")
+    for where in _other_games(settings, games):
+        _note_returns(run, where, measure(where, settings.updates), "")
     last = seen[-settings.gradient_steps :].double().mean(0)
     for name, kept in KEPT.items():
         metrics[kept] = last[STATISTICS.index(name)]
@@ -219,15 +200,8 @@ def one_visit(
     run.task += 1
 
 
-def note_returns(run: Run, games: list[str], returns: Tensor, at: str) -> None:
-    """Record returns under the name of each member's game.
-
-    Args:
-        run: Is changed.
-        games: One a member.
-        returns: ``(members,)``.
-        at: ``@`` and the environment steps of the visit so far; nothing at its end.
-    """
+def _note_returns(run: Run, games: list[str], returns: Tensor, at: str) -> None:
+    """Record returns under the name of each member's game."""
     run.records += [
         {
             "seed": seed,

@@ -9,21 +9,12 @@ from isometry.core.seeding import generator
 from isometry.supervised.settings import SupervisedSettings
 
 
-def new_share(settings: SupervisedSettings, epoch: int) -> Tensor:
+def _new_share(settings: SupervisedSettings, epoch: int) -> Tensor:
     """Return the share of samples that are the new task's, at each place of an epoch.
 
     It rises linearly in the task's steps, from 0 at its start to 1 after the fraction
     ``blend`` of them, and is the same for all samples of a minibatch: that of the
     middle of its step.
-
-    Args:
-        settings: Steps and ``blend``, > 0.
-        epoch: Which epoch of the task.
-
-    Returns:
-        ``(images_per_task,)``, in (0, 1], float64, in the order of the epoch.
-
-    Source: ours; task sampling of Liu & Mou 2026, arXiv 2602.09234.
     """
     images, size = settings.images_per_task, settings.batch_size
     first = epoch * ceil(images / size)
@@ -52,7 +43,7 @@ def rows_before(
 
     Source: ours; task sampling of Liu & Mou 2026, arXiv 2602.09234.
     """
-    share = new_share(settings, epoch)
+    share = _new_share(settings, epoch)
     if share[0] == 1:
         return None
     drawn = [

@@ -42,17 +42,8 @@ def spread_of(values: Tensor, floor: float) -> Tensor:
     return torch.where(largest > 0, largest / small, math.inf)
 
 
-def slopes_of(module: nn.Module, inputs: Tensor) -> dict[str, float]:
+def _slopes_of(module: nn.Module, inputs: Tensor) -> dict[str, float]:
     """Return the conditioning of one network's kernel and Jacobians, in float64.
-
-    Args:
-        module: One member, in float64.
-        inputs: ``(n, features)``, float64.
-
-    Returns:
-        ``ntk_robust_condition_number``, ``ntk_effective_rank`` and ``ntk_trace`` of the
-        empirical kernel, and ``jacobian_condition_number``: the median over inputs of
-        largest over fifth-percentile singular value of the outputs by the inputs.
 
     Source: arXiv 2606.09762, Sec. 2 and 3.
     """
@@ -87,7 +78,7 @@ def stack_diagnostics(
         ``dead_fraction`` and ``dormant_fraction`` (means over hidden layers),
         ``feature_effective_rank`` (last hidden layer, centred), ``gram_deviation`` and
         ``weight_condition_number`` (means over hidden weights; largest over
-        fifth-percentile singular value) and those of :func:`slopes_of`, each
+        fifth-percentile singular value) and those of :func:`_slopes_of`, each
         ``(members,)``; NaN for a member whose activations are not finite.
 
     Source: Sokar et al. 2023; Roy & Vetterli 2007; arXiv 2606.09762, Eq. 16.
@@ -112,7 +103,7 @@ def stack_diagnostics(
     }
     count = min(SLOPE_PROBES, max(4, DIRECTIONS // network.num_classes))
     slopes = [
-        slopes_of(
+        _slopes_of(
             as_module(network, parameters, member).double(),
             inputs[member, :count].double(),
         )

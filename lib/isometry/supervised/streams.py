@@ -120,16 +120,8 @@ def chosen_images(pixels: Pixels, count: int, seed: int, *labels: str | int) -> 
     return torch.randperm(available, generator=draw)[:count]
 
 
-def test_part(pixels: Pixels, settings: SupervisedSettings) -> tuple[Tensor, Tensor]:
-    """Return the test images that are evaluated on, and their labels.
-
-    Args:
-        pixels: The data.
-        settings: How many; 0: all.
-
-    Raises:
-        ValueError: If the data have fewer.
-    """
+def _test_part(pixels: Pixels, settings: SupervisedSettings) -> tuple[Tensor, Tensor]:
+    """Return the test images that are evaluated on, and their labels."""
     available = len(pixels.test_labels)
     count = settings.test_images or available
     if count > available:
@@ -157,13 +149,8 @@ def random_label(
     return Task(inputs=pixels.train_inputs[chosen], labels=labels)
 
 
-def pixel_order(pixels: Pixels, seed: int, task: int) -> Tensor:
+def _pixel_order(pixels: Pixels, seed: int, task: int) -> Tensor:
     """Return the permutation of the pixels of a task, ``(features,)``.
-
-    Args:
-        pixels: The data.
-        seed: The stream.
-        task: Which task of it.
 
     Source: Goodfellow et al. 2013.
     """
@@ -185,8 +172,8 @@ def permuted(
     Source: Goodfellow et al. 2013; Kumar et al. 2023; Dohare et al. 2024.
     """
     chosen = chosen_images(pixels, settings.images_per_task, seed, task)
-    order = pixel_order(pixels, seed, task)
-    test_inputs, test_labels = test_part(pixels, settings)
+    order = _pixel_order(pixels, seed, task)
+    test_inputs, test_labels = _test_part(pixels, settings)
     return Task(
         inputs=pixels.train_inputs[chosen].index_select(1, order),
         labels=pixels.train_labels[chosen],
@@ -221,7 +208,7 @@ def gradually_permuted(
     if settings.blend == 0 or task == 0:
         return own
     chosen = chosen_images(pixels, settings.images_per_task, seed, task)
-    order = pixel_order(pixels, seed, task - 1)
+    order = _pixel_order(pixels, seed, task - 1)
     before = pixels.train_inputs[chosen].index_select(1, order)
     return replace(own, previous_inputs=before)
 
@@ -242,7 +229,7 @@ def label_shuffled(
     chosen = chosen_images(pixels, settings.images_per_task, seed)
     draw = generator(seed, "classes", task)
     renamed = torch.randperm(pixels.num_classes, generator=draw)
-    test_inputs, test_labels = test_part(pixels, settings)
+    test_inputs, test_labels = _test_part(pixels, settings)
     return Task(
         inputs=pixels.train_inputs[chosen],
         labels=renamed[pixels.train_labels[chosen]],

@@ -40,15 +40,8 @@ Progress = Callable[[int, int], None]  # (tasks done, tasks)
 Observer = Callable[[int, Parameters], None]  # (tasks done, parameters)
 
 
-def task_plasticity(initial_loss: Tensor, final_loss: Tensor) -> Tensor:
+def _task_plasticity(initial_loss: Tensor, final_loss: Tensor) -> Tensor:
     """Return the fraction of a task's loss that was removed; 0 is taken as achievable.
-
-    Args:
-        initial_loss: ``(members,)``.
-        final_loss: ``(members,)``.
-
-    Returns:
-        ``(members,)``; NaN where the task had no loss to remove.
 
     Source: arXiv 2606.09762, Sec. 2.
     """
@@ -96,7 +89,7 @@ def one_task(
         "final_accuracy": final_accuracy,
         "initial_loss": initial_loss,
         "final_loss": final_loss,
-        "plasticity": task_plasticity(initial_loss, final_loss),
+        "plasticity": _task_plasticity(initial_loss, final_loss),
     }
     if task.test_inputs is not None and task.test_labels is not None:
         _, metrics["test_accuracy"] = measured(task.test_inputs, task.test_labels)

@@ -39,15 +39,11 @@ def stacked_tasks(tasks: list[Task], device: torch.device) -> Task:
     return Task(**{name: stacked(name) for name in names})  # type: ignore[arg-type]
 
 
-def member_losses(
+def _member_losses(
     logits: Tensor,  # (members, batch, classes)
     labels: Tensor,  # (members, batch)
 ) -> Tensor:
     """Return the mean cross-entropy of each member, ``(members,)``, in nats.
-
-    Args:
-        logits: Of every member.
-        labels: Of every member.
 
     Source: definition.
     """
@@ -81,23 +77,16 @@ def evaluate(
         part = slice(start, start + chunk)
         logits = network.forward(parameters, inputs[:, part])
         size = logits.shape[1]
-        loss += member_losses(logits, labels[:, part]).double() * size
+        loss += _member_losses(logits, labels[:, part]).double() * size
         correct += (logits.argmax(-1) == labels[:, part]).sum(1)
     loss = torch.where(loss.isnan(), math.inf, loss)
     return loss / n, correct / n
 
 
-def epoch_order(
+def _epoch_order(
     settings: SupervisedSettings, seeds: list[int], task: int, epoch: int
 ) -> Tensor:
-    """Return each member's order of images in an epoch, ``(members, images)``.
-
-    Args:
-        settings: Whether epochs differ.
-        seeds: One a member.
-        task: Which task.
-        epoch: Which epoch of the task.
-    """
+    """Return each member's order of images in an epoch, ``(members, images)``."""
     labels = ("order", task, epoch if settings.reshuffle else 0)
     images = settings.images_per_task
     return torch.stack(
@@ -126,7 +115,7 @@ def batches(
     for epoch in range(settings.epochs):
         old = None if before is None else rows_before(settings, seeds, index, epoch)
         if again or settings.reshuffle:
-            order = epoch_order(settings, seeds, index, epoch).to(device)
+            order = _epoch_order(settings, seeds, index, epoch).to(device)
             inputs, labels = task.inputs[members, order], task.labels[members, order]
         if before is not None and old is not None:
             old = old.to(device)
@@ -137,7 +126,7 @@ def batches(
             yield inputs[:, part], labels[:, part]
 
 
-def recorded_pass(
+def _recorded_pass(
     network: Network,
     parameters: Parameters,
     optimizer: torch.optim.Optimizer,
@@ -145,20 +134,7 @@ def recorded_pass(
     watch: bool,
     precision: Precision = "float32",
 ) -> Callable[[Tensor, Tensor], Pass]:
-    """Return a function that passes a minibatch forward and back, by autograd.
-
-    Args:
-        network: Any network.
-        parameters: Leaf tensors that get gradients.
-        optimizer: Lets go of the gradients of the step before.
-        penalty: Gives ``(members,)`` to add to the losses, or None.
-        watch: Whether the activations are wanted; otherwise there are none.
-        precision: Of the network's products; see
-            :func:`isometry.core.precision.half_products`.
-
-    Returns:
-        What :func:`written_pass` returns, for any network and penalty.
-    """
+    """Return a function that passes a minibatch forward and back, by autograd."""
 
     def one_pass(inputs: Tensor, labels: Tensor) -> Pass:
         with half_products(inputs.device, precision):
@@ -168,7 +144,7 @@ def recorded_pass(
                 logits, activations = network.forward(parameters, inputs), []
         if logits.dtype == torch.bfloat16:
             logits = logits.float()
-        loss = member_losses(logits, labels)
+        loss = _member_losses(logits, labels)
         objective = loss if penalty is None else loss + penalty()
         optimizer.zero_grad(set_to_none=True)
         objective.sum().backward()
@@ -217,7 +193,7 @@ def train_task(
     if penalty is None and exact and is_written(network, parameters):
         one_pass, written = written_pass(network, parameters), True
     else:
-        one_pass = recorded_pass(
+        one_pass = _recorded_pass(
             network, parameters, optimizer, penalty, watch, precision
         )
     update: Callable[[], Any] = optimizer.step

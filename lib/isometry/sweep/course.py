@@ -124,7 +124,7 @@ class Course:
         if not complete(search, self.asked, self.store):
             return []
         expected = 0
-        points = points_to_try(search, self.asked, self.store)
+        points = _points_to_try(search, self.asked, self.store)
         if points:
             longer = extended(search, points, self.asked.profile)
             check_store([longer], self.asked, self.store)
@@ -140,14 +140,8 @@ class Course:
         return new
 
 
-def points_to_try(search: Search, asked: Sweep, store: Path) -> list[Values]:
-    """Return the neighbours of the best candidates that were not tried yet.
-
-    Args:
-        search: All of its candidates are in the tuning store.
-        asked: Names metric and seeds.
-        store: The store of the results.
-    """
+def _points_to_try(search: Search, asked: Sweep, store: Path) -> list[Values]:
+    """Return the neighbours of the best candidates that were not tried yet."""
     points: list[Values] = []
     for part in search.parts:
         best, _ = choice(search, asked, store, part)

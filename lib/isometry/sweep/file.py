@@ -91,9 +91,9 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
         ValueError: For anything else that cannot be; one line says what to do.
         OSError: If the file cannot be read.
     """
-    content = parsed_file(Path(source)) if isinstance(source, str | Path) else source
-    checked_kinds(content)
-    checked_search(content)
+    content = _parsed_file(Path(source)) if isinstance(source, str | Path) else source
+    _checked_kinds(content)
+    _checked_search(content)
     for table in ("benchmarks", "methods"):
         if not content.get(table):
             needed = f"a table [{table}.NAME], one for each, in the sweep file"
@@ -105,9 +105,9 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
     tune_seeds, report_seeds = seeds_of(content)
     profile = content.get("profile", "laptop")
     searches = tuple(
-        search_of(content, benchmark, method, case, profile)
+        _search_of(content, benchmark, method, case, profile)
         for benchmark in content["benchmarks"]
-        for case in cases_of(content, benchmark)
+        for case in _cases_of(content, benchmark)
         for method in content["methods"]
     )
     sweep = Sweep(
@@ -121,22 +121,14 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
     check_distinct(searches)
     if tune_seeds and content.get("equal_budgets", True):
         check_budgets(sweep.budgets())
-    if is_continued(content):
+    if _is_continued(content):
         for search in searches:
             check_continuable(search, profile)
     return sweep
 
 
-def parsed_file(path: Path) -> dict[str, Any]:
-    """Return the contents of a TOML file.
-
-    Args:
-        path: The file.
-
-    Raises:
-        ValueError: If it is no TOML.
-        OSError: If it cannot be read.
-    """
+def _parsed_file(path: Path) -> dict[str, Any]:
+    """Return the contents of a TOML file."""
     try:
         return tomllib.loads(path.read_bytes().decode())
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are such
@@ -145,16 +137,8 @@ def parsed_file(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def checked_kinds(content: Mapping[str, Any]) -> None:
-    """Refuse keys that a sweep file does not have, and values of the wrong kind.
-
-    Args:
-        content: Of the file.
-
-    Raises:
-        KeyError: For an unknown key.
-        ValueError: For a value of the wrong kind.
-    """
+def _checked_kinds(content: Mapping[str, Any]) -> None:
+    """Refuse keys that a sweep file does not have, and values of the wrong kind."""
     for key, value in content.items():
         if key not in KINDS:
             raise KeyError(unknown("key of a sweep file", key, KINDS))
@@ -172,32 +156,20 @@ def checked_kinds(content: Mapping[str, Any]) -> None:
         raise ValueError(refusal(needed, content["members"], "change members"))
 
 
-def is_continued(content: Mapping[str, Any]) -> bool:
-    """Return whether searches of a file go on while their best is at an edge.
-
-    Args:
-        content: Of the file.
-    """
+def _is_continued(content: Mapping[str, Any]) -> bool:
+    """Return whether searches of a file go on while their best is at an edge."""
     return "tune_seeds" in content and content.get("continued", True)
 
 
-def checked_search(content: Mapping[str, Any]) -> None:
-    """Refuse search spaces that overlap, and learning rates of one method alone.
-
-    Args:
-        content: Of the file.
-
-    Raises:
-        KeyError: If the control is no method of the sweep.
-        ValueError: For anything else.
-    """
+def _checked_search(content: Mapping[str, Any]) -> None:
+    """Refuse search spaces that overlap, and learning rates of one method alone."""
     methods = content.get("methods", {})
     for method, space in methods.items():
         for key in space.keys() & content.get("search", {}).keys():
             needed = f"{key} in [search], for all methods alike"
             found = f"it in [methods.{method}] as well"
             raise ValueError(refusal(needed, found, "leave it out there"))
-        if isinstance(space.get("lr"), list) and is_continued(content):
+        if isinstance(space.get("lr"), list) and _is_continued(content):
             needed = (
                 "the learning rates that are searched in [search], the same for all"
             )
@@ -263,16 +235,8 @@ def grid(table: Mapping[str, Any], where: str) -> list[Values]:
     return [dict(zip(table, point, strict=True)) for point in product(*axes)]
 
 
-def cases_of(content: Mapping[str, Any], benchmark: str) -> list[Values]:
-    """Return the settings under which all methods are compared on a benchmark.
-
-    Args:
-        content: Of the file.
-        benchmark: Which benchmark.
-
-    Raises:
-        ValueError: If a key that has a list there stands in a method's table as well.
-    """
+def _cases_of(content: Mapping[str, Any], benchmark: str) -> list[Values]:
+    """Return the settings under which all methods are compared on a benchmark."""
     own = content["benchmarks"][benchmark]
     common = {k: v for k, v in content.get("settings", {}).items() if k not in own}
     for key, value in {**common, **own}.items():
@@ -285,22 +249,10 @@ def cases_of(content: Mapping[str, Any], benchmark: str) -> list[Values]:
     return [{**first, **second} for first, second in points]
 
 
-def search_of(
+def _search_of(
     content: Mapping[str, Any], benchmark: str, method: str, case: Values, profile: str
 ) -> Search:
-    """Return the candidates of a method on a benchmark, every setting checked.
-
-    Args:
-        content: Of the file.
-        benchmark: Which benchmark.
-        method: Which method.
-        case: Settings of the stream.
-        profile: Where settings start.
-
-    Raises:
-        KeyError: For a name that is not known.
-        ValueError: For a value out of range.
-    """
+    """Return the candidates of a method on a benchmark, every setting checked."""
     ladders = check_ladders(content.get("ladders", {}))
     space = {**content.get("search", {}), **content["methods"][method]}
     points = grid(space, f"[methods.{method}]")
@@ -311,6 +263,6 @@ def search_of(
         case=case,
         candidates=tuple(points),
         plans=tuple(plans),
-        ladders=ladders if is_continued(content) else {},
+        ladders=ladders if _is_continued(content) else {},
         parts=("all", "first") if content.get("control") == method else ("all",),
     )

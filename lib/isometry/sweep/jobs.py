@@ -22,12 +22,8 @@ ATTEMPTS = 2  # a failure is tried once more
 Follow = Callable[[Job], Sequence[Job]]  # what is to be done after a job has ended
 
 
-def nothing_follows(job: Job) -> Sequence[Job]:
-    """Return no job.
-
-    Args:
-        job: Has ended.
-    """
+def _nothing_follows(job: Job) -> Sequence[Job]:
+    """Return no job."""
     return ()
 
 
@@ -109,12 +105,8 @@ def jobs_of(
     return jobs
 
 
-def absent(unit: Unit) -> list[int]:
-    """Return the seeds of a unit that its store does not have.
-
-    Args:
-        unit: What was or will be run.
-    """
+def _absent(unit: Unit) -> list[int]:
+    """Return the seeds of a unit that its store does not have."""
     planned = plan(unit.benchmark, unit.method, unit.settings, unit.profile)
     return missing_seeds(planned, unit.seeds, Path(unit.store))
 
@@ -124,7 +116,7 @@ def finished(
     crew: Crew,
     store: Path,
     tell: Tell,
-    follow: Follow = nothing_follows,
+    follow: Follow = _nothing_follows,
 ) -> list[Failure]:
     """Do jobs, a failing one once more, and return those that failed twice.
 
@@ -142,7 +134,7 @@ def finished(
         """Return the jobs that are to be done, those included that follow others."""
         entered = []
         for job in new:
-            if absent(job.unit):
+            if _absent(job.unit):
                 entered.append((job, 1))
             else:
                 tell(job, THERE, None)
@@ -161,7 +153,7 @@ def finished(
                 running[crew.submit(place, job.unit)] = place, job, attempt
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 _, job, attempt = running.pop(future)
-                error = error_of(future, job.unit)
+                error = _error_of(future, job.unit)
                 if error is not None and attempt < ATTEMPTS:
                     waiting.append((job, attempt + 1))
                     tell(job, RETRY, None)
@@ -178,18 +170,13 @@ def finished(
     return failures
 
 
-def error_of(future: "Future[float]", unit: Unit) -> BaseException | None:
-    """Return why a unit failed, or None.
-
-    Args:
-        future: Of the unit, done.
-        unit: The unit.
-    """
+def _error_of(future: "Future[float]", unit: Unit) -> BaseException | None:
+    """Return why a unit failed, or None."""
     try:
         error = future.exception()
     except CancelledError as cancelled:  # a scheduler that went away
         return cancelled
-    if error is None and absent(unit):
+    if error is None and _absent(unit):
         needed = f"the results in {unit.store}"
         do = "use a folder that all workers see"
         return StoreError(refusal(needed, "none, though the run ended", do))

@@ -49,7 +49,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Tally:
+class _Tally:
     """What is done of a row.
 
     Attributes:
@@ -102,13 +102,13 @@ def told(jobs: Iterable[Job]) -> Iterator[Tell]:
     """
     jobs = list(jobs)
     counts = Counter(job.row() for job in jobs)
-    rows = {row: Tally(total) for row, total in counts.items()}
+    rows = {row: _Tally(total) for row, total in counts.items()}
     costs = {"total": sum(job.cost for job in jobs), "done": 0.0}
     started = time.monotonic()
     if os.environ.get("ISOMETRY_PROGRESS") == "0":
         shown = silent()
     elif sys.stderr.isatty():
-        shown = live_table(rows)
+        shown = _live_table(rows)
     else:
         shown = lines(rows)
     with shown as show:
@@ -143,15 +143,11 @@ def silent() -> Iterator[Show]:
     yield lambda job, state, finished, remaining: None
 
 
-Rows = dict[tuple[str, str, str], Tally]
+Rows = dict[tuple[str, str, str], _Tally]
 
 
-def total_of(rows: Rows) -> int:
-    """Return the number of all jobs that are known so far.
-
-    Args:
-        rows: What is done of each row.
-    """
+def _total_of(rows: Rows) -> int:
+    """Return the number of all jobs that are known so far."""
     return sum(tally.total for tally in rows.values())
 
 
@@ -168,7 +164,7 @@ def lines(rows: Rows) -> Iterator[Show]:
     def show(job: Job, state: str, finished: int, remaining: str) -> None:
         if state == THERE:
             return
-        total = total_of(rows)
+        total = _total_of(rows)
         text = f"{job.name()}: {state}; {finished} of {total}, {remaining}"
         print(text, file=sys.stderr, flush=True)
 
@@ -176,12 +172,8 @@ def lines(rows: Rows) -> Iterator[Show]:
 
 
 @contextmanager
-def live_table(rows: Rows) -> Iterator[Show]:
-    """Yield a function that keeps a table in the terminal current.
-
-    Args:
-        rows: What is done of each row; changes.
-    """
+def _live_table(rows: Rows) -> Iterator[Show]:
+    """Yield a function that keeps a table in the terminal current."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -189,7 +181,7 @@ def live_table(rows: Rows) -> Iterator[Show]:
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as table:
-        overall = table.add_task("all runs", total=total_of(rows), note="")
+        overall = table.add_task("all runs", total=_total_of(rows), note="")
         bars = {
             row: table.add_task(" ".join(row), total=tally.total, note="")
             for row, tally in rows.items()
@@ -200,7 +192,7 @@ def live_table(rows: Rows) -> Iterator[Show]:
             tally = rows[row]
             done, note = len(tally.states), tally.note(row[0])
             table.update(bars[row], completed=done, total=tally.total, note=note)
-            total = total_of(rows)
+            total = _total_of(rows)
             table.update(overall, completed=finished, total=total, note=remaining)
 
         yield show

@@ -14,16 +14,8 @@ from isometry.sweep.sweep import Outcome
 VIEWS = ("summary", "profile", "search")
 
 
-def search_text(path: str | Path, format: str = "table") -> str:
-    """Return what was chosen in a store, and from what, as text; none if nothing was.
-
-    Args:
-        path: The store, a benchmark's folder in it, or one results file.
-        format: ``csv`` and ``json`` have all digits.
-
-    Raises:
-        StoreError: If a choice cannot be read.
-    """
+def _search_text(path: str | Path, format: str = "table") -> str:
+    """Return what was chosen in a store, and from what, as text; may be empty."""
     table = search_table(path)
     if format in ("csv", "json"):
         return table_text(table, format)
@@ -71,11 +63,11 @@ def view(path: str | Path, metric: str, format: str, show: str) -> str:
     if show == "profile":
         return profile_text(path, metric, format)
     if show == "search":
-        return search_text(path, format) or "no settings were chosen by a sweep here"
+        return _search_text(path, format) or "no settings were chosen by a sweep here"
     text = report(path, metric, format)
     if format in ("csv", "json"):
         return text
-    return "\n\n".join(part for part in (text, search_text(path, format)) if part)
+    return "\n\n".join(part for part in (text, _search_text(path, format)) if part)
 
 
 def budget_line(sweep: Sweep) -> str:

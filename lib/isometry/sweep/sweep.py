@@ -78,31 +78,21 @@ def sweep(
         StoreError: If the store cannot take the results, or another sweep is at it.
     """
     asked, store = read_sweep(source), Path(out).absolute()
-    workplace = crew_of(workers, dask, device)
+    workplace = _crew_of(workers, dask, device)
     # The lock is outside: it is held until the last worker has ended.
-    with only_sweep(store), workplace as crew:
+    with _only_sweep(store), workplace as crew:
         check_store(asked.searches, asked, store)
         if dask is None:
             plans = [p for s in asked.searches for p in s.plans]
             for data in {p.settings.data for p in plans if needs_images(p)}:
                 load(data)  # once, before many processes ask for it
-        return carried_out(asked, store, crew)
+        return _carried_out(asked, store, crew)
 
 
-def crew_of(
+def _crew_of(
     workers: int | None, dask: str | None, device: str
 ) -> AbstractContextManager[Crew]:
-    """Return the crew that is asked for.
-
-    Args:
-        workers: How many processes, 0: only this one; None: one a processor, or one a
-            GPU.
-        dask: Address of a scheduler, or None.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-
-    Raises:
-        ValueError: If both are given, or one cannot be.
-    """
+    """Return the crew that is asked for."""
     if dask is not None:
         if workers is not None:
             found = f"--workers {workers} and --dask {dask}"
@@ -120,17 +110,11 @@ def crew_of(
 
 
 @contextmanager
-def only_sweep(store: Path) -> Iterator[None]:
+def _only_sweep(store: Path) -> Iterator[None]:
     """Keep other sweeps away from a store meanwhile.
 
     Single runs may write to it: they and the sweep's runs wait for each other where
     they want the same seeds.
-
-    Args:
-        store: The store's folder.
-
-    Raises:
-        StoreError: If another sweep is at work.
     """
     work = store / ".work"
     work.mkdir(parents=True, exist_ok=True)
@@ -147,14 +131,8 @@ def only_sweep(store: Path) -> Iterator[None]:
         lock.release()
 
 
-def carried_out(asked: Sweep, store: Path, crew: Crew) -> Outcome:
-    """Return the outcome of a sweep: tune, go on where the best is at an edge, report.
-
-    Args:
-        asked: The sweep.
-        store: The store's folder.
-        crew: Does the work.
-    """
+def _carried_out(asked: Sweep, store: Path, crew: Crew) -> Outcome:
+    """Tune, go on where the best is at an edge, report; return the outcome."""
     course = Course(asked, store, crew)
     with told(course.expected()) as tell:
         first = course.first()

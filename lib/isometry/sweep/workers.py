@@ -27,15 +27,11 @@ ONE_THREAD = {
 }
 
 
-def start_worker(alive: Connection) -> None:
+def _start_worker(alive: Connection) -> None:
     """Prepare a worker: it ends with the process that started it.
 
     An interrupt from the keyboard reaches all processes of a terminal. It is for the
     one that started the others, which ends them by closing ``alive``.
-
-    Args:
-        alive: Nothing is ever sent through it; it closes when the other end does,
-            also when the process at the other end is killed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Its own lock between processes would be left behind by an end like a kill's.
@@ -50,12 +46,12 @@ def start_worker(alive: Connection) -> None:
 
 
 @contextmanager
-def started_worker() -> Iterator[Executor]:
+def _started_worker() -> Iterator[Executor]:
     """Yield an executor of one process with one thread, which ends with the context."""
     context = multiprocessing.get_context("spawn")  # forking a threaded torch can hang
     reader, writer = context.Pipe(duplex=False)
     executor = ProcessPoolExecutor(
-        1, mp_context=context, initializer=start_worker, initargs=(reader,)
+        1, mp_context=context, initializer=_start_worker, initargs=(reader,)
     )
     with closing(reader), closing(writer):
         try:
@@ -85,7 +81,7 @@ def processes(count: int, device: str) -> Iterator[Crew]:
             places[place][0].close()
         # In the stack of all, so that what ends the sweep ends its workers.
         worker = every.enter_context(ExitStack())
-        places[place] = worker, worker.enter_context(started_worker())
+        places[place] = worker, worker.enter_context(_started_worker())
         return places[place][1]
 
     def submit(place: int, unit: Unit) -> "Future[float]":

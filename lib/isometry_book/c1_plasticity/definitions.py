@@ -17,16 +17,8 @@ from isometry.plasticity import (
 Row = tuple[str, str, str, float]  # family, variant, who uses it, value
 
 
-def hidden_values(model: nn.Sequential, inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Return pre-activations and activations of every hidden layer.
-
-    Args:
-        model: Linear layers and activations in turn, a linear head last.
-        inputs: ``(n, features)``.
-
-    Returns:
-        One pair a hidden layer, each ``(n, units)``.
-    """
+def _hidden_values(model: nn.Sequential, inputs: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Return pre-activations and activations of every hidden layer."""
     pairs, values = [], inputs
     with torch.no_grad():
         layers = list(model)
@@ -37,11 +29,8 @@ def hidden_values(model: nn.Sequential, inputs: Tensor) -> list[tuple[Tensor, Te
     return pairs
 
 
-def dormancy_rows(pairs: list[tuple[Tensor, Tensor]]) -> list[Row]:
+def _dormancy_rows(pairs: list[tuple[Tensor, Tensor]]) -> list[Row]:
     """Return the fraction of dormant units under each definition, all layers pooled.
-
-    Args:
-        pairs: Pre-activations and activations of every hidden layer.
 
     Source: Sokar et al. 2023; the variants are named in ``book/definitions-differ``.
     """
@@ -76,11 +65,8 @@ def dormancy_rows(pairs: list[tuple[Tensor, Tensor]]) -> list[Row]:
     ]
 
 
-def rank_rows(features: Tensor) -> list[Row]:
+def _rank_rows(features: Tensor) -> list[Row]:
     """Return the rank of the features under each definition.
-
-    Args:
-        features: Activations of the last hidden layer, ``(n, units)``.
 
     Source: as named in the rows.
     """
@@ -97,13 +83,8 @@ def rank_rows(features: Tensor) -> list[Row]:
     return [("rank", *names, float(value)) for names, value in found.items()]
 
 
-def l2_init_rows(model: nn.Module, initial: nn.Module, strength: float) -> list[Row]:
+def _l2_init_rows(model: nn.Module, initial: nn.Module, strength: float) -> list[Row]:
     """Return the L2 Init penalty as four public programs compute it.
-
-    Args:
-        model: The trained network.
-        initial: The same network as it was initialised.
-        strength: The nominal strength, the same for all.
 
     Source: Kumar et al. 2023 and public code; see ``book/definitions-differ``.
     """
@@ -133,7 +114,7 @@ def definitions_table(
     Returns:
         Columns ``family, variant, source, value``.
     """
-    pairs = hidden_values(model, inputs)
-    rows = dormancy_rows(pairs) + rank_rows(pairs[-1][1])
-    rows += l2_init_rows(model, initial, 1e-2)
+    pairs = _hidden_values(model, inputs)
+    rows = _dormancy_rows(pairs) + _rank_rows(pairs[-1][1])
+    rows += _l2_init_rows(model, initial, 1e-2)
     return pd.DataFrame(rows, columns=["family", "variant", "source", "value"])

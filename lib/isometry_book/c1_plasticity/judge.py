@@ -12,22 +12,13 @@ from isometry.lab.store import Record
 from isometry_book.claims.claim import Verdict, judged
 
 
-def same_setting(
+def _same_setting(
     results: pd.DataFrame, records: list[Record], benchmark: str, methods: Sequence[str]
 ) -> list[pd.DataFrame] | None:
     """Return the numbers of several methods under one common setting of the run.
 
     Where a store has several common settings, the one with most tasks is taken, then
     the one with most seeds.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files.
-        benchmark: Name of the benchmark.
-        methods: Names of the methods.
-
-    Returns:
-        Tidy numbers, one frame a method; None where no setting is common to all.
     """
     groups: dict[str, dict[str, str]] = {}
     for record in records:
@@ -72,7 +63,7 @@ def plasticity_loss(results: pd.DataFrame, records: list[Record]) -> Verdict | N
     """
     # The benchmark also runs on digits, of which the criterion does not speak.
     records = [r for r in records if r["settings"].get("data") == "mnist"]
-    found = same_setting(results, records, "random_label_mnist", ("adam", "fresh"))
+    found = _same_setting(results, records, "random_label_mnist", ("adam", "fresh"))
     if found is None:
         return None
     adam, fresh = found

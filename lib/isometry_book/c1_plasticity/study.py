@@ -99,17 +99,10 @@ def worn_networks(
     return planned, pixels, worn
 
 
-def new_tasks(
+def _new_tasks(
     planned: Plan, pixels: Pixels, count: int, seed: int = 0
 ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return Random-Label tasks that the stream of that seed has not shown.
-
-    Args:
-        planned: Says how many images a task has.
-        pixels: The data.
-        count: How many tasks.
-        seed: The stream's seed; fixes the images.
-    """
+    """Return Random-Label tasks that the stream of that seed has not shown."""
     numbers = range(NEW_TASK, NEW_TASK + count)
     tasks = [random_label(pixels, planned.settings, seed, number) for number in numbers]
     return [(task.inputs, task.labels) for task in tasks]
@@ -151,7 +144,7 @@ def budget_curves(
     Returns:
         Columns ``learned`` (tasks before), ``steps``, ``plasticity``.
     """
-    tasks = new_tasks(planned, pixels, size(profile, "tasks"))
+    tasks = _new_tasks(planned, pixels, size(profile, "tasks"))
     rows = [
         {
             "learned": learned,
@@ -183,7 +176,7 @@ def budget_units(data: str, profile: str) -> pd.DataFrame:
     flops = None
     for width in sorted(WIDTHS, key=lambda w: w != WIDTHS[1]):
         planned, pixels, worn = worn_networks(data, profile, width=width)
-        tasks = new_tasks(planned, pixels, size(profile, "tasks"))
+        tasks = _new_tasks(planned, pixels, size(profile, "tasks"))
         by_steps = measured(worn[0], tasks, steps, planned)
         flops = flops or Budget(by_steps.flops_a_step * by_steps.steps, "flops")
         by_flops = measured(worn[0], tasks, flops, planned)

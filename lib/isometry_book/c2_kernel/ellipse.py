@@ -53,18 +53,11 @@ CURVES = {
 }
 
 
-def turned_layer(stretch: float, angle: float) -> Tensor:
+def _turned_layer(stretch: float, angle: float) -> Tensor:
     """Return the 2 x 2 layer that stretches by ``stretch`` and its inverse, then turns.
 
-    Args:
-        stretch: At least 1; 1 is a rotation.
-        angle: In degrees.
-
-    Returns:
-        ``(2, 2)``, float64, of determinant one.
-
     Example:
-        >>> turned_layer(2.0, 0.0).tolist()
+        >>> _turned_layer(2.0, 0.0).tolist()
         [[2.0, 0.0], [0.0, 0.5]]
     """
     c, s = cos(radians(angle)), sin(radians(angle))
@@ -72,38 +65,27 @@ def turned_layer(stretch: float, angle: float) -> Tensor:
     return turn @ torch.diag(torch.tensor([stretch, 1 / stretch], dtype=torch.float64))
 
 
-def kernel_of_layers(stretch: float, angle: float, depth: int) -> Tensor:
-    """Return the kernel of ``w W ... W x`` at the two unit inputs.
-
-    Args:
-        stretch: Of every layer.
-        angle: Of every layer, in degrees.
-        depth: How many equal layers W stand before the output weights w.
-
-    Returns:
-        ``(2, 2)``, float64, largest eigenvalue 1.
-
-    Source: ours; arXiv 2606.09762, Eq. 7-9.
-    """
+def _kernel_of_layers(stretch: float, angle: float, depth: int) -> Tensor:
+    """Return the kernel of ``w W ... W x`` at the two unit inputs."""
     layers = [nn.Linear(2, 2, bias=False, dtype=torch.float64) for _ in range(depth)]
     head = nn.Linear(2, 1, bias=False, dtype=torch.float64)
     with torch.no_grad():
         for layer in layers:
-            layer.weight.copy_(turned_layer(stretch, angle))
+            layer.weight.copy_(_turned_layer(stretch, angle))
         head.weight.fill_(0.5**0.5)
     inputs = torch.eye(2, dtype=torch.float64)
     matrix = ntk_matrix(empirical_ntk(nn.Sequential(*layers, head), inputs))
     return matrix / torch.linalg.eigvalsh(matrix)[-1]
 
 
-def all_kernels() -> list[list[list[list[float]]]]:
+def _all_kernels() -> list[list[list[list[float]]]]:
     """Return the kernels of all slider positions: [depth][stretch][angle] -> a, b, d.
 
     Each kernel is ``[[a, b], [b, d]]``, to four digits.
     """
 
     def entries(stretch: float, angle: float, depth: int) -> list[float]:
-        matrix = kernel_of_layers(stretch, angle, depth)
+        matrix = _kernel_of_layers(stretch, angle, depth)
         return [round(float(matrix[i, j]), 4) for i, j in ((0, 0), (0, 1), (1, 1))]
 
     return [
@@ -119,7 +101,7 @@ def kernel_ellipse(depth: int = 3, stretch: float = 1.5, angle: int = 30) -> str
         stretch: Shown first, one of ``STRETCHES``.
         angle: Shown first, one of ``ANGLES``, in degrees.
     """
-    kernels = all_kernels()
+    kernels = _all_kernels()
     first = DEPTHS.index(depth), STRETCHES.index(stretch), ANGLES.index(angle)
     a, b, d = kernels[first[0]][first[1]][first[2]]
     values, ellipse, lines = shapes(torch.tensor([[a, b], [b, d]], dtype=torch.float64))

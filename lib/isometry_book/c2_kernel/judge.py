@@ -40,15 +40,17 @@ def anisotropy(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
         frame = results[results["benchmark"] == name]
         seeds = frame[frame["metric"] == "plasticity"].groupby("method")["seed"]
         few = seeds.nunique().reindex(list(WORN_METHODS), fill_value=0) < LEAST_SEEDS
-        whole = all(len(ages_of(frame, kernel)) > 1 for kernel in KERNELS)
+        whole = all(len(_ages_of(frame, kernel)) > 1 for kernel in KERNELS)
         if whole and not few.any():
             frames[name.removeprefix(WORN)] = frame
     if len(frames) < 2:
         return None
     words, best = [], 0
     for kernel in KERNELS:
-        found = {name: kernel_correlations(one, kernel) for name, one in frames.items()}
-        steps = [kernel_support(*pair) for pair in found.values()]
+        found = {
+            name: _kernel_correlations(one, kernel) for name, one in frames.items()
+        }
+        steps = [_kernel_support(*pair) for pair in found.values()]
         best = max(best, min(steps))
         for name, (condition, gap) in found.items():
             sizes = ", ".join(f"{WHERE[key]} {condition[key]}" for key in WHERE)
@@ -65,13 +67,8 @@ def anisotropy(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     )
 
 
-def ages_of(frame: pd.DataFrame, kernel: str) -> list[int]:
-    """Return the ages at which every seed of every method was looked at.
-
-    Args:
-        frame: Tidy, of one stream of worn networks.
-        kernel: One of :data:`KERNELS`.
-    """
+def _ages_of(frame: pd.DataFrame, kernel: str) -> list[int]:
+    """Return the ages at which every seed of every method was looked at."""
     taken = frame[frame["metric"] == f"{kernel}_{CONDITION}"]
     taken = taken[taken["method"].isin(WORN_METHODS)]
     counts = taken.groupby("task").size()
@@ -79,33 +76,19 @@ def ages_of(frame: pd.DataFrame, kernel: str) -> list[int]:
     return [int(age) for age in counts.index[counts == whole]]
 
 
-def kernel_correlations(
+def _kernel_correlations(
     frame: pd.DataFrame, kernel: str
 ) -> tuple[dict[str, Interval], dict[str, Interval]]:
-    """Return a kernel's correlations with plasticity, and how far its trace's are.
-
-    Args:
-        frame: Tidy, of one stream of worn networks.
-        kernel: One of :data:`KERNELS`.
-
-    Returns:
-        Those of the condition number, and its absolute value minus that of the trace;
-        see :func:`isometry_book.interventions.correlations.correlations`.
-    """
-    arguments = (list(WORN_METHODS), ages_of(frame, kernel))
+    """Return a kernel's correlations with plasticity, and how far its trace's are."""
+    arguments = (list(WORN_METHODS), _ages_of(frame, kernel))
     condition = correlations(frame, f"{kernel}_{CONDITION}", *arguments)
     trace = f"{kernel}_log_trace"
     gap = correlations(frame, f"{kernel}_{CONDITION}", *arguments, other=trace)
     return condition, gap
 
 
-def kernel_support(condition: dict[str, Interval], gap: dict[str, Interval]) -> int:
-    """Return how far one kernel on one stream supports the claim: 0, 1 or 2.
-
-    Args:
-        condition: Correlations of the condition number.
-        gap: Their size minus that of the trace's.
-    """
+def _kernel_support(condition: dict[str, Interval], gap: dict[str, Interval]) -> int:
+    """Return how far one kernel on one stream supports the claim: 0, 1 or 2."""
     strong = all(condition[a].estimate < -0.3 and condition[a].high < 0 for a in APART)
     ahead = all(gap[a].low > 0 for a in APART)
     return 2 if strong and ahead else int(any(condition[a].high < 0 for a in APART))

@@ -139,7 +139,7 @@ def gap_law(
     Returns:
         One row a network: the settings, ``condition_number``,
         ``robust_condition_number``, ``effective_rank`` (over n m), and what
-        :func:`bound_factors` returns.
+        :func:`_bound_factors` returns.
 
     Source: ours; arXiv 2606.09762, Sec. 4.1, leaves the gap open.
     """
@@ -167,28 +167,15 @@ def gap_law(
                 "condition_number": summary.condition_number,
                 "robust_condition_number": summary.robust_condition_number,
                 "effective_rank": summary.effective_rank / (count * num_outputs),
-                **bound_factors(model, data),
+                **_bound_factors(model, data),
             }
         )
     return pd.DataFrame(rows)
 
 
 @torch.no_grad()
-def bound_factors(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
-    """Return what chapter 2's theorem says of a network at these inputs.
-
-    Args:
-        model: Linear layers with activations between them.
-        inputs: ``(n, features)``.
-
-    Returns:
-        ``forward``: max over layers of the condition number of the forward Gram;
-        ``backward``: max over layers of the largest over the smallest eigenvalue of
-        ``B_l(x) B_l(x)^T`` over all inputs; ``bound``: the bound on the kernel's
-        condition number. Infinite where a factor is singular.
-
-    Source: ours, the theorem of chapter 2.
-    """
+def _bound_factors(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
+    """Return what chapter 2's theorem says of a network at these inputs."""
     layers = find_layers(model)
     found = layers if isinstance(layers, str) else traces(model, layers, inputs)
     if isinstance(found, str):
@@ -209,17 +196,8 @@ def bound_factors(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
     return {"forward": forward, "backward": backward, "bound": bound}
 
 
-def with_excess(law: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Add to a law how far each network is from infinite width.
-
-    Args:
-        law: From :func:`gap_law`, with orthonormal inputs and no biases.
-        count: Inputs n of that law.
-
-    Returns:
-        The law with ``aspect``, depth over width, and ``excess``, the robust condition
-        number over :func:`wide_condition_number`.
-    """
+def _with_excess(law: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Add to a law how far each network is from infinite width."""
     wide = {depth: wide_condition_number(depth, count) for depth in set(law["depth"])}
     excess = law["robust_condition_number"] / law["depth"].map(wide)
     return law.assign(aspect=law["depth"] / law["width"], excess=excess)
@@ -229,7 +207,7 @@ def law_fit(law: pd.DataFrame, power: float | None = None) -> pd.DataFrame:
     """Fit ``log(excess) = a (depth / width)^p`` to the part with depth / width <= 1/4.
 
     Args:
-        law: From :func:`with_excess`.
+        law: From :func:`_with_excess`.
         power: Fix p at this value; None fits it.
 
     Returns:
@@ -268,7 +246,7 @@ def law_of(profile: str) -> pd.DataFrame:
         seeds=sizes.seeds,
         count=sizes.inputs,
     )
-    return with_excess(law, sizes.inputs)
+    return _with_excess(law, sizes.inputs)
 
 
 def gap_table(profile: str) -> pd.DataFrame:

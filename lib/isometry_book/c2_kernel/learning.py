@@ -84,7 +84,7 @@ def random_directions(count: int, like: Tensor, seed: int) -> Tensor:
     return directions / directions.flatten(1).norm(dim=1)[:, None, None]
 
 
-class Scaled(nn.Module):
+class _Scaled(nn.Module):
     """A network with a constant factor on its outputs: the kernel times its square."""
 
     def __init__(self, model: nn.Module, factor: float):
@@ -146,7 +146,7 @@ def scale_against_condition(profile: str, seed: int = 0) -> pd.DataFrame:
     rows = []
     for (family, factor, spread), kind in product(families, ("identity", "maxmin")):
         base = network(shape, kind, seed=seed, bias_scale=None)
-        model = Scaled(stretched(base, spread), factor)
+        model = _Scaled(stretched(base, spread), factor)
         summary = conditioning(ntk_matrix(empirical_ntk(model, inputs)))
         largest = float(summary.eigenvalues[-1])
         with torch.no_grad():

@@ -18,21 +18,10 @@ NETWORKS = {"smoke": 500, "laptop": 1000, "paper": 10_000}
 BATCH = 500  # networks at a time
 
 
-def drawn_weights(
+def _drawn_weights(
     count: int, depth: int, width: int, init: str, seed: int
 ) -> list[Tensor]:
-    """Return the weights of many ReLU networks with one output, of gain sqrt(2).
-
-    Args:
-        count: Networks.
-        depth: Hidden layers.
-        width: Units of each, and inputs.
-        init: ``"orthogonal"`` or ``"gaussian"``.
-        seed: Of the draw.
-
-    Returns:
-        ``depth`` tensors ``(count, width, width)``, then ``(count, 1, width)``.
-    """
+    """Return the weights of many ReLU networks with one output, of gain sqrt(2)."""
     draw, weights = generator(seed, "kernel moments", init, depth, width), []
     for layer in range(depth + 1):
         out = width if layer < depth else 1
@@ -47,17 +36,10 @@ def drawn_weights(
     return weights
 
 
-def diagonal_entries(weights: list[Tensor], one: Tensor) -> Tensor:
+def _diagonal_entries(weights: list[Tensor], one: Tensor) -> Tensor:
     """Return each ReLU network's kernel of one input with itself, without biases.
 
     ``sum_l |h_{l-1}|^2 |B_l|^2``.
-
-    Args:
-        weights: From :func:`drawn_weights`.
-        one: The input, ``(width,)``.
-
-    Returns:
-        ``(count,)``.
     """
     h = one.expand(len(weights[0]), -1)
     received, gates = [h.square().sum(1)], []
@@ -95,8 +77,8 @@ def diagonal_moments(profile: str) -> pd.DataFrame:
             one[0] = 1
             entries = torch.cat(
                 [
-                    diagonal_entries(
-                        drawn_weights(BATCH, depth, width, init, seed), one
+                    _diagonal_entries(
+                        _drawn_weights(BATCH, depth, width, init, seed), one
                     )
                     for seed in range(NETWORKS[profile] // BATCH)
                 ]

@@ -167,7 +167,7 @@ class Gated(nn.Module):
         return self.layers[-1](hidden)
 
 
-class ResidualBlock(nn.Module):
+class _ResidualBlock(nn.Module):
     """``h + W_2 relu(W_1 norm(h))``.
 
     Source: the pre-norm residual block; He et al. 2016.
@@ -216,7 +216,7 @@ def sample_networks(seed: int) -> dict[str, tuple[nn.Sequential, tuple[int, ...]
                 nn.Sequential(nn.Linear(6, 8), MaxMin(), nn.Linear(8, 3)),
                 (6,),
             ),
-            "residual": (nn.Sequential(ResidualBlock(6), nn.Linear(6, 3)), (6,)),
+            "residual": (nn.Sequential(_ResidualBlock(6), nn.Linear(6, 3)), (6,)),
             "norms": (
                 nn.Sequential(
                     nn.Linear(6, 8), nn.LayerNorm(8), nn.Tanh(), nn.Linear(8, 3)

@@ -65,7 +65,7 @@ def kernel_along_stream(
 
     Returns:
         Columns ``benchmark, method, settings, seed, task, metric, value``: the
-        trainer's metrics and those of :func:`kernel_metrics` before each task.
+        trainer's metrics and those of :func:`_kernel_metrics` before each task.
 
     Source: ours; the claim is arXiv 2606.09762, Sec. 2.
     """
@@ -80,7 +80,7 @@ def kernel_along_stream(
         for index, seed in enumerate(seeds):
             before, now = member(start, index), member(parameters, index)
             inputs = probes(planned, pixels, seed, task)
-            found = kernel_metrics(perceptron(now, "relu"), inputs)
+            found = _kernel_metrics(perceptron(now, "relu"), inputs)
             found |= parts_of_change(
                 perceptron(before, "relu"), perceptron(now, "relu"), inputs
             )
@@ -133,22 +133,8 @@ def probes(planned: Plan, pixels: Pixels, seed: int, task: int) -> Tensor:
     return made.inputs[:PROBES].double()
 
 
-def kernel_metrics(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
-    """Return what a network's kernel looks like, and which layers carry its extremes.
-
-    Args:
-        model: A ReLU network, float64.
-        inputs: ``(n, features)``.
-
-    Returns:
-        ``ntk_condition_number``, ``ntk_robust_condition_number``,
-        ``ntk_effective_rank`` (over the number of directions), ``ntk_trace``,
-        ``weight_condition_number`` (geometric mean over layers), ``dead_fraction``, and
-        for each layer l its share in the trace, in the largest eigenvalue and in the
-        lowest twentieth of them: ``trace_share_l``, ``top_share_l``, ``low_share_l``.
-
-    Source: ours; the shares split v^T K v by Eq. 7-8.
-    """
+def _kernel_metrics(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
+    """Return a kernel's numbers, and which layers carry its extremes."""
     terms = [ntk_matrix(term) for term in layer_kernels(model, inputs).values()]
     total = torch.stack(terms).sum(0)
     summary = conditioning(total)
@@ -159,7 +145,7 @@ def kernel_metrics(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
         "ntk_robust_condition_number": summary.robust_condition_number,
         "ntk_effective_rank": summary.effective_rank / len(total),
         "ntk_trace": summary.trace,
-        "weight_condition_number": weight_condition(model),
+        "weight_condition_number": _weight_condition(model),
         "dead_fraction": float(dead_units(model, inputs)),
     }
     chosen = {"trace": vectors, "top": vectors[:, -1:], "low": vectors[:, :low]}
@@ -170,12 +156,8 @@ def kernel_metrics(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
     return found
 
 
-def weight_condition(model: nn.Module) -> float:
-    """Return the geometric mean over layers of largest over smallest singular value.
-
-    Args:
-        model: A network of linear layers.
-    """
+def _weight_condition(model: nn.Module) -> float:
+    """Return the geometric mean over layers of largest over smallest singular value."""
     values = [singular_values(layer.weight.detach()) for layer in linear_layers(model)]
     logs = [torch.log(v[0] / v[-1].clamp_min(1e-12)) for v in values]
     return float(torch.stack(logs).mean().exp())
@@ -216,7 +198,7 @@ def parts_of_change(
     Source: ours; Shapley's value of a game of two players.
     """
     level = {
-        (i, j): log(gated_condition(weights, gates(opened, inputs), inputs))
+        (i, j): log(_gated_condition(weights, gates(opened, inputs), inputs))
         for i, weights in enumerate((before, now))
         for j, opened in enumerate((before, now))
     }
@@ -225,14 +207,8 @@ def parts_of_change(
     return {"weights_part": weights, "gates_part": opened}
 
 
-def gated_condition(model: nn.Sequential, opened: Tensor, inputs: Tensor) -> float:
-    """Return the robust condition number with the gates given.
-
-    Args:
-        model: Gives the weights.
-        opened: ``(n, sum of hidden widths)``, see :func:`gates`.
-        inputs: ``(n, features)``.
-    """
+def _gated_condition(model: nn.Sequential, opened: Tensor, inputs: Tensor) -> float:
+    """Return the robust condition number with the gates given."""
     joined = torch.cat([inputs, opened], dim=1)
     matrix = ntk_matrix(empirical_ntk(Gated(model), joined))
     # Where no path is open nothing can be learned; the floor keeps the number finite.
@@ -267,19 +243,10 @@ def decomposition_errors(seeds: Sequence[int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def gap_numbers(
+def _gap_numbers(
     seeds: Sequence[int], depths: Sequence[int] = (1, 2, 4, 8, 16, 32)
 ) -> pd.DataFrame:
-    """Return condition numbers of kernels with orthogonal weights, tidy.
-
-    Args:
-        seeds: Networks for each depth and activation.
-        depths: Hidden layers.
-
-    Returns:
-        method = activation, task = hidden layers (width 64, orthonormal inputs, no
-        biases), metrics ``condition_number`` and ``robust_condition_number``.
-    """
+    """Return condition numbers of kernels with orthogonal weights, tidy."""
     activations = ("identity", "relu", "leaky_relu", "maxmin", "tanh", "gelu")
     law = gap_law(depths, (64,), activations, seeds=len(seeds), count=PROBES)
     names = ["condition_number", "robust_condition_number"]
@@ -304,5 +271,5 @@ def study(profile: str, data: str) -> pd.DataFrame:
         kernel_along_stream(method, seeds, {**changes, "data": data})
         for method in METHODS
     ]
-    frames += [decomposition_errors(seeds), gap_numbers(seeds)]
+    frames += [decomposition_errors(seeds), _gap_numbers(seeds)]
     return pd.concat(frames, ignore_index=True).drop(columns="settings")

@@ -217,15 +217,8 @@ def input_batches(data: str, seeds: int) -> dict[str, Tensor]:
     return dict(zip(INPUTS, stacks, strict=True))
 
 
-def input_priors(profile: str, data: str) -> pd.DataFrame:
-    """Return the condition number of ``X X^T`` for batches under several input priors.
-
-    Args:
-        profile: Sets the seeds.
-        data: Name of a data set.
-
-    Source: ours; the prior is that of arXiv 2606.09762, Sec. 2.3.
-    """
+def _input_priors(profile: str, data: str) -> pd.DataFrame:
+    """Return the condition number of ``X X^T`` under several input priors."""
     benchmark, metric = f"input_prior_{data}", "condition_number"
     rows = []
     for method, batches in input_batches(data, scale_of(profile).seeds).items():
@@ -281,6 +274,6 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
         hidden_layers(profile),
         exception(),
         depth_and_drift(profile),
-        input_priors(profile, data),
+        _input_priors(profile, data),
     ]
     return pd.concat(parts, ignore_index=True)

@@ -51,17 +51,8 @@ def centres(dimension: int) -> Tensor:
     return torch.nn.functional.pad(corners, (0, dimension - 2))
 
 
-def sphere_points(dimension: int, seeds: int, count: int, step: int) -> Tensor:
+def _sphere_points(dimension: int, seeds: int, count: int, step: int) -> Tensor:
     """Return points on the unit spheres around the centres, equally many on each.
-
-    Args:
-        dimension: Of the space.
-        seeds: How many independent draws.
-        count: Points per draw, a multiple of three.
-        step: Which draw.
-
-    Returns:
-        ``(seeds, count, dimension)``.
 
     Source: after Anil, Lucas & Grosse, ICML 2019, Sec. 7.1.
     """
@@ -71,18 +62,12 @@ def sphere_points(dimension: int, seeds: int, count: int, step: int) -> Tensor:
     return points + centres(dimension)[torch.arange(count) % NUM_SPHERES]
 
 
-def exact_critic(points: Tensor) -> Tensor:
+def _exact_critic(points: Tensor) -> Tensor:
     """Return the distance to the nearest centre: the best critic there is.
 
     It is 1-Lipschitz, zero at the centres and one on the spheres, so the Wasserstein
     distance is at least one. Moving every point of a sphere to its centre costs one, so
     it is at most one.
-
-    Args:
-        points: ``(..., dimension)``.
-
-    Returns:
-        ``(...)``.
 
     Source: Anil, Lucas & Grosse, ICML 2019, Sec. 7.1.
     """
@@ -90,57 +75,33 @@ def exact_critic(points: Tensor) -> Tensor:
     return apart.norm(dim=-1).amin(-1)
 
 
-def critic_batch(dimension: int, seeds: int, count: int, step: int) -> Batch:
-    """Return the centres and points of the spheres, and which of the two each is.
-
-    Args:
-        dimension: Of the space.
-        seeds: How many batches.
-        count: Points on the spheres, a multiple of three.
-        step: Which draw.
-
-    Returns:
-        ``(seeds, 3 + count, dimension)``, and ``(seeds, 3 + count)`` weights whose
-        product with a critic's values is the estimate: positive on the spheres,
-        negative at the centres.
-    """
+def _critic_batch(dimension: int, seeds: int, count: int, step: int) -> Batch:
+    """Return the centres and points of the spheres, and which of the two each is."""
     inner = centres(dimension).expand(seeds, -1, -1)
-    points = torch.cat((inner, sphere_points(dimension, seeds, count, step)), 1)
+    points = torch.cat((inner, _sphere_points(dimension, seeds, count, step)), 1)
     weights = torch.full(points.shape[:2], 1 / count)
     weights[:, :NUM_SPHERES] = -1 / NUM_SPHERES
     return points, weights
 
 
-def negative_estimate(outputs: Tensor, weights: Tensor) -> Tensor:
+def _negative_estimate(outputs: Tensor, weights: Tensor) -> Tensor:
     """Return minus the estimate ``E_Q f - E_P f`` of every seed, to be minimised.
-
-    Args:
-        outputs: ``(seeds, n, 1)``.
-        weights: ``(seeds, n)``, from :func:`critic_batch`.
 
     Source: Kantorovich-Rubinstein duality.
     """
     return -(outputs[..., 0] * weights).sum(1)
 
 
-def trained_critic(
+def _trained_critic(
     method: str, dimension: int, profile: str, seeds: int, rate: float
 ) -> Network:
-    """Return critics trained from scratch, their weights orthogonal in every step.
-
-    Args:
-        method: ``"maxmin"`` or ``"relu_orthogonal"``.
-        dimension: Of the space.
-        profile: Sets width and steps.
-        seeds: How many.
-        rate: Adam's learning rate, falling to zero along half a cosine.
-    """
+    """Return critics trained from scratch, their weights orthogonal in every step."""
     scale = scale_of(profile)
     width = scale.fit_width
     network = draw_network(method, [dimension, width, width, width, 1], seeds)
-    batch = partial(critic_batch, dimension, seeds, SAMPLES)
+    batch = partial(_critic_batch, dimension, seeds, SAMPLES)
     steps = scale.fit_steps
-    train(network, batch, negative_estimate, steps=steps, lr=rate, decay=True)
+    train(network, batch, _negative_estimate, steps=steps, lr=rate, decay=True)
     return network
 
 
@@ -160,13 +121,13 @@ def wasserstein(profile: str) -> pd.DataFrame:
     scale, rows = scale_of(profile), []
     seeds = scale.fit_seeds
     for dimension in DIMENSIONS:
-        points, weights = critic_batch(dimension, seeds, 3999, -1)
+        points, weights = _critic_batch(dimension, seeds, 3999, -1)
         for method in CONTESTANTS:
             found = []
             for rate in scale.rates:
-                network = trained_critic(method, dimension, profile, seeds, rate)
+                network = _trained_critic(method, dimension, profile, seeds, rate)
                 with torch.no_grad():
-                    found.append(-negative_estimate(network(points), weights))
+                    found.append(-_negative_estimate(network(points), weights))
             best = torch.stack(found).amax(0).tolist()
             rows += [
                 ("wasserstein_spheres", method, seed, dimension, "distance", value)
@@ -189,9 +150,9 @@ def critic_maps(profile: str, points: int = 81) -> dict[str, Tensor]:
     axis = torch.linspace(-3.2, 3.2, points)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     plane = torch.stack((x, y), -1)
-    maps = {"axis": axis, "exact": exact_critic(plane)}
+    maps = {"axis": axis, "exact": _exact_critic(plane)}
     for method in CONTESTANTS:
-        network = trained_critic(method, 2, profile, 1, 1e-2)
+        network = _trained_critic(method, 2, profile, 1, 1e-2)
         with torch.no_grad():
             values = network(plane.view(1, -1, 2)).view(points, points)
             level = network(centres(2)[None]).mean()

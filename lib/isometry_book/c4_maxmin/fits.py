@@ -17,21 +17,12 @@ TARGETS = {"absolute_value": 1, "cone": 16}  # dimension of the inputs
 FAMILIES = ("maxmin", "relu_layernorm", "relu")  # of the deep training
 
 
-def regression_batch(
+def _regression_batch(
     target: str, seeds: int, count: int, step: int
 ) -> tuple[Tensor, Tensor]:
     """Return inputs whose length is uniform on [0, 1], and their length.
 
     In one dimension the length is the absolute value, in sixteen a cone.
-
-    Args:
-        target: A key of :data:`TARGETS`.
-        seeds: How many batches.
-        count: Inputs per batch.
-        step: Which draw.
-
-    Returns:
-        ``(seeds, count, d)`` and ``(seeds, count)``.
 
     Source: after Anil, Lucas & Grosse, ICML 2019, Sec. 7.1.
     """
@@ -71,14 +62,14 @@ def expressiveness(
     for target in targets:
         dimension = TARGETS[target]
         width = scale.fit_width if dimension > 1 else 16
-        test = regression_batch(target, scale.fit_seeds, 4000, -1)
+        test = _regression_batch(target, scale.fit_seeds, 4000, -1)
         for method in ("maxmin", "relu_orthogonal"):
             errors = []
             for rate in scale.rates:
                 network = draw_network(
                     method, [dimension, width, width, width, 1], scale.fit_seeds
                 )
-                batch = partial(regression_batch, target, scale.fit_seeds, 128)
+                batch = partial(_regression_batch, target, scale.fit_seeds, 128)
                 train(
                     network,
                     batch,
@@ -112,26 +103,17 @@ def profile_of_fits(profile: str, points: int = 201) -> dict[str, Tensor]:
     fits = {"x": x}
     for method in ("maxmin", "relu_orthogonal"):
         network = draw_network(method, [1, 16, 16, 16, 1], 1)
-        batch = partial(regression_batch, "absolute_value", 1, 128)
+        batch = partial(_regression_batch, "absolute_value", 1, 128)
         train(network, batch, squared_error, steps=scale.fit_steps, lr=1e-2, decay=True)
         with torch.no_grad():
             fits[method] = network(x[None, :, None])[0, :, 0]
     return fits
 
 
-def image_batches(
+def _image_batches(
     data: str, seeds: int, count: int = 64
 ) -> tuple[Callable[[int], tuple[Tensor, Tensor]], int, int]:
-    """Return a function from a step to random images and labels, and the sizes.
-
-    Args:
-        data: Name of a data set.
-        seeds: How many batches at a time.
-        count: Images per batch.
-
-    Returns:
-        The function, pixels per image, number of classes.
-    """
+    """Return a function from a step to random images and labels, and the sizes."""
     images = load(data)
     pixels = images.train_images.flatten(1).float() / images.max_value
     pixels = (pixels - pixels.mean()) / pixels.std()
@@ -172,7 +154,7 @@ def deep_training(profile: str, data: str, width: int = 32) -> pd.DataFrame:
         Tidy numbers; the task is the step, the benchmark names the depth.
     """
     scale = scale_of(profile)
-    batch, pixels, classes = image_batches(data, scale.seeds)
+    batch, pixels, classes = _image_batches(data, scale.seeds)
     rows = []
     for depth in scale.deep:
         sizes = [pixels, *[width] * depth, classes]

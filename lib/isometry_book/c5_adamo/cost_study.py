@@ -28,15 +28,8 @@ SETTINGS = {
 }
 
 
-def report_path(report: Path = REPORT) -> Path:
-    """Return where a report stands, in this folder or one above it.
-
-    Args:
-        report: Its place in the project.
-
-    Raises:
-        FileNotFoundError: If it is in none of them.
-    """
+def _report_path(report: Path = REPORT) -> Path:
+    """Return where a report stands, in this folder or one above it."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / report).is_file():
@@ -48,20 +41,8 @@ def report_path(report: Path = REPORT) -> Path:
     )
 
 
-def cost_rows(report: Mapping[str, Any]) -> pd.DataFrame:
-    """Return a report as tidy numbers; the task is the network's place in it.
-
-    Args:
-        report: As ``benchmarks/adamo_step.py`` writes it.
-
-    Returns:
-        Metrics ``time_ratio`` and, for the literal form, ``memory_ratio``, both over
-        fused Adam's; ``curve_low``, ``curve_high`` and ``within_seed_noise`` (1 or 0)
-        of the difference of the learning curve from that of the literal form.
-
-    Raises:
-        KeyError: If the report lacks one of them.
-    """
+def _cost_rows(report: Mapping[str, Any]) -> pd.DataFrame:
+    """Return a report as tidy numbers; the task is the network's place in it."""
     rows: list[tuple[str, str, int, int, str, float]] = []
     for task, network in enumerate(report["networks"].values()):
         for name, (timed, _) in SETTINGS.items():
@@ -92,7 +73,7 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
     Raises:
         FileNotFoundError: If the benchmark has not been run.
     """
-    return cost_rows(json.loads(report_path().read_text()))
+    return _cost_rows(json.loads(_report_path().read_text()))
 
 
 def methods_study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
@@ -109,7 +90,7 @@ def methods_study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
     Raises:
         FileNotFoundError: If the benchmark has not been run.
     """
-    report = json.loads(report_path(METHODS_REPORT).read_text())
+    report = json.loads(_report_path(METHODS_REPORT).read_text())
     rows = [
         (METHODS_BENCHMARK, method, 0, task, metric, found[metric])
         for task, network in enumerate(report["networks"].values())

@@ -18,20 +18,10 @@ LAYERS = 20  # simulated ones
 BISECTIONS = 25
 
 
-def simulated_deviations(
+def _simulated_deviations(
     drift: float, rate: float, tasks: int, task_steps: int
 ) -> NDArray:
-    """Simulate drifting singular values under the pull, from isometry at the start.
-
-    Args:
-        drift: Standard deviation of a task's drift of a singular value, a step.
-        rate: eta_iso * lambda; a step at most halves a singular value.
-        tasks: How many.
-        task_steps: Steps of each.
-
-    Returns:
-        ``(tasks,)``, the Gram deviation of a layer at the end of each task.
-    """
+    """Simulate drifting singular values under the pull, from isometry at the start."""
     draw = numpy_generator(0, "drifting singular values")
     sigma, found = np.ones(WIDTH * LAYERS), []
     for _ in range(tasks):
@@ -43,18 +33,12 @@ def simulated_deviations(
     return np.array(found)
 
 
-def drift_of(deviation: float, tasks: int, task_steps: int) -> float:
-    """Return the drift whose run without a pull ends at a Gram deviation.
-
-    Args:
-        deviation: Of a layer, > 0.
-        tasks: How many.
-        task_steps: Steps of each.
-    """
+def _drift_of(deviation: float, tasks: int, task_steps: int) -> float:
+    """Return the drift whose run without a pull ends at a Gram deviation."""
     low, high = 1e-7, 1.0
     for _ in range(BISECTIONS):
         middle = (low * high) ** 0.5
-        end = simulated_deviations(middle, 0.0, tasks, task_steps)[-1]
+        end = _simulated_deviations(middle, 0.0, tasks, task_steps)[-1]
         low, high = (middle, high) if end < deviation else (low, middle)
     return (low * high) ** 0.5
 
@@ -78,11 +62,11 @@ def with_models(pulls: pd.DataFrame) -> pd.DataFrame:
     for lr, own in pulls.groupby("lr"):
         last = own[own["steps"] == own["steps"].max()]
         free = float((last["deviation"] / last["relative_deviation"]).mean())
-        drift = drift_of(free, most, task_steps)
-        without = simulated_deviations(drift, 0.0, most, task_steps)
+        drift = _drift_of(free, most, task_steps)
+        without = _simulated_deviations(drift, 0.0, most, task_steps)
         for strength, part in own.groupby("isometry_strength"):
             rate = float(lr) * float(strength)
-            share = simulated_deviations(drift, rate, most, task_steps) / without
+            share = _simulated_deviations(drift, rate, most, task_steps) / without
             table.loc[part.index, "simulated"] = share[count[part.index] - 1]
     return table
 

@@ -216,15 +216,8 @@ def sigma_flow(ax: Axes, sigma: Tensor, strength: float, lr: float, steps: int) 
     return ax
 
 
-def flow_image(sigma: Tensor, strength: float, lr: float, steps: int) -> str:
-    """Return the driven figure as an HTML image with its alternative text.
-
-    Args:
-        sigma: Singular values at the start, ``(d,)``.
-        strength: lambda.
-        lr: eta_iso.
-        steps: Optimiser steps.
-    """
+def _flow_image(sigma: Tensor, strength: float, lr: float, steps: int) -> str:
+    """Return the driven figure as an HTML image with its alternative text."""
     buffer = io.BytesIO()
     with rc_context(RC):
         figure = Figure(figsize=(6.4, 3.2))
@@ -276,10 +269,10 @@ def flow_explorer(sigma: Tensor, strength: float, lr: float, steps: int) -> Any:
         readout_format=".1e",
         **common,
     )
-    picture = ipywidgets.HTML(flow_image(sigma, strength, lr, steps))
+    picture = ipywidgets.HTML(_flow_image(sigma, strength, lr, steps))
 
     def redraw(_: Any) -> None:
-        picture.value = flow_image(sigma, strengths.value, rates.value, steps)
+        picture.value = _flow_image(sigma, strengths.value, rates.value, steps)
 
     for slider in (strengths, rates):
         slider.observe(redraw, names="value")

@@ -42,13 +42,8 @@ class Measure:
     source: str
 
 
-def matrix_force(step: Callable[[Tensor, Tensor], Tensor]) -> Force:
-    """Return the force that moves every layer by itself.
-
-    Args:
-        step: A layer ``(seeds, out, in)`` and what it was at initialisation, to the
-            layer one step later.
-    """
+def _matrix_force(step: Callable[[Tensor, Tensor], Tensor]) -> Force:
+    """Return the force that moves every layer by itself."""
 
     def force(weights: Weights, start: Drifted) -> Weights:
         pairs = zip(weights, start.initial, strict=True)
@@ -57,24 +52,16 @@ def matrix_force(step: Callable[[Tensor, Tensor], Tensor]) -> Force:
     return force
 
 
-def gram_step(weight: Tensor, initial: Tensor) -> Tensor:
+def _gram_step(weight: Tensor, initial: Tensor) -> Tensor:
     """Return ``W - rate grad R_iso(W)``: AdamO without a task.
-
-    Args:
-        weight: ``(..., out, in)``.
-        initial: Not used.
 
     Source: arXiv 2606.09762, Eq. 16 and 20.
     """
     return weight - isometry_gradient(weight) / (8 * RELAXATION)
 
 
-def parseval_step(weight: Tensor, initial: Tensor) -> Tensor:
+def _parseval_step(weight: Tensor, initial: Tensor) -> Tensor:
     """Return a step of the gradient of ``|W W^T - I|_F^2``, always out x out.
-
-    Args:
-        weight: ``(..., out, in)``.
-        initial: Not used; its squared gain, here one, would stand before I.
 
     Source: Chung et al., NeurIPS 2024.
     """
@@ -83,12 +70,8 @@ def parseval_step(weight: Tensor, initial: Tensor) -> Tensor:
     return weight - gradient / (8 * RELAXATION)
 
 
-def projected_step(weight: Tensor, initial: Tensor) -> Tensor:
+def _projected_step(weight: Tensor, initial: Tensor) -> Tensor:
     """Return the weight with the Frobenius norm that it had at initialisation.
-
-    Args:
-        weight: ``(..., out, in)``.
-        initial: ``(..., out, in)``.
 
     Source: NaP, Lyle et al. 2024, without its normalisation layers.
     """
@@ -97,14 +80,8 @@ def projected_step(weight: Tensor, initial: Tensor) -> Tensor:
     return weight * (wanted / found)
 
 
-def top_pair(weight: Tensor) -> tuple[Tensor, Tensor]:
+def _top_pair(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return the largest singular value and the matrix ``u v^T`` that belongs to it.
-
-    Args:
-        weight: ``(..., out, in)``.
-
-    Returns:
-        ``(..., 1, 1)`` and ``(..., out, in)``.
 
     Source: definition, by the smaller Gram matrix; in training, power iteration.
     """
@@ -115,78 +92,53 @@ def top_pair(weight: Tensor) -> tuple[Tensor, Tensor]:
     return sigma, vector @ (vector.mT @ weight) / sigma
 
 
-def spectral_norm_step(weight: Tensor, initial: Tensor) -> Tensor:
+def _spectral_norm_step(weight: Tensor, initial: Tensor) -> Tensor:
     """Return a step of the gradient of ``sigma_max^2 / 2``.
-
-    Args:
-        weight: ``(..., out, in)``.
-        initial: Not used.
 
     Source: Yoshida & Miyato 2017.
     """
-    sigma, direction = top_pair(weight)
+    sigma, direction = _top_pair(weight)
     return weight - sigma * direction / RELAXATION
 
 
-def spectral_step(weight: Tensor, initial: Tensor) -> Tensor:
+def _spectral_step(weight: Tensor, initial: Tensor) -> Tensor:
     """Return a step of the gradient of ``(sigma_max^2 - 1)^2``.
-
-    Args:
-        weight: ``(..., out, in)``.
-        initial: Not used.
 
     Source: Lewandowski et al., ICLR 2025, k = 2; AdamO's authors compare with it.
     """
-    sigma, direction = top_pair(weight)
+    sigma, direction = _top_pair(weight)
     return weight - 4 * sigma * (sigma.square() - 1) * direction / (8 * RELAXATION)
 
 
-def decay_step(weight: Tensor, initial: Tensor) -> Tensor:
+def _decay_step(weight: Tensor, initial: Tensor) -> Tensor:
     """Return the weight a little shorter.
-
-    Args:
-        weight: ``(..., out, in)``.
-        initial: Not used.
 
     Source: weight decay, as in Loshchilov & Hutter 2019.
     """
     return weight * (1 - 1 / RELAXATION)
 
 
-def l2_init_step(weight: Tensor, initial: Tensor) -> Tensor:
+def _l2_init_step(weight: Tensor, initial: Tensor) -> Tensor:
     """Return the weight a little closer to what it was at initialisation.
-
-    Args:
-        weight: ``(..., out, in)``.
-        initial: ``(..., out, in)``.
 
     Source: Kumar et al. 2023.
     """
     return weight - (weight - initial) / RELAXATION
 
 
-def layernorm_force(weights: Weights, start: Drifted) -> Weights:
+def _layernorm_force(weights: Weights, start: Drifted) -> Weights:
     """Return the weights as they are: LayerNorm acts on activations.
-
-    Args:
-        weights: Of all layers.
-        start: Not used.
 
     Source: Ba et al. 2016.
     """
     return weights
 
 
-def redo_force(weights: Weights, start: Drifted) -> Weights:
+def _redo_force(weights: Weights, start: Drifted) -> Weights:
     """Return the layers after dormant units got new incoming and no outgoing weights.
 
     Biases are taken as zero, those of the units that are left included, so that the
     weights alone decide.
-
-    Args:
-        weights: Of all layers.
-        start: Gives the images and the initial rows, which are used as new ones in
-            another order.
 
     Source: Sokar et al. 2023, Algorithm 1.
     """
@@ -206,47 +158,47 @@ def redo_force(weights: Weights, start: Drifted) -> Weights:
 MEASURES: Mapping[str, Measure] = MappingProxyType(
     {
         "adamo": Measure(
-            force=matrix_force(gram_step),
+            force=_matrix_force(_gram_step),
             controls="every singular value: to one",
             source="Rosseau et al. 2026",
         ),
         "parseval": Measure(
-            force=matrix_force(parseval_step),
+            force=_matrix_force(_parseval_step),
             controls="every singular value: the same force",
             source="Chung et al. 2024",
         ),
         "nap": Measure(
-            force=matrix_force(projected_step),
+            force=_matrix_force(_projected_step),
             controls="the mean square: to that of the start",
             source="Lyle et al. 2024",
         ),
         "spectral": Measure(
-            force=matrix_force(spectral_step),
+            force=_matrix_force(_spectral_step),
             controls="the maximum: to one, and so all above one, in turn",
             source="Lewandowski et al. 2025",
         ),
         "spectral_norm": Measure(
-            force=matrix_force(spectral_norm_step),
+            force=_matrix_force(_spectral_norm_step),
             controls="the maximum: towards zero, in the end with all others",
             source="Yoshida & Miyato 2017",
         ),
         "l2": Measure(
-            force=matrix_force(decay_step),
+            force=_matrix_force(_decay_step),
             controls="the mean square: to zero, all ratios kept",
             source="weight decay",
         ),
         "l2_init": Measure(
-            force=matrix_force(l2_init_step),
+            force=_matrix_force(_l2_init_step),
             controls="every singular value, and every direction: to the start",
             source="Kumar et al. 2023",
         ),
         "layernorm": Measure(
-            force=layernorm_force,
+            force=_layernorm_force,
             controls="nothing; the mean square of pre-activations instead",
             source="Ba et al. 2016",
         ),
         "redo": Measure(
-            force=redo_force,
+            force=_redo_force,
             controls="nothing; the share of dormant units instead",
             source="Sokar et al. 2023",
         ),

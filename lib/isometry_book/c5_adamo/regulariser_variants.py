@@ -20,7 +20,7 @@ from isometry.core.seeding import generator
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegulariserVariant:
+class _RegulariserVariant:
     """One form of the regulariser.
 
     Attributes:
@@ -56,38 +56,38 @@ class RegulariserVariant:
         return self.gain * (out / fan_in if wider else 1.0)
 
 
-VARIANTS: Mapping[str, RegulariserVariant] = MappingProxyType(
+VARIANTS: Mapping[str, _RegulariserVariant] = MappingProxyType(
     {
-        "equation": RegulariserVariant(
+        "equation": _RegulariserVariant(
             label="Eq. 16",
             source="the paper; the default here",
             effect="every singular value to one",
         ),
-        "half": RegulariserVariant(
+        "half": _RegulariserVariant(
             label="factor 1/2",
             source="the authors' public code",
             effect="the same end in twice the time",
             factor=2.0,
         ),
-        "rectangular": RegulariserVariant(
+        "rectangular": _RegulariserVariant(
             label="rectangular scaling",
             source="the authors' public code, an option",
             effect="widening layers stretch by the root of out / in",
             rectangular=True,
         ),
-        "relu_gain": RegulariserVariant(
+        "relu_gain": _RegulariserVariant(
             label="ReLU gain",
             source="the authors' public code, an option",
             effect="all layers stretch by the root of 2, in half the time",
             gain=2.0,
         ),
-        "coupled": RegulariserVariant(
+        "coupled": _RegulariserVariant(
             label="coupled",
             source="the authors' public code, an option",
             effect="the same end; Adam sets the pace, whatever the strength",
             coupled=True,
         ),
-        "no_head": RegulariserVariant(
+        "no_head": _RegulariserVariant(
             label="head left out",
             source="the authors' reinforcement-learning code",
             effect="the head keeps the scale that the task gives it",
@@ -97,7 +97,7 @@ VARIANTS: Mapping[str, RegulariserVariant] = MappingProxyType(
 )
 
 
-def variant(name: str) -> RegulariserVariant:
+def variant(name: str) -> _RegulariserVariant:
     """Return the variant of that name; KeyError names the nearest known one.
 
     Args:
@@ -108,23 +108,13 @@ def variant(name: str) -> RegulariserVariant:
     return VARIANTS[name]
 
 
-def variant_penalty(weight: Tensor, name: str) -> Tensor:
+def _variant_penalty(weight: Tensor, name: str) -> Tensor:
     """Return the penalty whose gradient is ``factor * W (Gram - s I)``.
-
-    Args:
-        weight: ``(..., out, in)``.
-        name: A key of :data:`VARIANTS`.
-
-    Returns:
-        ``(...)``, >= 0; differentiable.
-
-    Raises:
-        KeyError: If the variant is not known.
 
     Source: arXiv 2606.09762, Eq. 16, with another factor and target.
 
     Example:
-        >>> variant_penalty(torch.eye(2), "relu_gain").item()
+        >>> _variant_penalty(torch.eye(2), "relu_gain").item()
         2.0
     """
     form = variant(name)
@@ -134,18 +124,8 @@ def variant_penalty(weight: Tensor, name: str) -> Tensor:
     return form.factor / 4 * deviation.square().sum((-2, -1))
 
 
-def variant_gradient(weight: Tensor, name: str) -> Tensor:
-    """Return the gradient of :func:`variant_penalty` in closed form.
-
-    Args:
-        weight: ``(..., out, in)``.
-        name: A key of :data:`VARIANTS`.
-
-    Returns:
-        ``(..., out, in)``.
-
-    Raises:
-        KeyError: If the variant is not known.
+def _variant_gradient(weight: Tensor, name: str) -> Tensor:
+    """Return the gradient of :func:`_variant_penalty` in closed form.
 
     Source: arXiv 2606.09762, Eq. 16, differentiated.
     """
@@ -156,22 +136,8 @@ def variant_gradient(weight: Tensor, name: str) -> Tensor:
     return form.factor * (product - form.target(*weight.shape[-2:]) * weight)
 
 
-def variant_relaxation(name: str, strength: float, lr: float) -> float:
-    """Return the relaxation time of a layer that is not widened, in steps.
-
-    Args:
-        name: A key of :data:`VARIANTS`.
-        strength: lambda, > 0.
-        lr: eta_iso, > 0.
-
-    Returns:
-        Steps; NaN for the coupled form, which has no such time.
-
-    Raises:
-        KeyError: If the variant is not known.
-
-    Source: ours, the linearisation at sigma = sqrt(s).
-    """
+def _variant_relaxation(name: str, strength: float, lr: float) -> float:
+    """Return the relaxation time of a layer that is not widened, in steps."""
     form = variant(name)
     if form.coupled:
         return math.nan
@@ -213,7 +179,7 @@ def pulled_weights(
     optimizer = torch.optim.Adam(free, lr=lr) if form.coupled else None
     for _ in range(steps):
         for weight in free:
-            pull = strength * variant_gradient(weight, name)
+            pull = strength * _variant_gradient(weight, name)
             if optimizer is None:
                 weight.sub_(lr * pull)
             else:
@@ -223,21 +189,10 @@ def pulled_weights(
     return moved
 
 
-def measured_relaxation(
+def _measured_relaxation(
     name: str, strength: float, lr: float, *, width: int = 32, start: float = 1.02
 ) -> int:
-    """Return after how many steps a small deviation has shrunk by 1/e, measured.
-
-    Args:
-        name: A key of :data:`VARIANTS`.
-        strength: lambda, > 0.
-        lr: eta_iso, and the learning rate of the coupled form's Adam.
-        width: Of the square matrix that is pulled.
-        start: Its singular values over where they are pulled to, not 1.
-
-    Raises:
-        KeyError: If the variant is not known.
-    """
+    """Return after how many steps a small deviation has shrunk by 1/e, measured."""
     form = variant(name)
     end = math.sqrt(form.target(width, width))
     draw = generator(0, "relaxation", width)
@@ -248,7 +203,7 @@ def measured_relaxation(
         deviation = (singular_values(weight) / end - 1).abs().mean()
         if deviation <= abs(start - 1) / math.e:
             return step
-        pull = strength * variant_gradient(weight, name)
+        pull = strength * _variant_gradient(weight, name)
         if form.coupled:
             weight.grad = pull
             optimizer.step()
@@ -275,8 +230,8 @@ def variant_table(relaxation: float, lr: float) -> pd.DataFrame:
             "variant": form.label,
             "goal_widening": math.sqrt(form.target(3, 2)),
             "goal": math.sqrt(form.gain),
-            "relaxation_steps": variant_relaxation(name, strength, lr),
-            "measured_steps": measured_relaxation(name, strength, lr),
+            "relaxation_steps": _variant_relaxation(name, strength, lr),
+            "measured_steps": _measured_relaxation(name, strength, lr),
             "head": form.head,
             "effect": form.effect,
             "source": form.source,

@@ -22,17 +22,8 @@ UNITS, FAN_IN, INPUTS, KILLED = 8, 12, 8, 4
 BY_DIRECTION = 3  # of the killed ones; the rest by bias
 
 
-def dead_layer(seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return a layer with units killed by direction or by bias, and its inputs.
-
-    Args:
-        seed: Of all draws.
-
-    Returns:
-        Weight ``(8, 12)``, bias ``(8,)`` and inputs >= 0 ``(8, 12)``, float64. Three
-        units have negative weights, the fourth a bias below what its strongest input
-        needs, by up to as much again.
-    """
+def _dead_layer(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a layer with units killed by direction or by bias, and its inputs."""
     draw = generator(seed, "dead layer")
     weight = torch.randn(UNITS, FAN_IN, generator=draw, dtype=torch.float64) * 0.5
     inputs = torch.randn(INPUTS, FAN_IN, generator=draw, dtype=torch.float64).relu()
@@ -44,18 +35,8 @@ def dead_layer(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     return weight, bias, inputs
 
 
-def first_firing(weight: Tensor, bias: Tensor, inputs: Tensor, rate: float) -> Tensor:
-    """Return after how many isometry steps each unit first fires, ``(layers, out)``.
-
-    Args:
-        weight: ``(layers, out, in)``; stays as it is.
-        bias: ``(layers, out)``.
-        inputs: ``(layers, n, in)``.
-        rate: eta_iso * lambda.
-
-    Returns:
-        Whole numbers; infinite where it takes more than :data:`LONGEST`.
-    """
+def _first_firing(weight: Tensor, bias: Tensor, inputs: Tensor, rate: float) -> Tensor:
+    """Return after how many isometry steps each unit first fires, ``(layers, out)``."""
     moved, first = weight.clone(), torch.full_like(bias, math.inf)
     for step in range(LONGEST + 1):
         fires = (inputs @ moved.mT + bias.unsqueeze(1)).amax(1) > 0
@@ -79,9 +60,9 @@ def bounds(profile: str) -> pd.DataFrame:
     """
     if profile not in LAYERS:
         raise KeyError(unknown("profile", profile, LAYERS))
-    layers = [dead_layer(seed) for seed in range(LAYERS[profile])]
+    layers = [_dead_layer(seed) for seed in range(LAYERS[profile])]
     weights, biases, inputs = (torch.stack(part) for part in zip(*layers, strict=True))
-    fired = first_firing(weights, biases, inputs, RATE)
+    fired = _first_firing(weights, biases, inputs, RATE)
     rows = []
     for layer, steps in zip(layers, fired, strict=True):
         dead = dead_units(*layer)[:KILLED]
@@ -117,7 +98,7 @@ def promised(profile: str, drift: float = DRIFT) -> dict[str, int]:
         raise KeyError(unknown("profile", profile, LAYERS))
     counts = {"near": 0, "gronwall": 0}
     for seed in range(LAYERS[profile]):
-        layer = dead_layer(seed)
+        layer = _dead_layer(seed)
         dead = dead_units(*layer)[:KILLED]
         for name in counts:
             bound = revival_steps(*layer, RATE, drift=drift, near=name == "near")

@@ -55,7 +55,7 @@ PRESETS: dict[str, tuple[str, State]] = {
 
 
 @dataclass(frozen=True)
-class Plane:
+class _Plane:
     """Where the plane lies in the drawing, in its own units.
 
     Attributes:
@@ -71,7 +71,7 @@ class Plane:
         return self.center + self.unit * point[0], self.center - self.unit * point[1]
 
 
-PLANE = Plane()
+PLANE = _Plane()
 
 
 def inputs() -> list[Point]:
@@ -183,12 +183,8 @@ def verdict(state: State, points: list[Point]) -> str:
     return f"{start} It does not revive (end {end:.2f}): {reason}."
 
 
-def half_plane(row: Point, bias: float) -> list[Point]:
+def _half_plane(row: Point, bias: float) -> list[Point]:
     """Return the corners of the part of the square where ``row · x + bias >= 0``.
-
-    Args:
-        row: Of the unit.
-        bias: Of the unit.
 
     Source: Sutherland & Hodgman 1974, one edge.
     """
@@ -246,9 +242,10 @@ a thin one the other unit's. The line under the drawing says whether the unit re
 <rect x="{low:.1f}" y="{low:.1f}" width="{side:.1f}" height="{side:.1f}" fill="none"
 stroke="currentColor" stroke-opacity="0.5"/>
 <polygon data-now="" fill="{BLUE}" fill-opacity="0.2" stroke="{BLUE}" stroke-width="1.5"
-points="{_drawn(half_plane(rows[0], state.bias))}"/>
+points="{_drawn(_half_plane(rows[0], state.bias))}"/>
 <polygon data-end="" fill="none" stroke="{VERMILION}" stroke-width="1.5"
-stroke-dasharray="6 4" points="{_drawn(half_plane(pulled(rows, END)[0], state.bias))}"/>
+stroke-dasharray="6 4"
+points="{_drawn(_half_plane(pulled(rows, END)[0], state.bias))}"/>
 {dots}
 <line data-other="" stroke="currentColor" stroke-opacity="0.6" stroke-width="2"
 {_arrow(rows[1])}/>

@@ -40,7 +40,7 @@ REDO_PERIOD = 100  # steps
 
 
 @dataclass(frozen=True, kw_only=True)
-class RevivalScale:
+class _RevivalScale:
     """How large the experiment is.
 
     Attributes:
@@ -59,22 +59,14 @@ class RevivalScale:
 
 
 SCALES = {
-    "smoke": RevivalScale(seeds=2, before=1, after=1, epochs=4),
-    "laptop": RevivalScale(seeds=3, before=2, after=2, epochs=20),
-    "paper": RevivalScale(seeds=10, before=4, after=6, epochs=40),
+    "smoke": _RevivalScale(seeds=2, before=1, after=1, epochs=4),
+    "laptop": _RevivalScale(seeds=3, before=2, after=2, epochs=20),
+    "paper": _RevivalScale(seeds=10, before=4, after=6, epochs=40),
 }
 
 
-def revival_settings(profile: str, data: str) -> SupervisedSettings:
-    """Return the network and the stream: random labels, inputs between 0 and 1.
-
-    Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
-        data: A data set's name.
-
-    Raises:
-        KeyError: If the profile is not known.
-    """
+def _revival_settings(profile: str, data: str) -> SupervisedSettings:
+    """Return the network and the stream: random labels, inputs between 0 and 1."""
     if profile not in SCALES:
         raise KeyError(unknown("profile", profile, SCALES))
     return BENCHMARKS.get("random_label_mnist").settings(
@@ -179,7 +171,7 @@ def foretold(
 
 @denormals_flushed()
 def trained_before(
-    network: MLP, pixels: Pixels, settings: SupervisedSettings, scale: RevivalScale
+    network: MLP, pixels: Pixels, settings: SupervisedSettings, scale: _RevivalScale
 ) -> tuple[Parameters, list[Task]]:
     """Return networks after some tasks with Adam, and the tasks that follow.
 
@@ -223,7 +215,7 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
     Raises:
         KeyError: If the profile is not known.
     """
-    settings, scale = revival_settings(profile, data), SCALES.get(profile)
+    settings, scale = _revival_settings(profile, data), SCALES.get(profile)
     assert scale is not None
     pixels = study_pixels(settings)
     adam = METHODS.get("adam")

@@ -13,23 +13,13 @@ BEYOND = 1.05  # how far a bias is pushed below what kills the unit
 REDO_THRESHOLD = 0.1  # of the dormancy score, as in Sokar et al.
 
 
-def layer_names(network: MLP) -> list[str]:
-    """Return the names of the layers, the head last: ``hidden.0``, ..., ``head``.
-
-    Args:
-        network: The network.
-    """
+def _layer_names(network: MLP) -> list[str]:
+    """Return the names of the layers, the head last: ``hidden.0``, ..., ``head``."""
     return [*(f"hidden.{i}" for i in range(network.architecture.depth)), "head"]
 
 
-def layer_inputs(network: MLP, parameters: Parameters, inputs: Tensor) -> list[Tensor]:
-    """Return what every hidden layer sees, each ``(members, n, in)``.
-
-    Args:
-        network: The network.
-        parameters: name -> ``(members, ...)``.
-        inputs: ``(members, n, features)``.
-    """
+def _layer_inputs(network: MLP, parameters: Parameters, inputs: Tensor) -> list[Tensor]:
+    """Return what every hidden layer sees, each ``(members, n, in)``."""
     with torch.no_grad():
         return [inputs, *network.hidden_activations(parameters, inputs)[:-1]]
 
@@ -59,15 +49,15 @@ def killed(
         raise KeyError(unknown("way to kill", kill, KILLS))
     copy = {name: p.detach().clone() for name, p in parameters.items()}
     half = network.architecture.width // 2
-    unharmed = layer_inputs(network, parameters, inputs)
-    for layer, name in enumerate(layer_names(network)[:-1]):
+    unharmed = _layer_inputs(network, parameters, inputs)
+    for layer, name in enumerate(_layer_names(network)[:-1]):
         weight = copy[f"{name}.weight"][:, :half]
         bias = copy[f"{name}.bias"][:, :half]
         if kill == "direction":
             weight.abs_().neg_()
             bias.zero_()
         elif kill == "bias":
-            seen = layer_inputs(network, copy, inputs)[layer]  # lower ones are killed
+            seen = _layer_inputs(network, copy, inputs)[layer]  # lower ones are killed
             bias.copy_(-BEYOND * (seen @ weight.mT).amax(1).clamp(min=0))
         else:
             longest = unharmed[layer].norm(dim=-1).amax(1, keepdim=True)
@@ -111,7 +101,7 @@ def recycle(
     Source: Sokar et al. 2023, Algorithm 1; Adam's step count is kept.
     """
     hidden = network.hidden_activations(parameters, inputs)
-    names = layer_names(network)
+    names = _layer_names(network)
     for layer, activations in enumerate(hidden):
         dormant = dormancy_scores(activations) <= REDO_THRESHOLD  # (members, units)
         into, out_of = names[layer], names[layer + 1]

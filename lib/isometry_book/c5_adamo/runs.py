@@ -37,16 +37,8 @@ SIZES: dict[str, dict[str, Any]] = {
 Rows = list[tuple[str, str, int, int, str, float]]
 
 
-def run_settings(profile: str, data: str) -> SupervisedSettings:
-    """Return the stream that the forms of the optimiser are compared on.
-
-    Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
-        data: A data set's name.
-
-    Raises:
-        KeyError: If the profile is not known.
-    """
+def _run_settings(profile: str, data: str) -> SupervisedSettings:
+    """Return the stream that the forms of the optimiser are compared on."""
     if profile not in SIZES:
         raise KeyError(unknown("profile", profile, SIZES))
     return replace(study_settings(profile, data), lr=1e-3, **SIZES[profile])
@@ -128,7 +120,7 @@ def decoupling_task(profile: str, data: str) -> Rows:
 
     Source: arXiv 2606.09762, Sec. 4.4.
     """
-    settings = run_settings(profile, data)
+    settings = _run_settings(profile, data)
     pixels, seeds = study_pixels(settings), list(range(SEEDS[profile]))
     rows: Rows = []
     for form in FORMS:

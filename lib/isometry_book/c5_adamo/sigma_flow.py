@@ -66,14 +66,11 @@ def curve(start: float, rate: float, steps: int) -> list[tuple[float, float]]:
     ]
 
 
-def place_of(strength: float) -> float:
+def _place_of(strength: float) -> float:
     """Return where a strength lies on the scale, in the drawing's units.
 
-    Args:
-        strength: Within :data:`STRENGTHS`.
-
     Example:
-        >>> place_of(STRENGTHS[0]) == BOX.left
+        >>> _place_of(STRENGTHS[0]) == BOX.left
         True
     """
     low, high = log10(STRENGTHS[0]), log10(STRENGTHS[-1])
@@ -206,19 +203,19 @@ def _scale(strength: float) -> str:
         _text(BOX.left, BOX.scale - 24, "strength λ", "start"),
     ]
     for power in range(-4, 3):
-        x = place_of(10.0**power)
+        x = _place_of(10.0**power)
         parts.append(
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{BOX.scale}" y2="{BOX.scale + 5}" '
             'stroke="currentColor" stroke-opacity="0.6"/>'
         )
         parts.append(_text(x, BOX.scale + 20, f"{10.0**power:g}"))
-    literal = place_of(LITERAL)
+    literal = _place_of(LITERAL)
     parts.append(
         f'<circle cx="{literal:.1f}" cy="{BOX.scale}" r="5" fill="none" '
         f'stroke="{VERMILION}" stroke-width="2.5"/>'
     )
     parts.append(_text(literal, BOX.scale + 38, "as the paper reports"))
-    here = place_of(strength)
+    here = _place_of(strength)
     parts.append(
         f'<path data-here="" d="M0,-3 l-6,-11 h12 z" fill="{BLUE}" '
         f'transform="translate({here:.1f} {BOX.scale})"/>'

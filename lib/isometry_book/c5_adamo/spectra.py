@@ -18,12 +18,8 @@ from isometry_book.style import BLUE, GREY, METHOD_STYLES, VERMILION, method_sty
 FLOOR = 3e-3  # singular values below are drawn here
 
 
-def readable_log(ax: Axes) -> Axes:
-    """Give an axes a logarithmic scale of singular values with plain numbers on it.
-
-    Args:
-        ax: Which.
-    """
+def _readable_log(ax: Axes) -> Axes:
+    """Give an axes a logarithmic scale of singular values with plain numbers on it."""
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter("{x:g}")
@@ -58,7 +54,7 @@ def variant_spectra(
         if form.head or place < len(before) - 1:
             goal = math.sqrt(form.target(*new.shape[-2:]))
             ax.hlines(goal, place - 0.4, place + 0.4, color=VERMILION, linewidth=1.2)
-    readable_log(ax)
+    _readable_log(ax)
     ax.set_title(form.label)
     ax.set_xticks(range(len(before)), LAYERS, fontsize=8)
     return ax
@@ -90,7 +86,7 @@ def spectrum_under_force(ax: Axes, numbers: pd.DataFrame, name: str) -> Axes:
     ax.axhline(1, color=GREY, linewidth=0.8, linestyle="--")
     ax.set_xscale("symlog", linthresh=10)
     ax.set_xlim(left=0)
-    readable_log(ax)
+    _readable_log(ax)
     ax.yaxis.set_major_locator(LogLocator())
     ax.set_ylim(0.6 * FLOOR, 7)
     ax.set_title(style["label"], fontsize=10)

@@ -21,7 +21,7 @@ from isometry.core.messages import refusal
 
 
 @dataclass(frozen=True, kw_only=True)
-class KnownSetting:
+class _KnownSetting:
     """A strength that somebody ran or reported.
 
     Attributes:
@@ -49,39 +49,39 @@ class KnownSetting:
 
 
 KNOWN_SETTINGS = (
-    KnownSetting(
+    _KnownSetting(
         name="paper, supervised, as reported",
         isometry_lr=1e-4,
         isometry_strength=1e-3,
         factor=4,
     ),
-    KnownSetting(
+    _KnownSetting(
         name="the same with eta_iso = 1",
         isometry_lr=1.0,
         isometry_strength=1e-3,
         factor=4,
     ),
-    KnownSetting(
+    _KnownSetting(
         name="PPO code, MinAtar",
         isometry_lr=2.5e-4,
         isometry_strength=0.1,
         factor=2,
         horizon=29_700,
     ),
-    KnownSetting(
+    _KnownSetting(
         name="PPO code, Octax",
         isometry_lr=5e-4,
         isometry_strength=0.1,
         factor=2,
         horizon=39_200,
     ),
-    KnownSetting(
+    _KnownSetting(
         name="language-model port, weak",
         isometry_lr=1e-3,
         isometry_strength=1e-3,
         factor=2,
     ),
-    KnownSetting(
+    _KnownSetting(
         name="language-model port, strong",
         isometry_lr=1e-3,
         isometry_strength=0.1,

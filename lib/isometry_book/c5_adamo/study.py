@@ -106,10 +106,10 @@ def record_spectra(
     own = changed(chosen.settings, method_settings)
     network = network_of(chosen, own, settings, pixels)
     roles = network.roles()
-    sigmas = [hidden_spectra(network.stacked(seeds, 0), roles)]
+    sigmas = [_hidden_spectra(network.stacked(seeds, 0), roles)]
 
     def look(done: int, parameters: Parameters) -> None:
-        sigmas.append(hidden_spectra(parameters, roles))
+        sigmas.append(_hidden_spectra(parameters, roles))
 
     benchmark = BENCHMARKS.get("random_label_mnist")
     own_run = (benchmark, chosen, own, settings, pixels, seeds)
@@ -123,12 +123,7 @@ def record_spectra(
     )
 
 
-def hidden_spectra(parameters: Parameters, roles: Roles) -> Tensor:
-    """Return the singular values of all hidden weights, ``(members, layers, width)``.
-
-    Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is.
-    """
+def _hidden_spectra(parameters: Parameters, roles: Roles) -> Tensor:
+    """Return the hidden weights' singular values, ``(members, layers, width)``."""
     weights = [parameters[name] for name, role in roles.items() if role == "hidden"]
     return torch.stack([singular_values(w.detach()).cpu() for w in weights], dim=1)

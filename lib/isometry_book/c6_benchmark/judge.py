@@ -129,14 +129,11 @@ def literal_box(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     )
 
 
-def robust_span(grid: pd.Series) -> float:
+def _robust_span(grid: pd.Series) -> float:
     """Return largest over smallest strength of the run of good ones around the best.
 
-    Args:
-        grid: Online accuracy by strength, sorted.
-
     Example:
-        >>> robust_span(pd.Series({0.01: 0.5, 0.1: 0.79, 1.0: 0.8, 10.0: 0.6}))
+        >>> _robust_span(pd.Series({0.01: 0.5, 0.1: 0.79, 1.0: 0.8, 10.0: 0.6}))
         10.0
     """
     good = (grid >= grid.max() - ROBUST).to_numpy()
@@ -165,7 +162,7 @@ def sensitivity(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
             grids[benchmark] = grid
     if len(grids) < 2:
         return None
-    spans = {benchmark: robust_span(grid) for benchmark, grid in grids.items()}
+    spans = {benchmark: _robust_span(grid) for benchmark, grid in grids.items()}
     robust = [name for name, span in spans.items() if span >= DECADES * (1 - 1e-9)]
     outcome: Outcome = "partly" if robust else "not reproduced"
     if len(robust) >= 2:

@@ -58,34 +58,18 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def spread_around_one(values: Tensor) -> Tensor:
+def _spread_around_one(values: Tensor) -> Tensor:
     """Return the root mean square distance of singular values from one.
 
-    Args:
-        values: ``(..., k)``.
-
-    Returns:
-        ``(...)``; 0 for an isometry.
-
     Example:
-        >>> spread_around_one(torch.tensor([1.0, 1.5, 0.5, 1.0])).item()
+        >>> _spread_around_one(torch.tensor([1.0, 1.5, 0.5, 1.0])).item()
         0.3535533845424652
     """
     return (values - 1).square().mean(-1).sqrt()
 
 
-def stream_spreads(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
-    """Return how far the Jacobians of a transformer's stream are from isometries.
-
-    Args:
-        model: A transformer as a module, in float64.
-        inputs: ``(n, features)``, float64.
-
-    Returns:
-        Means over inputs of :func:`spread_around_one`: ``block_spread``, also over
-        blocks, ``trunk_spread`` of all blocks in a row, and the largest and the median
-        singular value of the latter, ``trunk_largest`` and ``trunk_median``.
-    """
+def _stream_spreads(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
+    """Return how far the Jacobians of a transformer's stream are from isometries."""
     blocks = [part for part in model if isinstance(part, Block)]
     with torch.no_grad():
         stream = model[0](inputs)
@@ -99,8 +83,8 @@ def stream_spreads(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
     source = stream.detach().requires_grad_()
     trunk = singular_values(jacobian(nn.Sequential(*blocks)(source).flatten(1), source))
     return {
-        "block_spread": float(spread_around_one(torch.stack(found)).mean()),
-        "trunk_spread": float(spread_around_one(trunk).mean()),
+        "block_spread": float(_spread_around_one(torch.stack(found)).mean()),
+        "trunk_spread": float(_spread_around_one(trunk).mean()),
         "trunk_largest": float(trunk.amax(-1).mean()),
         "trunk_median": float(trunk.median(-1).values.mean()),
     }
@@ -132,7 +116,7 @@ def drift(case: str, profile: str, data: str) -> pd.DataFrame:
         for member, seed in enumerate(seeds):
             task = permuted(pixels, planned.settings, seed, max(0, done - 1))
             model = as_module(network, dict(parameters), member).double()
-            found = stream_spreads(model, task.inputs[:PROBES].double())
+            found = _stream_spreads(model, task.inputs[:PROBES].double())
             rows.extend((DRIFT, case, seed, done, *one) for one in found.items())
 
     look(0, network.stacked(seeds, 0))

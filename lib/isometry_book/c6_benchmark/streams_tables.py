@@ -43,16 +43,8 @@ def loaded_streams(store: Path) -> dict[str, Stream]:
     return streams_of(load_results(store), records)
 
 
-def intervals_table(table: pd.DataFrame, *labels: str) -> pd.DataFrame:
-    """Return the interquartile mean over seeds of each method, largest first.
-
-    Args:
-        table: One row a seed, one column a method; seeds may be missing.
-        *labels: Name the bootstrap's draws.
-
-    Returns:
-        Indexed by method: ``mean, low, high, seeds``; methods without a seed left out.
-    """
+def _intervals_table(table: pd.DataFrame, *labels: str) -> pd.DataFrame:
+    """Return the interquartile mean over seeds of each method, largest first."""
     rows = {}
     for method in table:
         scores = table[method].dropna()
@@ -72,9 +64,9 @@ def numbers(stream: Stream, what: str) -> pd.DataFrame:
         what: See :func:`isometry_book.evidence.streams.table_of`.
 
     Returns:
-        As :func:`intervals_table`.
+        As :func:`_intervals_table`.
     """
-    return intervals_table(table_of(stream, what), stream.name, what)
+    return _intervals_table(table_of(stream, what), stream.name, what)
 
 
 def with_early(stream: Stream) -> Stream:
@@ -83,18 +75,14 @@ def with_early(stream: Stream) -> Stream:
     Args:
         stream: Any stream.
     """
-    if stream.control is None or stream.control["hash"] == early_twin(stream):
+    if stream.control is None or stream.control["hash"] == _early_twin(stream):
         return stream
     runs = {**stream.runs, EARLY: stream.control}
     return Stream(stream.name, runs, stream.control, stream.results)
 
 
-def early_twin(stream: Stream) -> str | None:
-    """Return the settings of the control that was tuned for the whole stream.
-
-    Args:
-        stream: Any stream.
-    """
+def _early_twin(stream: Stream) -> str | None:
+    """Return the settings of the control that was tuned for the whole stream."""
     record = stream.runs.get(CONTROL)
     return None if record is None else record["hash"]
 
@@ -123,21 +111,8 @@ def gates_table(streams: Mapping[str, Stream]) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
-def four_numbers(store: Path, stream: Stream) -> pd.DataFrame:
-    """Return level, slope, plasticity and test accuracy of every method of a stream.
-
-    Args:
-        store: The results store, for the achievable loss.
-        stream: Any stream.
-
-    Returns:
-        One row a method, largest level first: interquartile means over seeds. Without
-        a measured achievable loss, plasticity takes 0 for it; a column that nobody
-        recorded is left out.
-
-    Raises:
-        StoreError: If a file cannot be used.
-    """
+def _four_numbers(store: Path, stream: Stream) -> pd.DataFrame:
+    """Return level, slope, plasticity and test accuracy of every method of a stream."""
     least = achievable_loss(load_results(store), load_records(store), stream)
     tables = {
         "level": table_of(stream, "level"),
@@ -146,7 +121,7 @@ def four_numbers(store: Path, stream: Stream) -> pd.DataFrame:
         "test accuracy": table_of(stream, "test_accuracy"),
     }
     columns = {
-        name: intervals_table(table, stream.name, name)["mean"]
+        name: _intervals_table(table, stream.name, name)["mean"]
         for name, table in tables.items()
         if table.notna().any(axis=None)
     }
@@ -161,13 +136,13 @@ def all_numbers(store: Path, streams: Mapping[str, Stream]) -> pd.DataFrame:
         streams: By name.
 
     Returns:
-        One row a stream and method, see :func:`four_numbers`.
+        One row a stream and method, see :func:`_four_numbers`.
 
     Raises:
         StoreError: If a file cannot be used.
     """
     found = {
-        name.replace("_", " "): four_numbers(store, stream)
+        name.replace("_", " "): _four_numbers(store, stream)
         for name, stream in streams.items()
     }
     return pd.concat(found, names=["stream", "method"]) if found else pd.DataFrame()

@@ -61,19 +61,16 @@ def choices_table(found: Mapping[str, Comparison]) -> pd.DataFrame:
     for benchmark, comparison in found.items():
         cells = columns.setdefault(benchmark, {})
         for method, record in comparison.runs.items():
-            cells[method] = chosen_text(record["choice"])
+            cells[method] = _chosen_text(record["choice"])
     return pd.DataFrame(columns).sort_index().fillna("")
 
 
-def chosen_text(choice: Record) -> str:
+def _chosen_text(choice: Record) -> str:
     """Return a choice in a line, e.g. ``lr=0.003* shrink=0.001``.
-
-    Args:
-        choice: What a sweep wrote.
 
     Example:
         >>> tried = [{"values": {"lr": lr}} for lr in (1e-4, 1e-3, 1e-2)]
-        >>> chosen_text({"chosen": {"lr": 1e-2}, "candidates": tried})
+        >>> _chosen_text({"chosen": {"lr": 1e-2}, "candidates": tried})
         'lr=0.01*'
     """
     edges = at_edge(choice)

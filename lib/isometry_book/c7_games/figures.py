@@ -35,15 +35,11 @@ def written(game: str) -> str:
     return game.replace("_", " ").title()
 
 
-def shade(color: str, share: float) -> str:
+def _shade(color: str, share: float) -> str:
     """Return a light tint of a colour for 0, a dark one for 1.
 
-    Args:
-        color: Any colour of matplotlib.
-        share: Between 0 and 1.
-
     Example:
-        >>> shade("#808080", 0.0), shade("#808080", 1.0)
+        >>> _shade("#808080", 0.0), _shade("#808080", 1.0)
         ('#d3d3d3', '#464646')
     """
     keep, white = 0.35 + 0.2 * share, 0.65 * (1 - share)
@@ -80,7 +76,7 @@ def learning_curves(ax: Axes, curves: pd.DataFrame, method: str, game: str) -> A
         ax.plot(
             rows["env_steps"],
             rows["episodic_return"],
-            color=shade(color, cycle / last),
+            color=_shade(color, cycle / last),
             linestyle="-",
             linewidth=1.4,
             label=f"cycle {cycle + 1}" if cycle in (0, last) else None,
@@ -113,26 +109,17 @@ def learning_grid(
     return axes
 
 
-def thin_or_main(method: str) -> dict[str, Any]:
-    """Return the style of a method's line: thin unless it is one of :data:`MAIN`.
-
-    Args:
-        method: Its name.
-    """
+def _thin_or_main(method: str) -> dict[str, Any]:
+    """Return the style of a method's line: thin unless it is one of :data:`MAIN`."""
     if method in MAIN:
         return method_style(method, markersize=4.5)
     return method_style(method, linewidth=0.9, markersize=3.5)
 
 
-def lines_over_cycles(ax: Axes, table: pd.DataFrame) -> Axes:
-    """Draw a number over cycles, a line a method, bands for :data:`MAIN`.
-
-    Args:
-        ax: Where to draw.
-        table: ``method, cycle, mean, low, high``; the main methods are drawn on top.
-    """
+def _lines_over_cycles(ax: Axes, table: pd.DataFrame) -> Axes:
+    """Draw a number over cycles, a line a method, bands for :data:`MAIN`."""
     for method, rows in table.groupby("method"):
-        style = thin_or_main(str(method))
+        style = _thin_or_main(str(method))
         cycles, above = rows["cycle"] + 1, 2.0 + (method in MAIN)
         ax.plot(cycles, rows["mean"], zorder=above, **style)
         if method in MAIN:
@@ -159,7 +146,7 @@ def score_over_cycles(ax: Axes, table: pd.DataFrame, title: str = "") -> Axes:
     right = ax.get_yaxis_transform()
     place: dict[str, Any] = {"ha": "right", "va": "bottom", "transform": right}
     ax.text(0.99, 0, "random policy", fontsize=7.5, **place)
-    lines_over_cycles(ax, table)
+    _lines_over_cycles(ax, table)
     ax.set(ylabel="score at the end of a visit", title=title)
     return ax
 
@@ -249,7 +236,7 @@ def diagnostics_grid(axes: np.ndarray, table: pd.DataFrame) -> np.ndarray:
     for row, part in zip(axes, ("actor", "critic"), strict=True):
         for ax, (name, (label, log)) in zip(row, DIAGNOSTICS.items(), strict=False):
             own = (table["part"] == part) & (table["diagnostic"] == name)
-            lines_over_cycles(ax, table[own])
+            _lines_over_cycles(ax, table[own])
             if log:
                 ax.set_yscale("log")
                 ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

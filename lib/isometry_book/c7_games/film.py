@@ -1,5 +1,4 @@
-"""Still frames of an agent's episode, for print, and what its critic expected.
-"""
+"""Still frames of an agent's episode, for print, and what its critic expected."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,5 +1,4 @@
-"""Boards as text that a page can hold: what changed from one to the next.
-"""
+"""Boards as text that a page can hold: what changed from one to the next."""
 
 from base64 import b64decode, b64encode
 
@@ -18,7 +17,7 @@ def packed_boards(boards: NDArray[np.bool_]) -> str:
 
     Example:
         >>> board = np.eye(3, dtype=bool)[None]
-        >>> bool((unpacked_boards(packed_boards(board), (3, 3)) == board).all())
+        >>> bool((_unpacked_boards(packed_boards(board), (3, 3)) == board).all())
         True
     """
     flat = boards.reshape(len(boards), -1)
@@ -31,16 +30,8 @@ def packed_boards(boards: NDArray[np.bool_]) -> str:
     return b64encode(np.concatenate(numbers).astype("<u2").tobytes()).decode()
 
 
-def unpacked_boards(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return the boards that :func:`packed_boards` made into text.
-
-    Args:
-        text: Base64.
-        shape: Of one board.
-
-    Returns:
-        bool ``(n, *shape)``.
-    """
+def _unpacked_boards(text: str, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the boards that :func:`packed_boards` made into text."""
     numbers = np.frombuffer(b64decode(text), dtype="<u2")
     found = []
     now = np.zeros(int(np.prod(shape)), dtype=np.bool_)

@@ -57,15 +57,8 @@ class Learning:
     discount: float
 
 
-def film_plan(profile: str) -> Plan:
-    """Return what is trained: plain Adam on Breakout.
-
-    Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
-
-    Raises:
-        KeyError: If the profile is not known.
-    """
+def _film_plan(profile: str) -> Plan:
+    """Return what is trained: plain Adam on Breakout."""
     if profile not in SIZES:
         raise KeyError(unknown("profile", profile, SIZES))
     changes = {**COMMON, **SIZES[profile]}
@@ -90,7 +83,7 @@ def filmed_learning(
         >>> list(filmed_learning("smoke").films)
         ['untrained', '1,024 steps', '3,072 steps']
     """
-    planned, device = film_plan(profile), torch.device(device)
+    planned, device = _film_plan(profile), torch.device(device)
     parts, settings = (planned.method, planned.method_settings), planned.settings
     network = network_of(planned.benchmark, *parts, settings)
     start = {n: p.to(device) for n, p in network.stacked([seed], 0).items()}

@@ -36,14 +36,8 @@ START = "(init=default)"  # of agents that do not begin as isometries
 LEAST_PULL = 10.0  # relaxation times in a visit
 
 
-def size_of_games(record: Record, seeds: int, paper: Protocol) -> str:
-    """Return the size of a run in words, for the gap to the paper's.
-
-    Args:
-        record: Of a run.
-        seeds: How many agents were trained.
-        paper: The experiment of the paper.
-    """
+def _size_of_games(record: Record, seeds: int, paper: Protocol) -> str:
+    """Return the size of a run in words, for the gap to the paper's."""
     own = record["settings"]
     games = own["games"].split(",")
     there = [game for game in games if game in paper.games]
@@ -55,21 +49,13 @@ def size_of_games(record: Record, seeds: int, paper: Protocol) -> str:
     )
 
 
-def compared_at_most_cycles(
+def _compared_at_most_cycles(
     results: pd.DataFrame, records: list[Record], benchmark: str
 ) -> list[GamesComparison]:
     """Return the comparisons of a benchmark with the most cycles, one a learning rate.
 
     Of several at one learning rate, as of studies of details, the one with the most
     methods stands, then that with the most seeds.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files.
-        benchmark: Name of the benchmark.
-
-    Returns:
-        Those that have the judged form and the baselines that are needed.
     """
     groups: dict[str, list[Record]] = {}
     for record in records:
@@ -81,12 +67,12 @@ def compared_at_most_cycles(
         for setting, own in groups.items()
         if {JUDGED, *NEEDED} <= {record["method"] for record in own}
     }
-    most = max((cycles_of(own[0]) for own in whole.values()), default=0)
+    most = max((_cycles_of(own[0]) for own in whole.values()), default=0)
     largest: dict[float, list[Record]] = {}
     for setting in sorted(whole):
         own = whole[setting]
         lr = own[0]["settings"]["lr"]
-        if cycles_of(own[0]) == most and extent(own) > extent(largest.get(lr, [])):
+        if _cycles_of(own[0]) == most and extent(own) > extent(largest.get(lr, [])):
             largest[lr] = own
     found = []
     for lr in sorted(largest):
@@ -109,25 +95,13 @@ def extent(records: list[Record]) -> tuple[int, int]:
     return len({record["method"] for record in records}), seeds
 
 
-def cycles_of(record: Record) -> int:
-    """Return how many cycles a run has.
-
-    Args:
-        record: Of a run.
-    """
+def _cycles_of(record: Record) -> int:
+    """Return how many cycles a run has."""
     return int(record["settings"]["cycles"])
 
 
-def fifth_scores(scores: pd.DataFrame, part: str) -> pd.DataFrame:
-    """Return the mean score over the first or the last fifth of the cycles.
-
-    Args:
-        scores: Of a comparison.
-        part: ``first`` or ``last``.
-
-    Returns:
-        One row a seed, one column a method.
-    """
+def _fifth_scores(scores: pd.DataFrame, part: str) -> pd.DataFrame:
+    """Return the mean score over the first or the last fifth of the cycles."""
     cycles = int(scores["cycle"].max()) + 1
     count = last_tasks(cycles)
     chosen = scores["cycle"] < count
@@ -136,17 +110,10 @@ def fifth_scores(scores: pd.DataFrame, part: str) -> pd.DataFrame:
     return seed_means(scores[chosen])
 
 
-def judged_games(comparison: GamesComparison) -> tuple[Outcome, str] | None:
-    """Return the outcome of one comparison of games, and its numbers in words.
-
-    Args:
-        comparison: At one learning rate.
-
-    Returns:
-        None with too few seeds.
-    """
-    first = fifth_scores(comparison.scores, "first")
-    last = fifth_scores(comparison.scores, "last")
+def _judged_games(comparison: GamesComparison) -> tuple[Outcome, str] | None:
+    """Return the outcome of one comparison of games, and its numbers in words."""
+    first = _fifth_scores(comparison.scores, "first")
+    last = _fifth_scores(comparison.scores, "last")
     rivals = [
         rival
         for rival in RIVALS
@@ -171,21 +138,15 @@ def judged_games(comparison: GamesComparison) -> tuple[Outcome, str] | None:
     return outcome_against(found), f"{words} {len(shared)} seeds."
 
 
-def keeps_up(benchmark: str, paper: Protocol) -> Judge:
+def _keeps_up(benchmark: str, paper: Protocol) -> Judge:
     """Return the judge of "AdamO matches or beats the baselines" on games in turn.
 
     Where runs of several learning rates pass the gate, all must agree.
-
-    Args:
-        benchmark: Name of the benchmark.
-        paper: The paper's experiment, for the gap.
-
-    Source: ours; the claim is arXiv 2606.09762, Sec. 6.
     """
 
     def judge(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-        comparisons = compared_at_most_cycles(results, records, benchmark)
-        found = [(one, judged_games(one)) for one in comparisons]
+        comparisons = _compared_at_most_cycles(results, records, benchmark)
+        found = [(one, _judged_games(one)) for one in comparisons]
         known = [(one, own) for one, own in found if own is not None]
         if not known:
             return None
@@ -199,14 +160,14 @@ def keeps_up(benchmark: str, paper: Protocol) -> Judge:
         return Verdict(
             verdict=outcome,
             reason=" ".join(words for _, (_, words) in known),
-            gap=size_of_games(record, len(seeds_of(record)), paper),
+            gap=_size_of_games(record, len(seeds_of(record)), paper),
         )
 
     return judge
 
 
-judged("rl-minatar")(keeps_up("continual_minatar", PAPER_MINATAR))
-judged("rl-octax")(keeps_up("continual_octax", PAPER_OCTAX))
+judged("rl-minatar")(_keeps_up("continual_minatar", PAPER_MINATAR))
+judged("rl-octax")(_keeps_up("continual_octax", PAPER_OCTAX))
 
 
 @judged("rl-depth")
@@ -219,7 +180,7 @@ def rl_depth(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
 
     Source: ours; arXiv 2606.09762 suggests it and shows no such experiment.
     """
-    times = [(record, pull_times(record)) for record in records]
+    times = [(record, _pull_times(record)) for record in records]
     pulled = [one for one, pull in times if pull is None or pull >= LEAST_PULL]
     returns = depth_returns(results, pulled, DEPTHS_BENCHMARK)
     tables = {
@@ -276,12 +237,8 @@ def rl_depth(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     )
 
 
-def pull_times(record: Record) -> float | None:
-    """Return how many relaxation times a visit's pull has; None without a pull.
-
-    Args:
-        record: Of a run on games.
-    """
+def _pull_times(record: Record) -> float | None:
+    """Return how many relaxation times a visit's pull has; None without a pull."""
     strength = record["method_settings"].get("isometry_strength")
     if strength is None or record["benchmark"] != DEPTHS_BENCHMARK:
         return None

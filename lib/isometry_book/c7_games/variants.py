@@ -22,18 +22,8 @@ MOST_CHANGES = 2  # settings in which a variant may differ
 USUAL_INIT = PPOSettings.init
 
 
-def depth_runs(records: list[Record], benchmark: str) -> dict[tuple[str, int], Record]:
-    """Return the runs of one game that differ in method, start and depth alone.
-
-    Args:
-        records: Of a store.
-        benchmark: Name of the benchmark.
-
-    Returns:
-        (Label, depth) -> record, of the settings with the most such runs of at least
-        two depths; empty without. The label is the method, and the initialisation
-        behind it where that is not the benchmark's: ``adam(init=default)``.
-    """
+def _depth_runs(records: list[Record], benchmark: str) -> dict[tuple[str, int], Record]:
+    """Return the runs of one game that differ in method, start and depth alone."""
     families: dict[str, dict[tuple[str, int], Record]] = {}
     for record in records:
         settings = record["settings"]
@@ -66,7 +56,7 @@ def depth_returns(
         Columns ``method, depth, seed, game, episodic_return``, means over visits; no
         row without such runs.
     """
-    runs = depth_runs(records, benchmark)
+    runs = _depth_runs(records, benchmark)
     columns = ["method", "depth", "seed", "game"]
     if not runs:
         return pd.DataFrame(columns=[*columns, "episodic_return"])
@@ -110,39 +100,24 @@ def depth_table(found: pd.DataFrame) -> pd.DataFrame:
     return intervals(found, ["method", "depth"], "episodic_return")
 
 
-def changed_settings(record: Record, main: Record) -> set[str]:
-    """Return in which settings, of the run or of the method, two runs differ.
-
-    Args:
-        record: One run.
-        main: The other.
-    """
+def _changed_settings(record: Record, main: Record) -> set[str]:
+    """Return in which settings, of the run or of the method, two runs differ."""
     own, other = (
         trained({**r["settings"], **r["method_settings"]}) for r in (record, main)
     )
     return {key for key in {*own, *other} if own.get(key) != other.get(key)}
 
 
-def variant_runs(
+def _variant_runs(
     records: list[Record], comparison: GamesComparison
 ) -> dict[str, Record]:
-    """Return the runs that differ from one of the comparison's in a few settings.
-
-    Args:
-        records: Of a store.
-        comparison: The main comparison of a benchmark.
-
-    Returns:
-        Label -> record: the method, with the settings that were changed. At most
-        :data:`MOST_CHANGES` are, and none that makes another experiment
-        (:data:`isometry.lab.labels.SCALE`).
-    """
+    """Return the runs that differ from one of the comparison's in a few settings."""
     found = {}
     for record in records:
         main = comparison.runs.get(record["method"])
         if main is None or record["benchmark"] != comparison.benchmark:
             continue
-        changed = changed_settings(record, main)
+        changed = _changed_settings(record, main)
         if 0 < len(changed) <= MOST_CHANGES and not changed & set(SCALE):
             found[labels_of([main, record])[record["hash"]]] = record
     return dict(sorted(found.items()))
@@ -163,7 +138,7 @@ def variants_table(store: Path, comparison: GamesComparison) -> pd.DataFrame:
     Source: Agarwal et al. 2021 for the statistics.
     """
     folder = store / comparison.benchmark
-    runs = variant_runs(load_records(folder), comparison)
+    runs = _variant_runs(load_records(folder), comparison)
     methods = {label: record["method"] for label, record in runs.items()}
     late = late_scores(comparison.scores)
     if runs:

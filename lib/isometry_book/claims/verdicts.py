@@ -24,14 +24,8 @@ from isometry_book.c7_games import judge as _7  # noqa: F401
 from isometry_book.claims.claim import CLAIMS, JUDGES, NOT_TESTED, Claim, Verdict, get
 
 
-def verdict_on(claim: Claim, results: pd.DataFrame, records: list[Record]) -> Verdict:
-    """Return the verdict on a claim.
-
-    Args:
-        claim: The claim.
-        results: The store's numbers; may be empty.
-        records: The records of the store's files.
-    """
+def _verdict_on(claim: Claim, results: pd.DataFrame, records: list[Record]) -> Verdict:
+    """Return the verdict on a claim."""
     judge = JUDGES.get(claim.key)
     if judge is None or results.empty:
         return NOT_TESTED
@@ -51,7 +45,7 @@ def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
     frame, records = pd.DataFrame(), []
     if any(path.glob("**/*.parquet")):
         frame, records = load_results(path), with_choices(load_records(path), path)
-    return {claim.key: verdict_on(claim, frame, records) for claim in CLAIMS}
+    return {claim.key: _verdict_on(claim, frame, records) for claim in CLAIMS}
 
 
 def first_verdicts(results: str | Path = "results") -> dict[str, dict[str, str]]:

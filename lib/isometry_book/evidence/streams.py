@@ -47,7 +47,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Gate:
+class _Gate:
     """Whether a stream can show that a loss is prevented.
 
     Attributes:
@@ -71,37 +71,27 @@ class Gate:
         )
 
 
-def stream_name(record: Record) -> str:
+def _stream_name(record: Record) -> str:
     """Return which stream a record belongs to, in words.
 
-    Args:
-        record: Of a run.
-
     Example:
-        >>> stream_name({"benchmark": "permuted_mnist", "settings": {"network": "cnn"}})
+        >>> settings = {"network": "cnn"}
+        >>> _stream_name({"benchmark": "permuted_mnist", "settings": settings})
         'permuted_mnist cnn'
     """
     network = record["settings"].get("network", "mlp")
     return record["benchmark"] + ("" if network == "mlp" else f" {network}")
 
 
-def form_of(record: Record) -> str:
-    """Return the method of a record, and whether the pull holds its head.
-
-    Args:
-        record: Of a run.
-    """
+def _form_of(record: Record) -> str:
+    """Return the method of a record, and whether the pull holds its head."""
     own = record["method_settings"]
     held = record["method"].startswith("adamo") and own.get("isometry_head", False)
     return record["method"] + (HELD if held else "")
 
 
-def size_key(record: Record) -> str:
-    """Return the settings that all methods of a stream share, as a text.
-
-    Args:
-        record: Of a run.
-    """
+def _size_key(record: Record) -> str:
+    """Return the settings that all methods of a stream share, as a text."""
     own = trained(record["settings"])
     shared = {key: value for key, value in own.items() if key not in TUNED}
     return json.dumps([record["benchmark"], shared], sort_keys=True)
@@ -121,12 +111,12 @@ def streams_of(results: pd.DataFrame, records: Iterable[Record]) -> dict[str, St
     sizes: dict[str, dict[str, Record]] = {}
     controls: dict[str, Record] = {}
     for record in records:
-        key, choice = size_key(record), record.get("choice")
+        key, choice = _size_key(record), record.get("choice")
         if choice and choice.get("ladders"):
             found = sizes.setdefault(key, {})
-            other = found.get(form_of(record))
+            other = found.get(_form_of(record))
             if other is None or tuning_score(record) > tuning_score(other):
-                found[form_of(record)] = record
+                found[_form_of(record)] = record
         early = record.get("early_choice")
         if record["method"] == CONTROL and early and early.get("ladders"):
             held = controls.get(key)
@@ -136,7 +126,7 @@ def streams_of(results: pd.DataFrame, records: Iterable[Record]) -> dict[str, St
     for key in sorted(sizes, key=lambda one: extent(sizes[one]), reverse=True):
         runs, control = sizes[key], controls.get(key)
         first = next(iter(runs.values()))
-        name = stream_name(first)
+        name = _stream_name(first)
         if name in streams:
             usual = trained(next(iter(streams[name].runs.values()))["settings"])
             own = trained(first["settings"])
@@ -189,7 +179,7 @@ def slope_interval(numbers: pd.DataFrame, *labels: str) -> Interval:
     return paired_difference(own, 0 * own, draw)
 
 
-def gate_of(stream: Stream) -> Gate | None:
+def gate_of(stream: Stream) -> _Gate | None:
     """Return whether a stream's control loses; None as long as it was not run.
 
     Args:
@@ -198,7 +188,7 @@ def gate_of(stream: Stream) -> Gate | None:
     whole = stream.runs.get(CONTROL)
     if stream.control is None or whole is None:
         return None
-    return Gate(
+    return _Gate(
         early=slope_interval(stream.numbers(stream.control), stream.name, "early"),
         whole=slope_interval(stream.numbers(whole), stream.name, "whole"),
     )
@@ -221,19 +211,14 @@ def table_of(stream: Stream, what: str) -> pd.DataFrame:
         if what == "slope":
             columns[method] = slopes(numbers)
         else:
-            columns[method] = seed_scores_or_none(
+            columns[method] = _seed_scores_or_none(
                 numbers, METRIC if what == "level" else what
             )
     return pd.DataFrame(columns)
 
 
-def seed_scores_or_none(numbers: pd.DataFrame, metric: str) -> pd.Series:
-    """Return the mean over tasks of a metric by seed; empty if it was not recorded.
-
-    Args:
-        numbers: Tidy, of one run.
-        metric: Which metric.
-    """
+def _seed_scores_or_none(numbers: pd.DataFrame, metric: str) -> pd.Series:
+    """Return the mean over tasks of a metric by seed; empty if it was not recorded."""
     if metric not in set(numbers["metric"]):
         return pd.Series(dtype="float64")
     return seed_scores(numbers, metric)

@@ -111,7 +111,7 @@ def panel(frame: pd.DataFrame, metric: str, methods: list[str], ages: list[int])
     return values.reshape(len(methods), len(seeds), len(ages))
 
 
-def over_seeds(
+def _over_seeds(
     statistic: Apart,
     first: NDArray,
     second: NDArray,
@@ -122,16 +122,6 @@ def over_seeds(
 
     Seeds are drawn whole: with all their methods and ages, and in both correlations
     the same.
-
-    Args:
-        statistic: One of this module's three.
-        first: The predictor, ``(methods, seeds, ages)``.
-        second: The target, the same shape.
-        generator: Where the resamples come from.
-        other: A second predictor; with it, the statistic is the absolute value of the
-            first's correlation minus that of the second's.
-
-    Source: ours; :func:`isometry.core.statistics.stratified_bootstrap`.
     """
 
     def of(drawn: NDArray) -> NDArray:
@@ -182,7 +172,7 @@ def correlations(
     def interval(name: str, statistic: Apart, part: slice) -> Interval:
         draw = numpy_generator(0, "interventions", name, predictor, other or "", target)
         beside = None if second is None else second[part]
-        return over_seeds(statistic, first[part], goal[part], draw, beside)
+        return _over_seeds(statistic, first[part], goal[part], draw, beside)
 
     found: dict[str, Interval] = {}
     for name, statistic in (("over_time", over_time), ("across_seeds", across_seeds)):

@@ -30,12 +30,8 @@ from isometry_book.interventions.runs import (
 )
 
 
-def deaths_of(planned: Plan) -> str:
-    """Return the benchmark's name in the store, ``deaths_<stream>``.
-
-    Args:
-        planned: Names the stream.
-    """
+def _deaths_of(planned: Plan) -> str:
+    """Return the benchmark's name in the store, ``deaths_<stream>``."""
     return f"deaths_{planned.benchmark.name}"
 
 
@@ -54,7 +50,7 @@ def dead(network: MLP, parameters: Parameters, inputs: Tensor) -> Tensor:
     return torch.cat([dormancy_scores(h) <= 0 for h in hidden], 1)
 
 
-def handed_over(
+def _handed_over(
     planned: Plan, pixels: Pixels, run: Run
 ) -> tuple[Run, torch.optim.Optimizer]:
     """Return a run of another method from where Adam's run stands.
@@ -62,11 +58,6 @@ def handed_over(
     Adam's moments and its count of steps go along. What the method carries from the
     start of a network, such as the weights that L2 Init pulls to, is made from the
     networks that Adam's training began with.
-
-    Args:
-        planned: Of the other method.
-        pixels: The data.
-        run: Adam's, with its optimiser's state; stays as it is.
     """
     network, taken = perceptron_of(planned, pixels), copied(run)
     taken.carried = fresh_run(planned, pixels, run.seeds, 0).carried
@@ -99,8 +90,8 @@ def contender_rows(
         ``died``, the share of the other units that is dead on the first inputs; and
         ``online_accuracy`` of the task. A seed without dead units has no ``alive``.
     """
-    benchmark, network = deaths_of(planned), perceptron_of(planned, pixels)
-    taken, optimizer = handed_over(planned, pixels, run)
+    benchmark, network = _deaths_of(planned), perceptron_of(planned, pixels)
+    taken, optimizer = _handed_over(planned, pixels, run)
     task = next_task(planned, pixels, taken)
     inputs = task.inputs
     before = dead(network, taken.parameters, inputs)
@@ -122,9 +113,9 @@ def contender_rows(
             now = dead(network, taken.parameters, inputs)
             last = dead(network, taken.parameters, task.inputs)
             found = {
-                "alive": share_of(~now, before),
-                "alive_on_last": share_of(~last, before),
-                "died": share_of(now, ~before),
+                "alive": _share_of(~now, before),
+                "alive_on_last": _share_of(~last, before),
+                "died": _share_of(now, ~before),
             }
             place = Run(seeds=taken.seeds, task=done)
             rows += rows_of_metrics(benchmark, contender, place, found)
@@ -132,20 +123,13 @@ def contender_rows(
     return rows
 
 
-def share_of(what: Tensor, units: Tensor) -> Tensor:
+def _share_of(what: Tensor, units: Tensor) -> Tensor:
     """Return which share of a member's units something holds for, ``(members,)``.
-
-    Args:
-        what: ``(members, units)``, boolean.
-        units: The same shape: which units count.
-
-    Returns:
-        Between 0 and 1; NaN for a member without such units.
 
     Source: definition.
 
     Example:
-        >>> share_of(torch.tensor([[True, True]]), torch.tensor([[True, False]]))
+        >>> _share_of(torch.tensor([[True, True]]), torch.tensor([[True, False]]))
         tensor([1.], dtype=torch.float64)
     """
     return (what & units).sum(1).double() / units.sum(1)

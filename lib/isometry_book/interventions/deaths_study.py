@@ -71,18 +71,8 @@ CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def death_plan(contender: str, kind: str, profile: str, data: str) -> Plan:
-    """Return what is trained: the stream's network and settings, and a method.
-
-    Args:
-        contender: One of :data:`CONTENDERS`.
-        kind: Of the stream, permuted or random_label.
-        profile: smoke, laptop or paper.
-        data: cifar10, mnist or digits.
-
-    Raises:
-        KeyError: If profile or data are not known.
-    """
+def _death_plan(contender: str, kind: str, profile: str, data: str) -> Plan:
+    """Return what is trained: the stream's network and settings, and a method."""
     if profile not in SIZES:
         raise KeyError(unknown("profile", profile, SIZES))
     if data not in STREAMS[kind]:
@@ -104,13 +94,13 @@ def deaths(kind: str, profile: str, data: str, seeds: list[int]) -> list[Row]:
     Raises:
         KeyError: If profile or data are not known.
     """
-    adam = death_plan("adam", kind, profile, data)
+    adam = _death_plan("adam", kind, profile, data)
     pixels = scaled(load(data), adam.settings.input_scaling)
     size, rows = SIZES[profile], list[Row]()
 
     def hand_over(run: Run) -> None:
         for name in CONTENDERS:
-            planned = death_plan(name, kind, profile, data)
+            planned = _death_plan(name, kind, profile, data)
             rows.extend(contender_rows(name, planned, pixels, run, size["further"]))
 
     worn(adam, pixels, seeds, [size["before"][kind]], hand_over)

@@ -62,40 +62,24 @@ def copied(run: Run) -> Run:
     )
 
 
-def hidden_weights(network: MLP) -> list[str]:
-    """Return the names of the hidden layers' weights, the first layer first.
-
-    Args:
-        network: A perceptron.
-    """
+def _hidden_weights(network: MLP) -> list[str]:
+    """Return the names of the hidden layers' weights, the first layer first."""
     return [name for name, role in network.roles().items() if role == "hidden"]
 
 
 @torch.no_grad()
-def restore_spectrum_(fork: Fork) -> None:
-    """Set every singular value of every hidden weight to one; the vectors stay.
-
-    Args:
-        fork: Its hidden weights are changed.
-
-    Source: ours; ``U V^T`` is the orthogonal factor of the polar decomposition.
-    """
-    for name in hidden_weights(fork.network):
+def _restore_spectrum_(fork: Fork) -> None:
+    """Set every singular value of every hidden weight to one; the vectors stay."""
+    for name in _hidden_weights(fork.network):
         weight = fork.parameters[name]
         left, _, right = torch.linalg.svd(weight.double(), full_matrices=False)
         weight.copy_(left @ right)
 
 
 @torch.no_grad()
-def restore_scale_(fork: Fork) -> None:
-    """Give every hidden weight its Frobenius norm at the start, by one factor.
-
-    Args:
-        fork: Its hidden weights are changed.
-
-    Source: ours; the norm is the root of the sum of the squared singular values.
-    """
-    for name in hidden_weights(fork.network):
+def _restore_scale_(fork: Fork) -> None:
+    """Give every hidden weight its Frobenius norm at the start, by one factor."""
+    for name in _hidden_weights(fork.network):
         weight = fork.parameters[name]
         norms = [w.double().norm(dim=(1, 2)) for w in (fork.start[name], weight)]
         factor = norms[0] / norms[1].clamp_min(torch.finfo(torch.float64).tiny)
@@ -118,17 +102,11 @@ def dormant_units(network: MLP, parameters: Parameters, inputs: Tensor) -> list[
 
 
 @torch.no_grad()
-def reopen_gates_(fork: Fork) -> None:
+def _reopen_gates_(fork: Fork) -> None:
     """Set the biases of dormant units so that they are active on half of the inputs.
 
     Which units are dormant is judged before anything is changed; then layer after
     layer, since a reopened unit is an input of the next layer. All else stays.
-
-    Args:
-        fork: The biases of its hidden layers are changed.
-
-    Raises:
-        ValueError: If the units are no ReLUs with a bias of their own.
     """
     network, parameters = fork.network, fork.parameters
     own = network.architecture
@@ -150,14 +128,8 @@ def reopen_gates_(fork: Fork) -> None:
 
 
 @torch.no_grad()
-def reset_optimizer_(fork: Fork) -> None:
-    """Set both of Adam's moments and its count of steps to zero.
-
-    Args:
-        fork: Its optimiser's state is changed.
-
-    Source: ours; a new optimiser's first step is the same.
-    """
+def _reset_optimizer_(fork: Fork) -> None:
+    """Set both of Adam's moments and its count of steps to zero."""
     for state in fork.optimizer.state.values():
         for memory in state.values():
             memory.zero_()
@@ -167,12 +139,12 @@ def reset_optimizer_(fork: Fork) -> None:
 INTERVENTIONS: Mapping[str, tuple[Intervention, ...]] = MappingProxyType(
     {
         "nothing": (),
-        "spectrum": (restore_spectrum_,),
-        "scale": (restore_scale_,),
-        "gates": (reopen_gates_,),
-        "optimizer": (reset_optimizer_,),
-        "spectrum_optimizer": (restore_spectrum_, reset_optimizer_),
-        "scale_optimizer": (restore_scale_, reset_optimizer_),
-        "gates_optimizer": (reopen_gates_, reset_optimizer_),
+        "spectrum": (_restore_spectrum_,),
+        "scale": (_restore_scale_,),
+        "gates": (_reopen_gates_,),
+        "optimizer": (_reset_optimizer_,),
+        "spectrum_optimizer": (_restore_spectrum_, _reset_optimizer_),
+        "scale_optimizer": (_restore_scale_, _reset_optimizer_),
+        "gates_optimizer": (_reopen_gates_, _reset_optimizer_),
     }
 )

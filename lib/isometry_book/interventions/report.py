@@ -17,7 +17,7 @@ LEAST = 0.01  # in the metric's unit: a smaller loss is none
 LESS_IS_BETTER = ("initial_loss", "final_loss")
 
 
-def share_returned(
+def _share_returned(
     worn: ArrayLike,  # (seeds,)
     intervened: ArrayLike,  # (seeds,)
     fresh: ArrayLike,  # (seeds,)
@@ -25,21 +25,8 @@ def share_returned(
 ) -> NDArray:
     """Return ``(intervened - worn) / (fresh - worn)`` of each seed.
 
-    Args:
-        worn: A metric of the worn networks, more is better.
-        intervened: Of the same networks after an intervention.
-        fresh: Of new networks on the same task.
-        least: The smallest loss ``fresh - worn`` of which a share is defined, > 0.
-
-    Returns:
-        ``(seeds,)``: 0 if nothing comes back, 1 if all does; NaN where a seed lost
-        less than ``least``, or gained.
-
-    Raises:
-        ValueError: If the seeds differ or ``least`` is not positive.
-
     Example:
-        >>> share_returned([0.5, 0.7], [0.6, 0.7], [0.9, 0.7])
+        >>> _share_returned([0.5, 0.7], [0.6, 0.7], [0.9, 0.7])
         array([0.25,  nan])
     """
     if not least > 0:
@@ -73,12 +60,12 @@ def returned(
         intervened: ``(seeds,)``.
         fresh: ``(seeds,)``.
         generator: Where the resamples come from.
-        least: See :func:`share_returned`.
+        least: See :func:`_share_returned`.
 
     Raises:
-        ValueError: As in :func:`share_returned`.
+        ValueError: As in :func:`_share_returned`.
     """
-    shares = share_returned(worn, intervened, fresh, least)
+    shares = _share_returned(worn, intervened, fresh, least)
     lost = np.asarray(fresh, dtype=float) - np.asarray(worn, dtype=float)
     if stratified_bootstrap(lost, generator).low <= least:
         return None
@@ -104,20 +91,10 @@ def scores_of(frame: pd.DataFrame, method: str, age: int, metric: str) -> pd.Ser
     return -scores if metric in LESS_IS_BETTER else scores
 
 
-def returned_table(
+def _returned_table(
     frame: pd.DataFrame, metric: str = "online_accuracy", least: float = LEAST
 ) -> pd.DataFrame:
-    """Return for every intervention and age which share of what was lost comes back.
-
-    Args:
-        frame: Tidy, of one benchmark ``interventions_<stream>``.
-        metric: As stored, see :func:`scores_of`.
-        least: See :func:`share_returned`.
-
-    Returns:
-        Columns ``intervention, age, share, low, high, seeds``; NaN and 0 seeds where
-        nothing was lost.
-    """
+    """Return for every intervention and age which share of what was lost comes back."""
     rows = []
     fresh = frame["method"].str.startswith("fresh")
     for name in sorted(set(frame.loc[~fresh, "method"]) - {"nothing"}):
@@ -136,24 +113,13 @@ def returned_table(
     return pd.DataFrame(rows, columns=columns)
 
 
-def at_best_rate(scores: ArrayLike) -> NDArray:
+def _at_best_rate(scores: ArrayLike) -> NDArray:
     """Return each seed's score at the learning rate that the other seeds choose.
 
     A rate chosen by the very seed that is then counted would look better than it is.
 
-    Args:
-        scores: ``(rates, seeds)``, more is better, at least two seeds.
-
-    Returns:
-        ``(seeds,)``.
-
-    Raises:
-        ValueError: If there is one seed only.
-
-    Source: ours; cross-validation that leaves one out.
-
     Example:
-        >>> at_best_rate([[1.0, 1.0, 9.0], [2.0, 2.0, 2.0]])
+        >>> _at_best_rate([[1.0, 1.0, 9.0], [2.0, 2.0, 2.0]])
         array([1., 1., 2.])
     """
     array = as_scores(scores)
@@ -163,28 +129,20 @@ def at_best_rate(scores: ArrayLike) -> NDArray:
     return np.take_along_axis(array, others.argmax(0)[None], axis=0)[0]
 
 
-def loss_by_rate(
+def _loss_by_rate(
     frame: pd.DataFrame, age: int, metric: str = "online_accuracy"
 ) -> dict[str, Interval]:
     """Return how far worn networks stay behind new ones, also with rates tuned anew.
 
     If the worn networks only needed another step size, nothing is left once both
     kinds learn at their own best rate.
-
-    Args:
-        frame: Tidy, of one benchmark ``interventions_<stream>``.
-        age: In tasks.
-        metric: As stored, see :func:`scores_of`.
-
-    Returns:
-        ``usual``: fresh minus worn at the rate of the stream; ``tuned``: each at its
-        own best rate (:func:`at_best_rate`); ``by_tuning``: what the worn networks gain
-        by it.
     """
     rates = sorted(m for m in set(frame["method"]) if m.startswith("rate_"))
     usual = [scores_of(frame, m, age, metric).to_numpy() for m in ("nothing", "fresh")]
     tuned = [
-        at_best_rate([scores_of(frame, f"{kind}{rate}", age, metric) for rate in rates])
+        _at_best_rate(
+            [scores_of(frame, f"{kind}{rate}", age, metric) for rate in rates]
+        )
         for kind in ("", "fresh_")
     ]
     draw = numpy_generator(0, "interventions", "rates", age, metric)

@@ -78,17 +78,8 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 
-def study_plan(case: str, profile: str, data: str) -> Plan:
-    """Return what is trained: the stream's network and settings, and a method.
-
-    Args:
-        case: One of :data:`CASES`.
-        profile: smoke, laptop or paper.
-        data: One of :data:`STREAMS`.
-
-    Raises:
-        KeyError: If profile or data are not known.
-    """
+def _study_plan(case: str, profile: str, data: str) -> Plan:
+    """Return what is trained: the stream's network and settings, and a method."""
     if profile not in SIZES:
         raise KeyError(unknown("profile", profile, SIZES))
     if data not in STREAMS:
@@ -98,21 +89,8 @@ def study_plan(case: str, profile: str, data: str) -> Plan:
     return plan(STREAMS[data], method, {**stream, **changes}, profile)
 
 
-def forked(planned: Plan, pixels: Pixels, run: Run, start: Run) -> list[Row]:
-    """Return what each intervention, each learning rate and new networks do next.
-
-    Args:
-        planned: Of Adam.
-        pixels: The data.
-        run: Worn networks.
-        start: The same networks before the first task.
-
-    Returns:
-        Rows of benchmark ``interventions_<stream>``; the method is an intervention,
-        ``rate_<lr>`` of the worn network, ``fresh``, or ``fresh_rate_<lr>``; the task
-        is the age. ``dormant_fraction``, under ``gates``, is the share of units whose
-        bias is set.
-    """
+def _forked(planned: Plan, pixels: Pixels, run: Run, start: Run) -> list[Row]:
+    """Return what each intervention, each learning rate and new networks do next."""
     benchmark = f"interventions_{planned.benchmark.name}"
     task = next_task(planned, pixels, run)
     new = fresh_run(planned, pixels, run.seeds, run.task)
@@ -155,19 +133,11 @@ def looked_at(planned: Plan, pixels: Pixels, run: Run) -> dict[str, Tensor]:
     return found | kernel_statistics(network, run.parameters, task.inputs, scales)
 
 
-def case_rows(
+def _case_rows(
     case: str, profile: str, data: str, pixels: Pixels, seeds: list[int]
 ) -> list[Row]:
-    """Train one method's networks and return all their rows.
-
-    Args:
-        case: One of :data:`CASES`.
-        profile: smoke, laptop or paper.
-        data: One of :data:`STREAMS`.
-        pixels: The data.
-        seeds: One network each.
-    """
-    planned, size = study_plan(case, profile, data), SIZES[profile]
+    """Train one method's networks and return all their rows."""
+    planned, size = _study_plan(case, profile, data), SIZES[profile]
     benchmark = f"worn_{planned.benchmark.name}"
     start = fresh_run(planned, pixels, seeds, 0)
     rows: list[Row] = []
@@ -177,7 +147,7 @@ def case_rows(
             metrics = looked_at(planned, pixels, run)
             rows.extend(rows_of_metrics(benchmark, case, run, metrics))
         if run.task in size["ages"] and case == "adam":
-            rows.extend(forked(planned, pixels, run, start))
+            rows.extend(_forked(planned, pixels, run, start))
         elif run.task in size["ages"]:
             new = fresh_run(planned, pixels, seeds, run.task)
             task = next_task(planned, pixels, run)
@@ -196,7 +166,7 @@ def study(profile: str = "laptop", data: str = "cifar10") -> pd.DataFrame:
         data: cifar10 or mnist, or digits for a quick look.
 
     Returns:
-        Benchmarks ``interventions_<stream>``, see :func:`forked`, and
+        Benchmarks ``interventions_<stream>``, see :func:`_forked`, and
         ``worn_<stream>``: for every method the measures of each task and, at the same
         task, what :func:`looked_at` found before it; ``<method>_fresh`` are new
         networks of that kind.
@@ -206,8 +176,8 @@ def study(profile: str = "laptop", data: str = "cifar10") -> pd.DataFrame:
 
     Source: ours; the claims are those of arXiv 2606.09762, Sec. 2 and 4.
     """
-    settings = study_plan("adam", profile, data).settings
+    settings = _study_plan("adam", profile, data).settings
     pixels = scaled(load(data), settings.input_scaling)
     seeds = list(range(SIZES[profile]["seeds"]))
-    rows = [r for case in CASES for r in case_rows(case, profile, data, pixels, seeds)]
+    rows = [r for case in CASES for r in _case_rows(case, profile, data, pixels, seeds)]
     return pd.DataFrame(rows, columns=TIDY)

@@ -30,7 +30,7 @@ def test_page_holds_the_kernel_of_every_position(page):
     data = json.loads(page.find("script", type="application/json").string)
     depth, stretch, angle = 3, 4, 2
     a, b, d = data["kernels"][depth][stretch][angle]
-    expected = explorable.kernel_of_layers(
+    expected = explorable._kernel_of_layers(
         data["stretches"][stretch], data["angles"][angle], data["depths"][depth]
     )
     found = torch.tensor([[a, b], [b, d]], dtype=torch.float64)
@@ -38,13 +38,13 @@ def test_page_holds_the_kernel_of_every_position(page):
 
 
 def test_layers_that_only_turn_have_a_round_kernel():
-    matrix = explorable.kernel_of_layers(1.0, 30, 5)
+    matrix = explorable._kernel_of_layers(1.0, 30, 5)
     torch.testing.assert_close(matrix, torch.eye(2, dtype=torch.float64))
 
 
 def test_kernel_is_the_sum_over_layers_of_input_gram_times_output_norm():
     stretch, angle, depth = 2.0, 30, 3
-    layer = explorable.turned_layer(stretch, angle)
+    layer = explorable._turned_layer(stretch, angle)
     head = torch.full((1, 2), 0.5**0.5, dtype=torch.float64)
     total = torch.zeros(2, 2, dtype=torch.float64)
     for before in range(depth + 1):
@@ -53,5 +53,5 @@ def test_kernel_is_the_sum_over_layers_of_input_gram_times_output_norm():
         carried = 1.0 if before == depth else after.square().sum()
         total += product.T @ product * carried
     expected = total / torch.linalg.eigvalsh(total)[-1]
-    found = explorable.kernel_of_layers(stretch, angle, depth)
+    found = explorable._kernel_of_layers(stretch, angle, depth)
     torch.testing.assert_close(found, expected)

@@ -68,7 +68,7 @@ def test_weights_part_and_gates_part_add_up_to_the_whole_change():
 
 
 def test_shares_of_the_layers_add_up_to_one():
-    found = study.kernel_metrics(network([6, 8, 8, 3], seed=0), white_inputs(5, 6))
+    found = study._kernel_metrics(network([6, 8, 8, 3], seed=0), white_inputs(5, 6))
     for name in ("trace", "top", "low"):
         total = sum(v for key, v in found.items() if key.startswith(f"{name}_share"))
         assert total == pytest.approx(1)
@@ -150,7 +150,7 @@ def test_linear_case_needs_a_first_layer_that_is_an_isometry():
     model = linear_network([first, orthonormal(4, 4, 1), orthonormal(4, 4, 2)])
     inputs = torch.eye(4, dtype=DOUBLE)
     assert kappa(model, inputs) == pytest.approx(19 / 3)  # and not that of the inputs
-    bound = kernel_law.bound_factors(model, inputs)["bound"]
+    bound = kernel_law._bound_factors(model, inputs)["bound"]
     assert bound == pytest.approx(19 / 3)
 
 
@@ -161,7 +161,7 @@ def test_linear_case_needs_square_hidden_layers():
         torch.testing.assert_close(weight @ weight.mT, torch.eye(len(weight)).double())
     model, inputs = linear_network(weights), torch.eye(6, dtype=DOUBLE)
     assert kappa(model, inputs) == pytest.approx(1.5)
-    assert kernel_law.bound_factors(model, inputs)["bound"] == pytest.approx(1.5)
+    assert kernel_law._bound_factors(model, inputs)["bound"] == pytest.approx(1.5)
 
 
 def test_linear_case_holds_with_a_wide_first_and_a_narrow_last_layer():
@@ -173,9 +173,9 @@ def test_linear_case_holds_with_a_wide_first_and_a_narrow_last_layer():
 @pytest.mark.parametrize("init", ["orthogonal", "gaussian"])
 @pytest.mark.parametrize("depth", [1, 3])
 def test_diagonal_entries_are_those_of_the_kernel(init, depth):
-    weights = moments.drawn_weights(4, depth, 6, init, seed=0)
+    weights = moments._drawn_weights(4, depth, 6, init, seed=0)
     one = torch.randn(6, generator=torch.Generator().manual_seed(0), dtype=DOUBLE)
-    found = moments.diagonal_entries(weights, one)
+    found = moments._diagonal_entries(weights, one)
     for index, value in enumerate(found):
         model = network([6] * (depth + 1) + [1], seed=0, bias_scale=None)
         for layer, weight in zip(linear_layers(model), weights, strict=True):
@@ -185,12 +185,12 @@ def test_diagonal_entries_are_those_of_the_kernel(init, depth):
 
 
 def test_drawn_weights_have_their_gain():
-    wide = moments.drawn_weights(3, 2, 8, "orthogonal", 0)
+    wide = moments._drawn_weights(3, 2, 8, "orthogonal", 0)
     for weight in wide:
         gram = weight @ weight.mT
         expected = 2 * torch.eye(gram.shape[-1], dtype=DOUBLE).expand_as(gram)
         torch.testing.assert_close(gram, expected)
-    drawn = moments.drawn_weights(500, 1, 16, "gaussian", 0)[0]
+    drawn = moments._drawn_weights(500, 1, 16, "gaussian", 0)[0]
     assert float(drawn.var()) == pytest.approx(2 / 16, rel=0.02)
 
 
@@ -228,7 +228,7 @@ def test_bound_of_the_theorem_holds(activation, bias):
 def test_bound_is_an_equality_for_one_hidden_maxmin_layer():
     model = network([16, 16, 4], "maxmin", seed=0, bias_scale=None)
     inputs = white_inputs(8, 16)
-    bound = kernel_law.bound_factors(model, inputs)["bound"]
+    bound = kernel_law._bound_factors(model, inputs)["bound"]
     assert bound == pytest.approx(kappa(model, inputs), rel=1e-9)
 
 
@@ -260,7 +260,7 @@ def test_law_fit_finds_a_law_that_is_there():
 
 def test_factor_on_the_outputs_scales_the_kernel_by_its_square():
     model, inputs = network([4, 6, 2], seed=0), white_inputs(3, 4)
-    scaled = learning.Scaled(model, 3.0)
+    scaled = learning._Scaled(model, 3.0)
     expected = 9 * empirical_ntk(model, inputs)
     torch.testing.assert_close(empirical_ntk(scaled, inputs), expected)
 
@@ -412,7 +412,7 @@ def test_anisotropy_is_judged_within_methods_beside_the_scale(first, second, exp
     assert found.verdict == expected
     assert "across methods" in found.reason
     if first is APART:
-        own, _ = kernel_judges.kernel_correlations(frames[0], "ntk")
+        own, _ = kernel_judges._kernel_correlations(frames[0], "ntk")
         assert own["across_methods"].high < -0.9
 
 
@@ -433,9 +433,9 @@ def test_ages_at_which_a_network_was_not_looked_at_are_left_out():
     gap &= frame["metric"].str.contains("ntk")
     extra = frame[frame["task"] == 0].assign(method="adam_fresh")
     partial = pd.concat([frame[~gap], extra])
-    assert kernel_judges.ages_of(frame, "ntk") == [0, 1, 2, 3, 4, 5]
-    assert kernel_judges.ages_of(partial, "ntk") == [0, 1, 3, 4, 5]
-    assert kernel_judges.ages_of(partial, "adam_ntk") == [1, 3, 4, 5]
+    assert kernel_judges._ages_of(frame, "ntk") == [0, 1, 2, 3, 4, 5]
+    assert kernel_judges._ages_of(partial, "ntk") == [0, 1, 3, 4, 5]
+    assert kernel_judges._ages_of(partial, "adam_ntk") == [1, 3, 4, 5]
     both = pd.concat([partial, worn_numbers("two", AGREES)])
     assert kernel_judges.anisotropy(both, []).verdict == "reproduced"
 
@@ -455,7 +455,7 @@ def test_a_wrong_decomposition_is_not_reproduced():
 
 
 def test_gap_is_judged_against_the_linear_network():
-    gap = study.gap_numbers(range(5), depths=(4,))
+    gap = study._gap_numbers(range(5), depths=(4,))
     found = kernel_judges.nonlinear_gap(gap, [])
     assert found.verdict == "reproduced"
     flat = gap.assign(value=1.0)

@@ -19,7 +19,7 @@ def assigned(first, second):
 
 @pytest.mark.parametrize("dimension", critics.DIMENSIONS)
 def test_the_distance_of_centres_and_spheres_is_one(dimension):
-    points = critics.sphere_points(dimension, 1, 99, 0)[0]
+    points = critics._sphere_points(dimension, 1, 99, 0)[0]
     copies = critics.centres(dimension).repeat(33, 1)
     # float32 points lie on their sphere to rounding
     one = torch.ones((), dtype=torch.float64)
@@ -28,12 +28,12 @@ def test_the_distance_of_centres_and_spheres_is_one(dimension):
 
 @pytest.mark.parametrize("dimension", critics.DIMENSIONS)
 def test_the_exact_critic_reaches_the_distance_and_is_lipschitz(dimension):
-    points, weights = critics.critic_batch(dimension, 2, 99, 0)
-    values = critics.exact_critic(points)[..., None]
-    assert_close(-critics.negative_estimate(values, weights), torch.ones(2))
+    points, weights = critics._critic_batch(dimension, 2, 99, 0)
+    values = critics._exact_critic(points)[..., None]
+    assert_close(-critics._negative_estimate(values, weights), torch.ones(2))
     draws = generator(0, "pairs", dimension)
     first, second = 3 * torch.randn(2, 5000, dimension, generator=draws)
-    apart = (critics.exact_critic(first) - critics.exact_critic(second)).abs()
+    apart = (critics._exact_critic(first) - critics._exact_critic(second)).abs()
     assert bool((apart <= (first - second).norm(dim=-1) + 1e-5).all())
 
 
@@ -51,7 +51,7 @@ def test_no_critic_finds_more_than_the_distance(method, dimension):
     found = []
 
     def loss(outputs, targets):
-        each = critics.negative_estimate(outputs, targets)
+        each = critics._negative_estimate(outputs, targets)
         found.append(-each.item())
         return each
 

@@ -16,7 +16,7 @@ from isometry_book.c4_maxmin.training import (
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_member_of_a_stack_equals_the_seed_alone(name):
-    batch, pixels, classes = fits.image_batches("digits", 1, count=8)
+    batch, pixels, classes = fits._image_batches("digits", 1, count=8)
 
     def repeated(step):
         return tuple(part.expand(3, *part.shape[1:]) for part in batch(step))
@@ -35,7 +35,7 @@ def test_held_weights_are_orthogonal_after_every_step():
     start = network.weights[1].detach().clone()
 
     def batch(step):
-        return fits.regression_batch("cone", 2, 32, step)
+        return fits._regression_batch("cone", 2, 32, step)
 
     train(network, batch, fits.squared_error, steps=5, lr=1e-2)
     assert (network.weights[1] - start).norm() > 0.1
@@ -72,7 +72,7 @@ def test_layernorm_network_normalises_before_the_activation():
 
 def test_regression_inputs_have_uniform_length():
     for target, dimension in fits.TARGETS.items():
-        inputs, length = fits.regression_batch(target, 2, 4000, 0)
+        inputs, length = fits._regression_batch(target, 2, 4000, 0)
         assert inputs.shape == (2, 4000, dimension)
         torch.testing.assert_close(inputs.norm(dim=-1), length)
         assert abs(length.mean() - 0.5) < 0.02

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from isometry_book.c5_adamo.drift import (
-    drift_of,
+    _drift_of,
+    _simulated_deviations,
     misses,
-    simulated_deviations,
     with_models,
 )
 
@@ -18,10 +18,10 @@ def made_up(free, rates=(1e-3,), strengths=(0.3, 3.0)):
     """Return runs that keep what the simulation says, at given deviations."""
     rows = []
     for lr in rates:
-        drift = drift_of(free, TASKS, STEPS)
-        without = simulated_deviations(drift, 0.0, TASKS, STEPS)
+        drift = _drift_of(free, TASKS, STEPS)
+        without = _simulated_deviations(drift, 0.0, TASKS, STEPS)
         for strength in strengths:
-            kept = simulated_deviations(drift, lr * strength, TASKS, STEPS)
+            kept = _simulated_deviations(drift, lr * strength, TASKS, STEPS)
             for task in range(TASKS):
                 steps = STEPS * (task + 1.0)
                 rows.append(
@@ -39,13 +39,13 @@ def made_up(free, rates=(1e-3,), strengths=(0.3, 3.0)):
 
 
 def test_drift_is_the_one_that_ends_at_the_deviation():
-    drift = drift_of(1.3, TASKS, STEPS)
-    end = simulated_deviations(drift, 0.0, TASKS, STEPS)[-1]
+    drift = _drift_of(1.3, TASKS, STEPS)
+    end = _simulated_deviations(drift, 0.0, TASKS, STEPS)[-1]
     assert end == pytest.approx(1.3, rel=1e-4)
 
 
 def test_simulation_without_a_pull_adds_up_independent_tasks():
-    found = simulated_deviations(1e-5, 0.0, 4, STEPS)
+    found = _simulated_deviations(1e-5, 0.0, 4, STEPS)
     # of 1,280 values: standard errors of some percent
     np.testing.assert_allclose(found / found[0], np.arange(1, 5) ** 0.5, rtol=0.08)
 

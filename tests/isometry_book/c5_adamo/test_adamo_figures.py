@@ -92,7 +92,7 @@ def test_the_flow_marks_the_relaxation_time_if_it_is_in_reach(ax, strength, mark
 
 
 def test_the_image_has_alternative_text_and_is_reproducible():
-    image = draw.flow_image(SIGMA, 1.0, 1e-3, 500)
+    image = draw._flow_image(SIGMA, 1.0, 1e-3, 500)
     alt = re.search(r'alt="([^"]+)"', image).group(1)
     assert "from 0.10-3.00 to" in alt
     data = base64.b64decode(image.partition("base64,")[2].partition('"')[0])
@@ -109,6 +109,6 @@ def test_the_sliders_redraw_the_picture_quickly():
     strength.value = 0.01
     seconds = time.perf_counter() - start
     assert picture.value != before
-    assert picture.value == draw.flow_image(SIGMA, 0.01, 1e-3, 500)
+    assert picture.value == draw._flow_image(SIGMA, 0.01, 1e-3, 500)
     # 0.3 s is the aim on an idle machine; tests may share it
     assert seconds < 3

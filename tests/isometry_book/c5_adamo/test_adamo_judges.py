@@ -186,7 +186,7 @@ def report(time, memory, within=True):
     ],
 )
 def test_time_is_judged_by_settings_that_learn_the_same(time, within, expected):
-    numbers = cost_study.cost_rows(report(time, 1.0, within))
+    numbers = cost_study._cost_rows(report(time, 1.0, within))
     assert verdict(judges.cost_time, numbers) == expected
 
 
@@ -194,7 +194,7 @@ def test_time_is_judged_by_settings_that_learn_the_same(time, within, expected):
     ("memory", "expected"), [(1.04, "reproduced"), (1.2, "partly")]
 )
 def test_memory_is_judged_on_every_network(memory, expected):
-    numbers = cost_study.cost_rows(report(1.0, memory))
+    numbers = cost_study._cost_rows(report(1.0, memory))
     assert verdict(judges.cost_memory, numbers) == expected
 
 
@@ -281,7 +281,7 @@ def test_discrete_steps_come_closer_to_the_flow_as_the_rate_falls():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: runs.run_settings("smok", "digits"), "did you mean 'smoke'"),
+        (lambda: runs._run_settings("smok", "digits"), "did you mean 'smoke'"),
         (lambda: adamo_pull.pull_runs("papr", "digits"), "did you mean 'paper'"),
     ],
 )

@@ -10,9 +10,9 @@ from isometry_book.c5_adamo.drifted_network import Drifted, drifted_network
 from isometry_book.c5_adamo.partial_measures import (
     MEASURES,
     RELAXATION,
+    _parseval_step,
     evolve,
     measure,
-    parseval_step,
 )
 
 
@@ -42,9 +42,9 @@ def test_parseval_is_the_same_force_with_a_floor_under_its_loss(shape):
     draw = torch.Generator().manual_seed(0)
     weight = torch.randn(shape, generator=draw, dtype=torch.float64) / 3
     step = isometry_gradient(weight) / (8 * RELAXATION)
-    assert_close(parseval_step(weight, weight), weight - step)
+    assert_close(_parseval_step(weight, weight), weight - step)
     for _ in range(4000):
-        weight = parseval_step(weight, weight)
+        weight = _parseval_step(weight, weight)
     identity = torch.eye(shape[0], dtype=torch.float64)
     loss = (weight @ weight.mT - identity).square().sum()
     floor = torch.tensor(max(0, shape[0] - shape[1]), dtype=torch.float64)

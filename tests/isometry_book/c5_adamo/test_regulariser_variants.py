@@ -12,12 +12,12 @@ from isometry.core.seeding import generator
 from isometry_book.c5_adamo.drifted_network import LAYERS, drifted_network
 from isometry_book.c5_adamo.regulariser_variants import (
     VARIANTS,
-    measured_relaxation,
+    _measured_relaxation,
+    _variant_gradient,
+    _variant_penalty,
+    _variant_relaxation,
     pulled_weights,
     variant,
-    variant_gradient,
-    variant_penalty,
-    variant_relaxation,
     variant_table,
 )
 
@@ -34,16 +34,16 @@ def drawn(shape, seed=0):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_closed_form_is_the_gradient_of_the_penalty(name, shape):
     weight = drawn(shape).requires_grad_()
-    variant_penalty(weight, name).backward()
-    assert_close(weight.grad, variant_gradient(weight.detach(), name))
+    _variant_penalty(weight, name).backward()
+    assert_close(weight.grad, _variant_gradient(weight.detach(), name))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_equation_is_the_librarys_own_penalty(shape):
     weight = drawn(shape)
-    assert_close(variant_penalty(weight, "equation"), isometry_penalty(weight))
-    assert_close(variant_gradient(weight, "equation"), isometry_gradient(weight))
-    assert_close(2 * variant_gradient(weight, "half"), isometry_gradient(weight))
+    assert_close(_variant_penalty(weight, "equation"), isometry_penalty(weight))
+    assert_close(_variant_gradient(weight, "equation"), isometry_gradient(weight))
+    assert_close(2 * _variant_gradient(weight, "half"), isometry_gradient(weight))
 
 
 @settings(max_examples=20)
@@ -66,21 +66,21 @@ def test_every_singular_value_goes_to_the_root_of_the_target(out, fan_in, name, 
 
 @pytest.mark.parametrize("name", DECOUPLED)
 def test_a_small_deviation_decays_within_the_stated_time(name):
-    expected = variant_relaxation(name, 0.1, 1e-2)
-    measured = measured_relaxation(name, 0.1, 1e-2, width=8, start=1.001)
+    expected = _variant_relaxation(name, 0.1, 1e-2)
+    measured = _measured_relaxation(name, 0.1, 1e-2, width=8, start=1.001)
     assert measured == pytest.approx(expected, rel=0.02)
 
 
 def test_half_takes_twice_and_relu_gain_half_the_time():
-    times = {name: variant_relaxation(name, 0.5, 1e-3) for name in DECOUPLED}
+    times = {name: _variant_relaxation(name, 0.5, 1e-3) for name in DECOUPLED}
     assert times["equation"] == relaxation_steps(0.5, 1e-3)
     assert times["half"] == 2 * times["equation"] == 4 * times["relu_gain"]
 
 
 def test_the_pace_of_the_coupled_form_does_not_depend_on_the_strength():
-    paces = {measured_relaxation("coupled", s, 1e-3) for s in (1e-2, 1.0, 100.0)}
+    paces = {_measured_relaxation("coupled", s, 1e-3) for s in (1e-2, 1.0, 100.0)}
     assert len(paces) == 1
-    assert math.isnan(variant_relaxation("coupled", 1.0, 1e-3))
+    assert math.isnan(_variant_relaxation("coupled", 1.0, 1e-3))
 
 
 def test_the_table_has_a_row_for_every_variant_and_agrees_with_its_measurement():

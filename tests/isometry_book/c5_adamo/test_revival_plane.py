@@ -111,7 +111,7 @@ def test_unit_that_fires_may_be_silenced_by_the_pull():
     ],
 )
 def test_half_plane_covers_its_share_of_the_square(row, bias, area):
-    corners = explorable.half_plane(row, bias)
+    corners = explorable._half_plane(row, bias)
     pairs = zip(corners, corners[1:] + corners[:1], strict=True)
     twice = sum(x * v - u * y for (x, y), (u, v) in pairs)
     assert twice / 2 == pytest.approx(area * (2 * explorable.HALF) ** 2)

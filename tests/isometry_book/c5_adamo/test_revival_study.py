@@ -17,7 +17,7 @@ from isometry_book.c5_adamo.study import study_pixels
 @pytest.fixture(scope="module")
 def trained():
     """A network, two members after a little training, and the tasks that follow."""
-    settings = revival.revival_settings("smoke", "digits")
+    settings = revival._revival_settings("smoke", "digits")
     adam = METHODS.get("adam")
     network = network_of(adam, adam.settings, settings, study_pixels(settings))
     scale = revival.SCALES["smoke"]
@@ -29,7 +29,7 @@ def trained():
 def test_the_first_half_of_every_layer_is_killed_and_the_rest_untouched(trained, kill):
     network, parameters, tasks = trained
     start = units_of.killed(network, parameters, tasks[0].inputs, kill)
-    seen = units_of.layer_inputs(network, start, tasks[0].inputs)
+    seen = units_of._layer_inputs(network, start, tasks[0].inputs)
     assert not units_of.firing(network, start, tasks[0].inputs).any()
     for layer, inputs in enumerate(seen):
         weight, bias = (
@@ -137,7 +137,7 @@ def test_the_greedy_adversary_loses_nothing_of_its_way_and_stays_below_the_bound
     ("call", "message"),
     [
         (lambda: promised("lap"), "did you mean 'laptop'"),
-        (lambda: revival.revival_settings("smok", "digits"), "did you mean 'smoke'"),
+        (lambda: revival._revival_settings("smok", "digits"), "did you mean 'smoke'"),
         (lambda: units_of.killed(None, {}, None, "dir"), "did you mean 'direction'"),
         (lambda: bounds("lap"), "did you mean 'laptop'"),
     ],

@@ -54,13 +54,13 @@ def test_scale_marks_the_papers_strength_and_the_present_one(page):
     data = json.loads(page.find("script", type="application/json").string)
     assert data["strengths"][data["literal"]] == explorable.LITERAL
     circle = float(page.find("circle")["cx"])
-    assert circle == pytest.approx(explorable.place_of(1e-3), abs=0.05)
+    assert circle == pytest.approx(explorable._place_of(1e-3), abs=0.05)
     here = page.find("path", attrs={"data-here": True})["transform"]
-    assert f"{explorable.place_of(0.1):.1f} " in here
+    assert f"{explorable._place_of(0.1):.1f} " in here
 
 
 def test_positions_of_the_slider_are_evenly_spaced_on_the_scale():
-    places = [explorable.place_of(value) for value in explorable.STRENGTHS]
+    places = [explorable._place_of(value) for value in explorable.STRENGTHS]
     steps = [b - a for a, b in pairwise(places)]
     assert max(steps) == pytest.approx(min(steps), rel=0.05)  # three digits
 

@@ -29,7 +29,7 @@ def choice(chosen, *tried):
     ],
 )
 def test_a_choice_at_the_end_of_three_or_more_has_a_star(record, text):
-    assert tables.chosen_text(record) == text
+    assert tables._chosen_text(record) == text
 
 
 def comparison(adam, other):

@@ -42,7 +42,7 @@ def transformer(pixels, branch):
 
 def test_blocks_that_add_nothing_are_isometries(pixels):
     model = transformer(pixels, branch=0.0)
-    found = study.stream_spreads(model, pixels.train_inputs[:2].double())
+    found = study._stream_spreads(model, pixels.train_inputs[:2].double())
     assert_close(found["block_spread"], 0.0)
     assert_close(found["trunk_spread"], 0.0)
     assert_close(found["trunk_largest"], 1.0)
@@ -58,8 +58,8 @@ def test_the_trunk_is_the_product_of_its_blocks(pixels):
         product = slope.reshape(16 * 8, -1).detach() @ product
         stream = block(stream).detach()
     values = torch.linalg.svdvals(product)
-    found = study.stream_spreads(model, inputs)
-    assert_close(found["trunk_spread"], study.spread_around_one(values).item())
+    found = study._stream_spreads(model, inputs)
+    assert_close(found["trunk_spread"], study._spread_around_one(values).item())
     assert_close(found["trunk_largest"], values.max().item())
 
 

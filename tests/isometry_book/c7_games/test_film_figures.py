@@ -11,7 +11,7 @@ from bs4 import BeautifulSoup
 from isometry.rl.film import Film
 from isometry.rl.games.pictures import first_channel
 from isometry_book.c7_games import film as drawing
-from isometry_book.c7_games.film_data import packed_boards, unpacked_boards
+from isometry_book.c7_games.film_data import _unpacked_boards, packed_boards
 from isometry_book.c7_games.film_player import film_html, sentence
 
 STEPS = 23
@@ -43,10 +43,10 @@ def axes():
 def test_packed_boards_are_the_boards(shape):
     boards = np.random.default_rng(0).random(shape) < 0.3
     np.testing.assert_array_equal(
-        unpacked_boards(packed_boards(boards), shape[1:]), boards
+        _unpacked_boards(packed_boards(boards), shape[1:]), boards
     )
     still = np.repeat(boards[:1], 4, axis=0)
-    assert unpacked_boards(packed_boards(still), shape[1:]).tolist() == still.tolist()
+    assert _unpacked_boards(packed_boards(still), shape[1:]).tolist() == still.tolist()
     assert len(packed_boards(still)) < len(packed_boards(boards[:1])) + 12
 
 
@@ -100,7 +100,7 @@ def test_fragment_holds_the_boards_returns_and_values():
     data = json.loads(soup.find("script", type="application/json").string)
     for film, kept in zip(films.values(), data["films"], strict=True):
         shape = kept["rows"], kept["columns"], kept["channels"]
-        boards = unpacked_boards(kept["boards"], shape)
+        boards = _unpacked_boards(kept["boards"], shape)
         np.testing.assert_array_equal(boards, film.cells)
         assert kept["returns"] == film.returns.tolist()
         assert [float(v) for v in kept["values"]] == pytest.approx(

@@ -6,7 +6,7 @@ import pytest
 from isometry_book.c7_games.film_study import (
     MAX_FRAMES,
     SIZES,
-    film_plan,
+    _film_plan,
     filmed_learning,
 )
 
@@ -36,7 +36,7 @@ def test_training_again_is_the_same_films(learning):
 
 @pytest.mark.parametrize("profile", SIZES)
 def test_a_third_is_whole_updates_so_that_labels_say_what_was_done(profile):
-    settings = film_plan(profile).settings
+    settings = _film_plan(profile).settings
     assert settings.env_steps % settings.update_steps == 0
     assert not settings.permute_channels
     assert not settings.reset_optimizer

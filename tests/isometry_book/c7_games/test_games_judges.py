@@ -157,7 +157,7 @@ def test_the_reason_gives_the_loss_the_differences_and_the_other_network(
 
 def test_the_gap_compares_sizes_with_the_papers(agents):
     _, record = agents("adam", scores(1.0))
-    text = judges.size_of_games(record, 8, PAPER_OCTAX)
+    text = judges._size_of_games(record, 8, PAPER_OCTAX)
     assert text.startswith("2 games (breakout, asterix), 0 of the paper's 8; 8 cycles")
     assert "where it has 3; 100 environment steps" in text
 

@@ -35,7 +35,7 @@ def found(agents, together):
 
 def test_the_main_comparison_has_the_most_methods_then_visits_then_seeds(agents):
     def hashes(*files):
-        runs = comparison.same_games([record for _, record in files], MINATAR)
+        runs = comparison._same_games([record for _, record in files], MINATAR)
         return {method: record["hash"] for method, record in runs.items()}
 
     main = [agents(m, STEADY, f"main {m}") for m in ("adam", "adamo", "nap")]
@@ -59,7 +59,7 @@ def test_the_main_comparison_has_the_most_methods_then_visits_then_seeds(agents)
     }
     recorded = agents("fresh", STEADY, "main fresh", diagnose_every=0)
     assert hashes(*main, recorded) == {**names, "fresh": "main fresh"}
-    assert comparison.same_games([], MINATAR) == {}
+    assert comparison._same_games([], MINATAR) == {}
 
 
 def test_a_method_stands_with_the_settings_of_its_benchmark_not_with_most_seeds(agents):
@@ -69,7 +69,7 @@ def test_a_method_stands_with_the_settings_of_its_benchmark_not_with_most_seeds(
         agents("adam", STEADY[:2], "usual", own=usual),
     ]
     for records in ([r for _, r in files], [r for _, r in files[::-1]]):
-        assert comparison.same_games(records, MINATAR)["adam"]["hash"] == "usual"
+        assert comparison._same_games(records, MINATAR)["adam"]["hash"] == "usual"
 
 
 def test_zero_is_a_random_policy_and_one_what_fresh_networks_learn(found):
@@ -202,8 +202,8 @@ def test_a_setting_that_came_later_counts_as_a_departure(agents):
         agents("nap", STEADY[:2], "usual", own=usual),
     ]
     records = [record for _, record in files]
-    assert [comparison.num_departures(record) for record in records] == [1, 0]
-    assert comparison.same_games(records, MINATAR)["nap"]["hash"] == "usual"
+    assert [comparison._num_departures(record) for record in records] == [1, 0]
+    assert comparison._same_games(records, MINATAR)["nap"]["hash"] == "usual"
 
 
 # --- depth and single changes ---------------------------------------------------------

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from isometry.lab.store import COLUMNS, add_results, result_path
-from isometry_book.c1_plasticity.judge import change, plasticity_loss, same_setting
+from isometry_book.c1_plasticity.judge import _same_setting, change, plasticity_loss
 from isometry_book.claims.claim import (
     CLAIMS,
     JUDGES,
@@ -22,7 +22,7 @@ from isometry_book.claims.claim import (
     judged,
 )
 from isometry_book.claims.ledger import CLAIM_TEXTS
-from isometry_book.claims.verdicts import judge_all, verdict_on
+from isometry_book.claims.verdicts import _verdict_on, judge_all
 
 KEYS = [row[0] for row in CLAIM_TEXTS]
 RESULTS = Path(__file__).parents[3] / "results"
@@ -96,13 +96,13 @@ def test_without_results_nothing_is_tested(tmp_path, exists):
 def test_a_claim_whose_judge_is_not_there_or_has_not_enough_is_not_tested(monkeypatch):
     claim, frame = get(KEYS[0]), pd.DataFrame({"seed": [0]})
     monkeypatch.delitem(JUDGES, claim.key)
-    assert verdict_on(claim, frame, []) is NOT_TESTED
+    assert _verdict_on(claim, frame, []) is NOT_TESTED
     monkeypatch.setitem(JUDGES, claim.key, lambda results, records: None)
-    assert verdict_on(claim, frame, []) is NOT_TESTED
+    assert _verdict_on(claim, frame, []) is NOT_TESTED
     reached = Verdict(verdict="partly", reason="because")
     monkeypatch.setitem(JUDGES, claim.key, lambda *_: reached)
-    assert verdict_on(claim, frame, []) is reached
-    assert verdict_on(claim, EMPTY, []) is NOT_TESTED
+    assert _verdict_on(claim, frame, []) is reached
+    assert _verdict_on(claim, EMPTY, []) is NOT_TESTED
 
 
 def test_a_claim_has_one_judge():
@@ -213,9 +213,9 @@ def test_the_longest_common_setting_is_judged():
     files = [long, short, also_short, also_long]
     results = pd.concat([frame for frame, _ in files], ignore_index=True)
     records = [record for _, record in files]
-    found = same_setting(results, records, "random_label_mnist", ("adam", "fresh"))
+    found = _same_setting(results, records, "random_label_mnist", ("adam", "fresh"))
     assert [frame["settings"].iloc[0] for frame in found] == ["c", "d"]
-    assert same_setting(results, records, "permuted_mnist", ("adam", "fresh")) is None
+    assert _same_setting(results, records, "permuted_mnist", ("adam", "fresh")) is None
 
 
 def test_a_change_is_paired_by_seed():

@@ -10,11 +10,11 @@ from isometry.lab.comparison import with_choices
 from isometry.lab.store import load_records, load_results, write_file
 from isometry_book.evidence.protocol import enough, gated, search_not_ended
 from isometry_book.evidence.streams import (
+    _stream_name,
     achievable_loss,
     gate_of,
     measured_plasticity,
     slopes,
-    stream_name,
     streams_of,
     table_of,
 )
@@ -143,7 +143,7 @@ def test_settings_that_change_what_is_recorded_alone_do_not_part_a_stream(
     two = made.run("adamo", accuracy(0.5), choice=made.choice(), lr=0.1)
     assert set(streams(one, two)["permuted_mnist"].runs) == {"adam", "adamo"}
     perceptron = {"benchmark": "b", "settings": {}}
-    assert stream_name(perceptron) == "b", "from before there were others"
+    assert _stream_name(perceptron) == "b", "from before there were others"
 
 
 def test_a_stored_stream_is_read_with_its_choices(made, tmp_path):

@@ -112,7 +112,7 @@ def test_every_intervention_is_tested_above():
 def test_after_the_spectrum_all_singular_values_are_one_and_the_vectors_are_kept():
     fork = worn_fork()
     before = weights(fork)
-    study.restore_spectrum_(fork)
+    study._restore_spectrum_(fork)
     for name in HIDDEN:
         old, new = before[name], fork.parameters[name].detach()
         assert_close(singular_values(new), torch.ones_like(singular_values(old)))
@@ -130,7 +130,7 @@ def test_after_the_spectrum_all_singular_values_are_one_and_the_vectors_are_kept
 def test_after_the_scale_norms_are_those_of_the_start_and_ratios_are_unchanged():
     fork = worn_fork()
     before = weights(fork)
-    study.restore_scale_(fork)
+    study._restore_scale_(fork)
     for name in HIDDEN:
         old, new = before[name], fork.parameters[name].detach()
         norms = [w.flatten(1).norm(dim=1) for w in (fork.start[name], new)]
@@ -145,7 +145,7 @@ def test_reopened_units_are_active_on_half_of_the_inputs_and_others_keep_their_b
     fork = worn_fork()
     before = weights(fork)
     closed = study.dormant_units(fork.network, fork.parameters, fork.inputs)
-    study.reopen_gates_(fork)
+    study._reopen_gates_(fork)
     hidden = fork.network.hidden_activations(fork.parameters, fork.inputs)
     for layer, chosen in enumerate(closed):
         assert chosen[:, 1].all()
@@ -163,7 +163,7 @@ def test_without_dormant_units_reopening_changes_nothing():
     fork = study.Fork(**{**vars(worn), "parameters": open_all})
     before = weights(fork)
     assert not any(c.any() for c in study.dormant_units(*lookable(fork)))
-    study.reopen_gates_(fork)
+    study._reopen_gates_(fork)
     assert changed(before, weights(fork)) == set()
 
 
@@ -179,12 +179,12 @@ def test_gates_of_other_units_than_relus_with_biases_are_refused(changes):
     other = MLP(architecture=architecture(**changes), in_features=12, num_classes=4)
     wrong = study.Fork(**{**vars(fork), "network": other})
     with pytest.raises(ValueError, match="ReLU"):
-        study.reopen_gates_(wrong)
+        study._reopen_gates_(wrong)
 
 
 def test_a_reset_optimiser_steps_as_a_new_one_does():
     fork = worn_fork()
-    study.reset_optimizer_(fork)
+    study._reset_optimizer_(fork)
     assert all(not v.any() for v in memory(fork).values())
     own = {n: p.detach().clone().requires_grad_() for n, p in fork.parameters.items()}
     new = torch.optim.Adam(own.values(), lr=1e-3)

@@ -16,17 +16,17 @@ def draw():
 
 def test_a_share_is_0_if_nothing_comes_back_and_1_if_all_does():
     worn, fresh = np.array([0.5, 0.6]), np.array([0.9, 0.8])
-    assert report.share_returned(worn, worn, fresh).tolist() == [0, 0]
-    assert report.share_returned(worn, fresh, fresh).tolist() == [1, 1]
-    half = report.share_returned(worn, (worn + fresh) / 2, fresh)
+    assert report._share_returned(worn, worn, fresh).tolist() == [0, 0]
+    assert report._share_returned(worn, fresh, fresh).tolist() == [1, 1]
+    half = report._share_returned(worn, (worn + fresh) / 2, fresh)
     np.testing.assert_allclose(half, 0.5)
-    beyond = report.share_returned(worn, 2 * fresh - worn, fresh)
+    beyond = report._share_returned(worn, 2 * fresh - worn, fresh)
     np.testing.assert_allclose(beyond, 2)
 
 
 @pytest.mark.parametrize("lost", [0.0, 0.009, -0.2])
 def test_a_seed_that_lost_nothing_has_no_share(lost):
-    found = report.share_returned([0.5, 0.5], [0.6, 0.6], [0.5 + lost, 1.0])
+    found = report._share_returned([0.5, 0.5], [0.6, 0.6], [0.5 + lost, 1.0])
     assert np.isnan(found[0])
     assert found[1] == pytest.approx(0.2)
 
@@ -58,9 +58,9 @@ def test_seeds_without_a_loss_are_left_out_and_counted(draw):
 
 def test_scores_that_do_not_belong_together_are_refused(draw):
     with pytest.raises(ValueError, match="each seed"):
-        report.share_returned([0.5, 0.5], [0.5], [0.9, 0.9])
+        report._share_returned([0.5, 0.5], [0.5], [0.9, 0.9])
     with pytest.raises(ValueError, match="least > 0"):
-        report.share_returned([0.5], [0.5], [0.9], least=0.0)
+        report._share_returned([0.5], [0.5], [0.9], least=0.0)
 
 
 def forks(values, metric="online_accuracy"):
@@ -76,21 +76,21 @@ def forks(values, metric="online_accuracy"):
 def test_the_table_holds_every_intervention_and_no_new_network():
     worn = np.array([0.3, 0.4, 0.5])
     values = {"nothing": worn, "fresh": worn + 0.4, "scale": worn + 0.1}
-    table = report.returned_table(forks({**values, "fresh_rate_1": worn}))
+    table = report._returned_table(forks({**values, "fresh_rate_1": worn}))
     assert table["intervention"].tolist() == ["scale"]
     assert table["share"].item() == pytest.approx(0.25)
     assert table["seeds"].item() == 3
-    none = report.returned_table(forks({**values, "fresh": worn}))
+    none = report._returned_table(forks({**values, "fresh": worn}))
     assert none["share"].isna().all()
 
 
 def test_a_loss_that_falls_back_to_that_of_new_networks_has_come_back():
     worn = np.array([1.3, 1.4, 1.5])
     values = {"nothing": worn, "fresh": worn - 0.4, "scale": worn - 0.1}
-    table = report.returned_table(forks(values, "final_loss"), "final_loss")
+    table = report._returned_table(forks(values, "final_loss"), "final_loss")
     assert table["share"].item() == pytest.approx(0.25)
     values["fresh"] = worn + 0.4
-    table = report.returned_table(forks(values, "final_loss"), "final_loss")
+    table = report._returned_table(forks(values, "final_loss"), "final_loss")
     assert table["share"].isna().all()
 
 
@@ -104,9 +104,9 @@ def test_a_rate_is_chosen_by_the_other_seeds():
     for seed in range(3):
         others = np.delete(scores, seed, axis=1).mean(1)
         expected = scores[others.argmax(), seed]
-        assert report.at_best_rate(scores)[seed] == expected
+        assert report._at_best_rate(scores)[seed] == expected
     with pytest.raises(ValueError, match="two seeds"):
-        report.at_best_rate([[1.0], [2.0]])
+        report._at_best_rate([[1.0], [2.0]])
 
 
 def test_a_loss_that_another_step_size_undoes_is_none_after_tuning():
@@ -121,7 +121,7 @@ def test_a_loss_that_another_step_size_undoes_is_none_after_tuning():
             "fresh_rate_0.01": worn + 0.2,
         }
     )
-    found = report.loss_by_rate(frame, 3)
+    found = report._loss_by_rate(frame, 3)
     assert found["usual"].estimate == pytest.approx(0.4)
     assert found["tuned"].estimate == pytest.approx(0.0)
     assert found["by_tuning"].estimate == pytest.approx(0.4)
@@ -185,10 +185,10 @@ def test_intervals_draw_seeds_whole(draw):
         (correlations.over_time, 1),
         (correlations.across_methods, 1),
     ):
-        found = correlations.over_seeds(statistic, first, second, draw)
+        found = correlations._over_seeds(statistic, first, second, draw)
         assert found.low == found.high == found.estimate == pytest.approx(sign)
         assert found.num_seeds == 8
-    found = correlations.over_seeds(correlations.across_seeds, first, second, draw)
+    found = correlations._over_seeds(correlations.across_seeds, first, second, draw)
     # Seeds drawn twice are ties in both, so that the correlation stays perfect.
     assert found.low == pytest.approx(-1)
 
@@ -197,9 +197,9 @@ def test_a_difference_is_of_absolute_values_and_paired(draw):
     first, second = simpson()
     noise = numpy_generator(2, "noise").normal(size=first.shape)
     args = (correlations.over_time, -first, second, draw)
-    found = correlations.over_seeds(*args, other=first)
+    found = correlations._over_seeds(*args, other=first)
     assert found.low == found.high == pytest.approx(0), "1 - 1, not -1 - 1"
-    better = correlations.over_seeds(*args, other=noise)
+    better = correlations._over_seeds(*args, other=noise)
     assert better.low > 0
     assert better.estimate == pytest.approx(
         1 - abs(correlations.over_time(noise, second))

@@ -15,7 +15,7 @@ from isometry.supervised.trainer import train
 from isometry_book.interventions import deaths, kernels, runs, study
 from isometry_book.interventions import deaths_study as natural
 from isometry_book.interventions.correlations import correlations
-from isometry_book.interventions.report import loss_by_rate, returned_table
+from isometry_book.interventions.report import _loss_by_rate, _returned_table
 from isometry_book.studies import run_study
 
 SEEDS = [900, 901]
@@ -24,7 +24,7 @@ SEEDS = [900, 901]
 @pytest.fixture(scope="module", params=list(study.CASES))
 def trained(request, digits):
     """A method's plan, its runs at every age, and the finished run."""
-    planned = study.study_plan(request.param, "smoke", "digits")
+    planned = study._study_plan(request.param, "smoke", "digits")
     seen = {}
     done = runs.worn(
         planned, digits, SEEDS, (0, 1, 2), lambda r: seen.update({r.task: r})
@@ -79,7 +79,7 @@ def test_new_networks_at_age_0_are_those_that_training_starts_from(trained, digi
 
 
 def test_a_learning_rate_of_a_fork_is_that_of_all_its_steps(digits):
-    planned = study.study_plan("adam", "smoke", "digits")
+    planned = study._study_plan("adam", "smoke", "digits")
     new = runs.fresh_run(planned, digits, SEEDS, 0)
     task = runs.next_task(planned, digits, new)
     arguments = (planned, digits, new, new.parameters, task)
@@ -94,7 +94,7 @@ def test_a_learning_rate_of_a_fork_is_that_of_all_its_steps(digits):
 
 
 def test_a_stream_that_ends_before_the_largest_age_is_refused(digits):
-    planned = study.study_plan("adam", "smoke", "digits")
+    planned = study._study_plan("adam", "smoke", "digits")
     with pytest.raises(ValueError, match="largest age, 3"):
         runs.worn(planned, digits, SEEDS, (0, 3), lambda run: None)
 
@@ -169,10 +169,10 @@ def test_at_age_0_worn_networks_are_fresh_and_the_usual_rate_is_in_the_grid(numb
 
 def test_the_report_reads_what_the_study_writes(numbers):
     forks = numbers[numbers["benchmark"] == "interventions_permuted_mnist"]
-    table = returned_table(forks)
+    table = _returned_table(forks)
     assert len(table) == 3 * (len(study.INTERVENTIONS) - 1 + len(study.RATES))
     assert table.loc[table["age"] == 0, "share"].isna().all(), "nothing was lost"
-    assert set(loss_by_rate(forks, 2)) == {"usual", "tuned", "by_tuning"}
+    assert set(_loss_by_rate(forks, 2)) == {"usual", "tuned", "by_tuning"}
     worn = numbers[numbers["benchmark"] == "worn_permuted_mnist"]
     found = correlations(
         worn, "adam_ntk_log_trace", list(study.CASES), [1, 2], "online_accuracy"
@@ -199,7 +199,7 @@ def test_profiles_and_data_that_are_not_known_are_refused(module):
 
 @pytest.fixture(scope="module")
 def handed(digits):
-    planned = natural.death_plan("adam", "permuted", "smoke", "digits")
+    planned = natural._death_plan("adam", "permuted", "smoke", "digits")
     seen = []
     done = runs.worn(
         planned,
@@ -213,7 +213,7 @@ def handed(digits):
 
 def test_adam_handed_over_to_adam_goes_on_as_before(handed, digits):
     run, done = handed
-    planned = natural.death_plan("adam", "permuted", "smoke", "digits")
+    planned = natural._death_plan("adam", "permuted", "smoke", "digits")
     arguments = ("adam", planned, digits, run, (1, 2))
     frame = pd.DataFrame(deaths.contender_rows(*arguments), columns=study.TIDY)
     found = frame[(frame["metric"] == "online_accuracy") & (frame["task"] == 1)]
@@ -228,8 +228,8 @@ def test_adam_handed_over_to_adam_goes_on_as_before(handed, digits):
 def test_a_contender_gets_weights_moments_and_step_count_by_name(handed, digits):
     run, _ = handed
     for name in natural.CONTENDERS:
-        planned = natural.death_plan(name, "permuted", "smoke", "digits")
-        taken, optimizer = deaths.handed_over(planned, digits, run)
+        planned = natural._death_plan(name, "permuted", "smoke", "digits")
+        taken, optimizer = deaths._handed_over(planned, digits, run)
         for index, (key, parameter) in enumerate(taken.parameters.items()):
             assert torch.equal(parameter, run.parameters[key])
             for part, value in run.optimizer_state["state"][index].items():
@@ -239,8 +239,8 @@ def test_a_contender_gets_weights_moments_and_step_count_by_name(handed, digits)
 
 def test_l2_init_pulls_to_where_adams_training_began(handed, digits):
     run, _ = handed
-    planned = natural.death_plan("l2_init", "permuted", "smoke", "digits")
-    taken, _ = deaths.handed_over(planned, digits, run)
+    planned = natural._death_plan("l2_init", "permuted", "smoke", "digits")
+    taken, _ = deaths._handed_over(planned, digits, run)
     start = runs.perceptron_of(planned, digits).stacked(SEEDS, 0)
     for name, values in start.items():
         assert torch.equal(taken.carried[name], values)
@@ -248,7 +248,7 @@ def test_l2_init_pulls_to_where_adams_training_began(handed, digits):
 
 def test_dead_units_are_counted_by_hand(handed, digits):
     run, _ = handed
-    planned = natural.death_plan("adam", "permuted", "smoke", "digits")
+    planned = natural._death_plan("adam", "permuted", "smoke", "digits")
     network = runs.perceptron_of(planned, digits)
     inputs = runs.next_task(planned, digits, run).inputs
     for index in range(len(SEEDS)):
@@ -264,7 +264,7 @@ def test_a_unit_lives_again_if_it_fires_on_the_inputs_on_which_it_was_dead(
     handed, digits
 ):
     run, _ = handed
-    planned = natural.death_plan("adam", "permuted", "smoke", "digits")
+    planned = natural._death_plan("adam", "permuted", "smoke", "digits")
     network = runs.perceptron_of(planned, digits)
     start = runs.fresh_run(planned, digits, SEEDS, 0).parameters
     first = runs.next_task(planned, digits, run)
@@ -280,15 +280,15 @@ def test_a_unit_lives_again_if_it_fires_on_the_inputs_on_which_it_was_dead(
         )
     )
     assert not torch.equal(after, last)
-    planned = natural.death_plan("adam", "permuted", "smoke", "digits")
+    planned = natural._death_plan("adam", "permuted", "smoke", "digits")
     arguments = ("adam", planned, digits, run, (1, 2))
     frame = pd.DataFrame(deaths.contender_rows(*arguments), columns=study.TIDY)
     table = frame.pivot(index="seed", columns=["task", "metric"], values="value")
     expected = {
         (0, "dead_fraction"): before.double().mean(1),
-        (2, "alive"): deaths.share_of(~after, before),
-        (2, "alive_on_last"): deaths.share_of(~last, before),
-        (2, "died"): deaths.share_of(after, ~before),
+        (2, "alive"): deaths._share_of(~after, before),
+        (2, "alive_on_last"): deaths._share_of(~last, before),
+        (2, "died"): deaths._share_of(after, ~before),
     }
     assert any(v.isfinite().any() for v in expected.values())
     for column, values in expected.items():
@@ -298,7 +298,7 @@ def test_a_unit_lives_again_if_it_fires_on_the_inputs_on_which_it_was_dead(
 def test_a_share_of_no_units_is_not_a_number():
     what = torch.tensor([[True, False, True], [True, True, True]])
     units = torch.tensor([[True, True, False], [False, False, False]])
-    found = deaths.share_of(what, units)
+    found = deaths._share_of(what, units)
     assert found[0] == 0.5
     assert found[1].isnan()
 

@@ -15,7 +15,7 @@ import pytest
 from isometry.rl import make_vec
 from isometry.rl.games import chip8
 from isometry.rl.games.octax_games import OCTAX_GAMES
-from isometry.rl.games.octax_roms import INSTALL, rom_path
+from isometry.rl.games.octax_roms import INSTALL, _rom_path
 from isometry.rl.games.registry import GAMES
 from isometry.rl.protocols import PAPER_OCTAX
 
@@ -24,7 +24,7 @@ TRACES = sorted(GOLDEN.glob("octax_*.npz"))
 with (GOLDEN / "octax_start_states.csv").open() as _file:
     START_STATES = list(csv.DictReader(_file))
 needs_roms = pytest.mark.skipif(
-    rom_path("Brix [Andreas Gustafsson, 1990].ch8") is None,
+    _rom_path("Brix [Andreas Gustafsson, 1990].ch8") is None,
     reason=f"needs the ROMs of octax: {INSTALL}",
 )
 

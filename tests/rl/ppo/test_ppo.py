@@ -17,10 +17,10 @@ from isometry.methods.binding import hooks, new_optimizer, started
 from isometry.rl import make_vec
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.ppo.fast.recorded_step import recordable, recorded_step
-from isometry.rl.ppo.players import action_codes, in_threads, players_of, reset_
+from isometry.rl.ppo.players import _action_codes, _in_threads, players_of, reset_
 from isometry.rl.ppo.rollout import collect_, empty_rollout, gumbel_noise, sampled
 from isometry.rl.ppo.settings import PPOSettings
-from isometry.rl.ppo.update import Learner, gradient_step, orders, samples_of, update_
+from isometry.rl.ppo.update import Learner, _samples_of, gradient_step, orders, update_
 
 CPU = torch.device("cpu")
 SMALL = PPOSettings(
@@ -166,13 +166,13 @@ def test_members_that_play_at_the_same_time_play_what_they_play_in_turn(monkeypa
         monkeypatch.setattr("isometry.rl.ppo.players.GAMES_FOR_A_THREAD", games)
         monkeypatch.setattr("isometry.rl.ppo.players.processors", lambda: 3)
         players, rollout, _ = stack_of([0, 1, 2, 3, 4])
-        assert in_threads(players) is (games == 4)
+        assert _in_threads(players) is (games == 4)
         found.append({f.name: getattr(rollout, f.name) for f in fields(rollout)})
     assert found[0]["episodes"].sum() > 0
     for name, tensor in found[0].items():
         assert torch.equal(found[1][name], tensor), name
     monkeypatch.setattr("isometry.rl.ppo.players.processors", lambda: 1)
-    assert not in_threads(players)
+    assert not _in_threads(players)
 
 
 @pytest.mark.parametrize("bootstrap", [True, False])
@@ -201,7 +201,7 @@ def test_a_game_cut_at_the_limit_ends_with_the_value_of_its_last_board(bootstrap
     ],
 )
 def test_actions_that_a_game_does_not_have_do_what_is_said(native, invalid, codes):
-    assert action_codes(native, 6, invalid).tolist() == codes
+    assert _action_codes(native, 6, invalid).tolist() == codes
 
 
 # --- learning -------------------------------------------------------------------------
@@ -326,7 +326,7 @@ def test_every_sample_is_seen_once_a_pass():
 
 def test_what_the_critic_should_say_is_value_plus_advantage():
     _, rollout, _ = stack_of([0, 1])
-    samples = samples_of(rollout)
+    samples = _samples_of(rollout)
     _, advantages, values, targets = samples.numbers.unbind(-1)
     assert (targets == advantages + values).all()
     assert samples.boards.data_ptr() == rollout.boards.data_ptr(), "no copy"

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from isometry.rl.tabular import improvement as improving
 from isometry.rl.tabular.gridworld import gridworld
 from isometry.rl.tabular.improvement import Improvement, improve
-from isometry.rl.tabular.mdp import action_value, policy_value
+from isometry.rl.tabular.mdp import _action_value, policy_value
 
 WORLD = gridworld()
 
@@ -20,7 +20,7 @@ def steps():
 def optimal_value(mdp):
     value = torch.zeros_like(mdp.start)
     for _ in range(1000):
-        value = action_value(mdp, value).max(-1).values
+        value = _action_value(mdp, value).max(-1).values
     return value
 
 

@@ -55,8 +55,8 @@ def test_a_backup_contracts_by_the_discount(mdp):
         2, len(mdp.start), generator=generator(0, "values"), dtype=torch.float64
     )
     before = (first - second).abs().max()
-    after = tabular.bellman_backup(mdp, policy, first)
-    after = (after - tabular.bellman_backup(mdp, policy, second)).abs().max()
+    after = tabular._bellman_backup(mdp, policy, first)
+    after = (after - tabular._bellman_backup(mdp, policy, second)).abs().max()
     assert after <= mdp.discount * before + 1e-15
 
 
@@ -76,7 +76,7 @@ def test_value_is_the_mean_of_sampled_returns():
 def test_state_distribution_is_the_discounted_sum_of_where_the_agent_is():
     mdp = random_process()
     policy = random_policy(mdp)
-    transition = tabular.policy_transition(mdp, policy)
+    transition = tabular._policy_transition(mdp, policy)
     here, visits = mdp.start, torch.zeros_like(mdp.start)
     for step in range(500):
         visits += mdp.discount**step * here
@@ -96,7 +96,7 @@ def test_start_value_is_reward_over_visited_states():
     value = mdp.start @ tabular.policy_value(mdp, policy)
     states = tabular.state_distribution(mdp, policy)
     identity = torch.eye(len(mdp.start), dtype=torch.float64)
-    transition = tabular.policy_transition(mdp, policy)
+    transition = tabular._policy_transition(mdp, policy)
     length = torch.linalg.inv(identity - mdp.discount * transition).sum(-1) @ mdp.start
     assert_close(value, length * (states @ (policy * mdp.reward).sum(-1)))
 
@@ -113,7 +113,7 @@ def test_difference_of_values_is_advantage_over_visited_states():
     old, new = random_policy(mdp, 0), random_policy(mdp, 1)
     gain = mdp.start @ (tabular.policy_value(mdp, new) - tabular.policy_value(mdp, old))
     identity = torch.eye(len(mdp.start), dtype=torch.float64)
-    transition = tabular.policy_transition(mdp, new)
+    transition = tabular._policy_transition(mdp, new)
     visits = torch.linalg.solve((identity - mdp.discount * transition).T, mdp.start)
     expected = visits @ (new * tabular.advantage(mdp, old)).sum(-1)
     assert_close(gain, expected)  # Kakade & Langford 2002, Lemma 6.1

@@ -106,12 +106,7 @@ def _integer(source, low, high):
 
 
 @njit
-def draw_many(source: NDArray, out: NDArray[np.float64]) -> None:
-    """Fill ``out`` with uniform numbers, for tests of the generator.
-
-    Args:
-        source: A row of :func:`sources`, or a :func:`tape`.
-        out: float64 ``(n,)``, overwritten.
-    """
+def _draw_many(source: NDArray, out: NDArray[np.float64]) -> None:
+    """Fill ``out`` with uniform numbers, for tests of the generator."""
     for i in range(out.size):
         out[i] = uniform(source)

@@ -86,7 +86,7 @@ def touch(state: NDArray[np.int32], k: int) -> tuple[int, bool]:
 
 
 @njit
-def ramp(state: NDArray[np.int32]) -> None:
+def _ramp(state: NDArray[np.int32]) -> None:
     """Make the game harder, in nine steps."""
     if state[SPAWN_PERIOD] == 1 and state[MOVE_PERIOD] == 1:
         return
@@ -141,7 +141,7 @@ def step(
     state[SPAWN_COUNTDOWN] -= 1
     state[MOVE_COUNTDOWN] -= 1
     if ramping:
-        ramp(state)
+        _ramp(state)
     return reward, caught
 
 

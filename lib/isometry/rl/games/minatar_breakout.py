@@ -21,7 +21,7 @@ STATE_SIZE = BRICKS + 30  # the bricks of rows 1, 2, 3
 
 
 @njit
-def fill_bricks(state: NDArray[np.int32]) -> None:
+def _fill_bricks(state: NDArray[np.int32]) -> None:
     """Put all thirty bricks back."""
     state[BRICKS:] = 1
     state[LEFT_OVER] = 30
@@ -42,7 +42,7 @@ def reset(state: NDArray[np.int32], source: NDArray) -> None:
     state[DOWN] = 1
     state[RIGHT] = 1 - 2 * side
     state[LATCH] = 0
-    fill_bricks(state)
+    _fill_bricks(state)
 
 
 @njit
@@ -86,7 +86,7 @@ def step(
             aim_row = row
     elif aim_row == 9:
         if state[LEFT_OVER] == 0:
-            fill_bricks(state)
+            _fill_bricks(state)
         if column == state[PADDLE]:
             state[DOWN] = -state[DOWN]
             aim_row = row

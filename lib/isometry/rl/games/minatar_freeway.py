@@ -24,7 +24,7 @@ TIME_STEPS = 2500
 
 
 @njit
-def draw_speeds(state: NDArray[np.int32], source: NDArray) -> None:
+def _draw_speeds(state: NDArray[np.int32], source: NDArray) -> None:
     """Give every car a new speed and direction: eight integers, then eight reals."""
     for k in range(8):
         state[SPEEDS + k] = integer(source, 1, 5)
@@ -46,7 +46,7 @@ def reset(state: NDArray[np.int32], source: NDArray) -> None:
     state[COOLDOWN] = COOLDOWN_STEPS
     state[TIME] = TIME_STEPS
     state[COLUMNS : COLUMNS + 8] = 0
-    draw_speeds(state, source)
+    _draw_speeds(state, source)
 
 
 @njit
@@ -70,7 +70,7 @@ def step(
     reward = 0
     if state[CHICKEN] == 0:
         reward = 1
-        draw_speeds(state, source)
+        _draw_speeds(state, source)
         state[CHICKEN] = 9
     for k in range(8):
         hit = state[CHICKEN] == k + 1 and state[COLUMNS + k] == CHICKEN_COLUMN

@@ -43,7 +43,7 @@ DIVER_STEPS, DIVER_PACE, GUN_STEPS, COOLDOWN_STEPS = 30, 5, 10, 5
 
 
 @njit
-def capacity(first: int) -> int:
+def _capacity(first: int) -> int:
     """Return how many entries the list that starts at ``first`` can hold."""
     if first == OWN:
         return 4
@@ -62,7 +62,7 @@ def append(
 ) -> None:
     """Add an entry to the list that starts at ``first``."""
     count = state[first]
-    if count == capacity(first):
+    if count == _capacity(first):
         return
     at = first + 1 + count * ENTRY
     state[at + AT_ROW], state[at + AT_COLUMN] = row, column
@@ -90,7 +90,7 @@ def oldest(state: NDArray[np.int32], first: int, row: int, column: int) -> int:
 
 
 @njit
-def with_player(state: NDArray[np.int32], at: int) -> bool:
+def _with_player(state: NDArray[np.int32], at: int) -> bool:
     """Return whether the entry at ``at`` is in the player's cell."""
     return state[at + AT_ROW] == state[ROW] and state[at + AT_COLUMN] == state[COLUMN]
 
@@ -129,7 +129,7 @@ def spawn(state: NDArray[np.int32], source: NDArray) -> None:
 
 
 @njit
-def move_own_bullets(state: NDArray[np.int32]) -> int:
+def _move_own_bullets(state: NDArray[np.int32]) -> int:
     """Move the player's bullets, newest first; return how many hit."""
     hits = 0
     for k in range(state[OWN] - 1, -1, -1):
@@ -150,12 +150,12 @@ def move_own_bullets(state: NDArray[np.int32]) -> int:
 
 
 @njit
-def move_divers(state: NDArray[np.int32]) -> None:
+def _move_divers(state: NDArray[np.int32]) -> None:
     """Move the divers, newest first, and take aboard those that are reached."""
     for k in range(state[DIVERS] - 1, -1, -1):
         at = DIVERS + 1 + k * ENTRY
         gone = False
-        if with_player(state, at) and state[ABOARD] < FULL_CREW:
+        if _with_player(state, at) and state[ABOARD] < FULL_CREW:
             state[ABOARD] += 1
             gone = True
         elif state[at + TIMER] == 0:
@@ -163,7 +163,7 @@ def move_divers(state: NDArray[np.int32]) -> None:
             state[at + AT_COLUMN] += state[at + DIRECTION]
             if state[at + AT_COLUMN] < 0 or state[at + AT_COLUMN] > 9:
                 gone = True
-            elif with_player(state, at) and state[ABOARD] < FULL_CREW:
+            elif _with_player(state, at) and state[ABOARD] < FULL_CREW:
                 state[ABOARD] += 1
                 gone = True
         else:
@@ -173,27 +173,19 @@ def move_divers(state: NDArray[np.int32]) -> None:
 
 
 @njit
-def move_enemies(state: NDArray[np.int32], first: int) -> tuple[int, bool]:
-    """Move fish or submarines, newest first.
-
-    Args:
-        state: int32 ``(STATE_SIZE,)``, changed.
-        first: ``FISH`` or ``SUBS``; only these have guns.
-
-    Returns:
-        How many ran into a bullet of the player's, and whether one met the player.
-    """
+def _move_enemies(state: NDArray[np.int32], first: int) -> tuple[int, bool]:
+    """Move fish or submarines, newest first."""
     hits, met = 0, False
     for k in range(state[first] - 1, -1, -1):
         at = first + 1 + k * ENTRY
         gone = False
-        met = met or with_player(state, at)
+        met = met or _with_player(state, at)
         if state[at + TIMER] == 0:
             state[at + TIMER] = state[PACE]
             state[at + AT_COLUMN] += state[at + DIRECTION]
             if state[at + AT_COLUMN] < 0 or state[at + AT_COLUMN] > 9:
                 gone = True
-            elif with_player(state, at):
+            elif _with_player(state, at):
                 met = True
             else:
                 bullet = oldest(state, OWN, state[at + AT_ROW], state[at + AT_COLUMN])
@@ -216,41 +208,37 @@ def move_enemies(state: NDArray[np.int32], first: int) -> tuple[int, bool]:
 
 
 @njit
-def move_shots(state: NDArray[np.int32]) -> bool:
+def _move_shots(state: NDArray[np.int32]) -> bool:
     """Move the enemy's bullets, newest first; return whether one met the player."""
     met = False
     for k in range(state[SHOTS] - 1, -1, -1):
         at = SHOTS + 1 + k * ENTRY
-        met = met or with_player(state, at)
+        met = met or _with_player(state, at)
         state[at + AT_COLUMN] += state[at + DIRECTION]
         if state[at + AT_COLUMN] < 0 or state[at + AT_COLUMN] > 9:
             remove(state, SHOTS, k)
         else:
-            met = met or with_player(state, at)
+            met = met or _with_player(state, at)
     return met
 
 
 @njit
-def gauge(state: NDArray[np.int32]) -> int:
+def _gauge(state: NDArray[np.int32]) -> int:
     """Return the oxygen in tenths, 0 to 10."""
     return max(state[OXYGEN], 0) * 10 // FULL_OXYGEN
 
 
 @njit
-def surface(state: NDArray[np.int32], ramping: bool) -> int:
+def _surface(state: NDArray[np.int32], ramping: bool) -> int:
     """Take air and put divers ashore; return the reward.
 
     With a full crew all are put ashore, and one more is counted off than there were:
     -1 aboard, as in the original. Only with exactly none aboard is surfacing fatal.
-
-    Args:
-        state: int32 ``(STATE_SIZE,)``, changed.
-        ramping: Whether the game becomes harder.
     """
     reward = 0
     state[SURFACED] = 1
     if state[ABOARD] == FULL_CREW:
-        reward = gauge(state)
+        reward = _gauge(state)
         state[ABOARD] = 0
     state[OXYGEN] = FULL_OXYGEN
     state[ABOARD] -= 1
@@ -295,11 +283,11 @@ def step(
         state[COLUMN] = min(max(state[COLUMN] + state[FACING], 0), 9)
     elif action == 2 or action == 4:
         state[ROW] = min(max(state[ROW] + action - 3, 0), 8)
-    reward = move_own_bullets(state)
-    move_divers(state)
-    hits, lost = move_enemies(state, SUBS)
-    lost = move_shots(state) or lost
-    more_hits, met = move_enemies(state, FISH)
+    reward = _move_own_bullets(state)
+    _move_divers(state)
+    hits, lost = _move_enemies(state, SUBS)
+    lost = _move_shots(state) or lost
+    more_hits, met = _move_enemies(state, FISH)
     reward += hits + more_hits
     lost = lost or met
     for countdown in (SPAWN_COUNTDOWN, DIVER_COUNTDOWN, COOLDOWN):
@@ -312,7 +300,7 @@ def step(
         if state[ABOARD] == 0:
             lost = True
         else:
-            reward += surface(state, ramping)
+            reward += _surface(state, ramping)
     return reward, lost
 
 
@@ -335,5 +323,5 @@ def observe(state: NDArray[np.int32], board: NDArray[np.bool_]) -> None:
             behind = column - state[at + DIRECTION]
             if channel >= 5 and 0 <= behind <= 9:
                 board[row, behind, 3] = True
-    board[9, : gauge(state), 7] = True
+    board[9, : _gauge(state), 7] = True
     board[9, 9 - max(state[ABOARD], 0) : 9, 8] = True

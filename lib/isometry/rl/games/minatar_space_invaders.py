@@ -30,13 +30,13 @@ LAST = 1 << 9  # column 9
 
 
 @njit
-def fill_wave(state: NDArray[np.int32]) -> None:
+def _fill_wave(state: NDArray[np.int32]) -> None:
     """Put twenty-four aliens in place."""
     state[ALIENS : ALIENS + 4] = WAVE
 
 
 @njit
-def count_aliens(state: NDArray[np.int32]) -> int:
+def _count_aliens(state: NDArray[np.int32]) -> int:
     """Return how many aliens there are."""
     total = 0
     for row in range(10):
@@ -60,16 +60,12 @@ def reset(state: NDArray[np.int32], source: NDArray) -> None:
     state[HEADING] = -1
     state[INTERVAL] = state[FLEET_COUNTDOWN] = LONGEST_INTERVAL
     state[GUN_COUNTDOWN] = GUN_STEPS
-    fill_wave(state)
+    _fill_wave(state)
 
 
 @njit
-def move_fleet(state: NDArray[np.int32]) -> bool:
-    """Move all aliens once; return whether one was in the last row and had to descend.
-
-    Args:
-        state: int32 ``(STATE_SIZE,)``, changed.
-    """
+def _move_fleet(state: NDArray[np.int32]) -> bool:
+    """Move all aliens once; return whether one had to descend from the last row."""
     columns = 0
     for row in range(10):
         columns |= state[ALIENS + row]
@@ -88,12 +84,8 @@ def move_fleet(state: NDArray[np.int32]) -> bool:
 
 
 @njit
-def shoot(state: NDArray[np.int32]) -> None:
-    """Let the lowest alien of the column nearest to the cannon fire.
-
-    Args:
-        state: int32 ``(STATE_SIZE,)``, changed.
-    """
+def _shoot(state: NDArray[np.int32]) -> None:
+    """Let the lowest alien of the column nearest to the cannon fire."""
     for distance in range(10):
         for side in (-1, 1):  # the lower column wins a tie
             column = state[CANNON] + side * distance
@@ -131,18 +123,18 @@ def step(
     state[OWN + 9] = state[ENEMY] = 0
     over = state[ENEMY + 9] & cannon != 0 or state[ALIENS + 9] & cannon != 0
     if state[FLEET_COUNTDOWN] == 0:
-        state[FLEET_COUNTDOWN] = min(count_aliens(state), state[INTERVAL])
-        landed = move_fleet(state)
+        state[FLEET_COUNTDOWN] = min(_count_aliens(state), state[INTERVAL])
+        landed = _move_fleet(state)
         over = over or landed or state[ALIENS + 9] & cannon != 0
     if state[GUN_COUNTDOWN] == 0:
         state[GUN_COUNTDOWN] = GUN_STEPS
-        shoot(state)
-    before = count_aliens(state)
+        _shoot(state)
+    before = _count_aliens(state)
     for row in range(10):
         hits = state[ALIENS + row] & state[OWN + row]
         state[ALIENS + row] ^= hits
         state[OWN + row] ^= hits
-    left = count_aliens(state)
+    left = _count_aliens(state)
     state[COOLDOWN] = max(state[COOLDOWN] - 1, 0)
     state[FLEET_COUNTDOWN] -= 1
     state[GUN_COUNTDOWN] -= 1
@@ -150,7 +142,7 @@ def step(
         if ramping and state[INTERVAL] > SHORTEST_INTERVAL:
             state[INTERVAL] -= 1
             state[LEVEL] += 1
-        fill_wave(state)
+        _fill_wave(state)
     return before - left, over
 
 

@@ -126,7 +126,7 @@ def rom(name: str) -> bytes:
         ImportError: If the package octax is not installed, or without this file.
         ValueError: If the file is not the one of octax 0.1.1.
     """
-    path = rom_path(name)
+    path = _rom_path(name)
     if path is None:
         raise ImportError(refusal(f"the ROM {name!r} of octax 0.1.1", "none", INSTALL))
     program = path.read_bytes()
@@ -138,12 +138,8 @@ def rom(name: str) -> bytes:
     return program
 
 
-def rom_path(name: str) -> Path | None:
-    """Return where a ROM lies: as octax's list of files says, or beside its folder.
-
-    Args:
-        name: Of a file in octax's folder of ROMs.
-    """
+def _rom_path(name: str) -> Path | None:
+    """Return where a ROM lies: as octax's list of files says, or beside its folder."""
     try:
         listed = files("octax") or []
     except PackageNotFoundError:

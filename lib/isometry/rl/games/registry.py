@@ -74,12 +74,8 @@ class Game:
 GAMES: Registry[Game] = Registry("game")
 
 
-def minatar_game(name: str, rules: ModuleType) -> Game:
+def _minatar_game(name: str, rules: ModuleType) -> Game:
     """Return a game of MinAtar.
-
-    Args:
-        name: ``suite/game``.
-        rules: Its module.
 
     Source: Young & Tian, arXiv 1903.03176.
     """
@@ -106,13 +102,8 @@ def minatar_game(name: str, rules: ModuleType) -> Game:
     )
 
 
-def chip8_game(name: str, program: Callable[[], bytes], rules: Rules) -> Game:
+def _chip8_game(name: str, program: Callable[[], bytes], rules: Rules) -> Game:
     """Return a game that a CHIP-8 program plays, as octax plays it.
-
-    Args:
-        name: ``suite/game``.
-        program: Returns the program's bytes; called when a game is made.
-        rules: Keys, score, ends and start-up.
 
     Source: Radji et al., arXiv 2510.01764.
     """
@@ -142,7 +133,7 @@ for _name, _module in {
     "minatar/freeway": minatar_freeway,
     "minatar/seaquest": minatar_seaquest,
 }.items():
-    GAMES.register(_name, minatar_game(_name, _module))
+    GAMES.register(_name, _minatar_game(_name, _module))
 for _name, (_file, _rules) in OCTAX_GAMES.items():
     _full = f"octax/{_name}"
-    GAMES.register(_full, chip8_game(_full, partial(rom, _file), _rules))
+    GAMES.register(_full, _chip8_game(_full, partial(rom, _file), _rules))

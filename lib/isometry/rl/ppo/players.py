@@ -79,21 +79,15 @@ class Outcome:
     infos: list[dict[str, Any]]
 
 
-def action_codes(
+def _action_codes(
     native: int, num_actions: int, invalid: InvalidAction
 ) -> NDArray[np.int64]:
     """Return which of a game's actions each of the agent's is.
 
-    Args:
-        native: Actions of the game.
-        num_actions: Actions of the agent.
-        invalid: What those do that the game does not have: what its ``first`` action
-            does, or its ``last``.
-
     Source: :data:`isometry.rl.protocols.AUTHORS_CODE` (``first``).
 
     Example:
-        >>> action_codes(3, 6, "first").tolist()
+        >>> _action_codes(3, 6, "first").tolist()
         [0, 1, 2, 0, 0, 0]
     """
     codes = np.arange(num_actions)
@@ -112,7 +106,7 @@ def players_of(
     Args:
         envs: One a member.
         num_actions: Actions of the agent.
-        invalid: See :func:`action_codes`.
+        invalid: See :func:`_action_codes`.
         device: Where the networks are.
     """
     shapes = [env.single_observation_space.shape or () for env in envs]
@@ -121,7 +115,7 @@ def players_of(
     if device.type == "cuda":
         staged = staged.pin_memory()
     codes = [
-        action_codes(int(env.single_action_space.n), num_actions, invalid)  # type: ignore[attr-defined]
+        _action_codes(int(env.single_action_space.n), num_actions, invalid)  # type: ignore[attr-defined]
         for env in envs
     ]
     return Players(
@@ -129,14 +123,8 @@ def players_of(
     )
 
 
-def placed_(players: Players, member: int, boards: NDArray) -> None:
-    """Write a member's boards into the buffer on the CPU.
-
-    Args:
-        players: Hold the buffer.
-        member: Which one.
-        boards: ``(games, ..., channels)``, of at most as many channels.
-    """
+def _placed_(players: Players, member: int, boards: NDArray) -> None:
+    """Write a member's boards into the buffer on the CPU."""
     whole = players.staged[member].numpy().reshape(-1, *players.shape)
     whole[..., : boards.shape[-1]] = boards
 
@@ -149,7 +137,7 @@ def reset_(players: Players, boards: Tensor) -> None:
         boards: bool ``(members, games, features)``, overwritten.
     """
     for member, env in enumerate(players.envs):
-        placed_(players, member, env.reset()[0])
+        _placed_(players, member, env.reset()[0])
     boards.copy_(players.staged)
 
 
@@ -159,12 +147,8 @@ def threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(processors(), "games")
 
 
-def in_threads(players: Players) -> bool:
-    """Return whether members play at the same time.
-
-    Args:
-        players: Say how many members and games there are.
-    """
+def _in_threads(players: Players) -> bool:
+    """Return whether members play at the same time."""
     several = len(players.envs) > 1 and players.num_envs >= GAMES_FOR_A_THREAD
     return several and processors() > 1
 
@@ -182,11 +166,11 @@ def step_(players: Players, actions: Tensor, boards: Tensor) -> Outcome:
     def played(member: int) -> tuple[Any, ...]:
         codes = players.codes[member][asked[member]]
         boards, *rest = players.envs[member].step(codes)
-        placed_(players, member, boards)
+        _placed_(players, member, boards)
         return tuple(rest)
 
     members = range(len(players.envs))
-    in_turn = threads().map if in_threads(players) else map
+    in_turn = threads().map if _in_threads(players) else map
     found = list(in_turn(played, members))
     # The buffer is not written to before the next actions have come from the GPU.
     boards.copy_(players.staged, non_blocking=True)

@@ -117,17 +117,8 @@ def sampled(logits: Tensor, noise: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def values_of(network: ActorCritic, parameters: Parameters, boards: Tensor) -> Tensor:
-    """Return the critic's values of many boards, a chunk at a time.
-
-    Args:
-        network: Actor and critic.
-        parameters: name -> ``(members, ...)``, placed.
-        boards: bool ``(members, n, features)``.
-
-    Returns:
-        ``(members, n)``.
-    """
+def _values_of(network: ActorCritic, parameters: Parameters, boards: Tensor) -> Tensor:
+    """Return the critic's values of many boards, a chunk at a time."""
     if boards.dtype != torch.bool or not is_known(network, parameters):
         parts = boards.split(VALUE_CHUNK, dim=1)
         return torch.cat([network.values(parameters, part) for part in parts], 1)
@@ -227,10 +218,10 @@ def collect_(
     log_policy = logits.log_softmax(-1)
     taken = log_policy.gather(-1, rollout.actions.unsqueeze(-1))
     rollout.log_probabilities.copy_(taken.squeeze(-1))
-    estimate_(network, parameters, rollout, cut, settings)
+    _estimate_(network, parameters, rollout, cut, settings)
 
 
-def estimate_(
+def _estimate_(
     network: ActorCritic,
     parameters: Parameters,
     rollout: Rollout,
@@ -239,24 +230,17 @@ def estimate_(
 ) -> None:
     """Write values and advantages of a rollout.
 
-    Args:
-        network: Actor and critic.
-        parameters: name -> ``(members, ...)``, placed.
-        rollout: Played.
-        cut: Member, step and last boards of games that were cut and count on.
-        settings: Discount and lambda.
-
     Source: Schulman et al., ICLR 2016.
     """
     members, steps, games = rollout.actions.shape
     flat = rollout.boards.flatten(1, 2)
-    values = values_of(network, parameters, flat).view(members, steps + 1, games)
+    values = _values_of(network, parameters, flat).view(members, steps + 1, games)
     final = None
     if settings.truncation_bootstrap:
         final = torch.zeros_like(rollout.rewards)
         for member, step, boards in cut:
             own = {n: p[member : member + 1] for n, p in parameters.items()}
-            last = values_of(network, own, boards.to(final.device).unsqueeze(0))
+            last = _values_of(network, own, boards.to(final.device).unsqueeze(0))
             final[member, step, rollout.truncated[member, step]] = last[0]
     ended = rollout.terminated | rollout.truncated
     following = next_values(values, rollout.terminated, rollout.truncated, final)

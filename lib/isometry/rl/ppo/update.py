@@ -77,11 +77,8 @@ class Samples:
 Step = Callable[[Learner, Samples, Tensor], tuple[Tensor, list[Tensor]]]
 
 
-def samples_of(rollout: Rollout) -> Samples:
+def _samples_of(rollout: Rollout) -> Samples:
     """Return a rollout as samples.
-
-    Args:
-        rollout: Played, with its advantages.
 
     Source: Schulman et al. 2017: what the critic should say is value plus advantage.
     """
@@ -95,13 +92,8 @@ def samples_of(rollout: Rollout) -> Samples:
     )
 
 
-def minibatch_of(samples: Samples, chosen: Tensor) -> tuple[Tensor, Minibatch]:
-    """Return boards ``(members, batch, features)`` and what was done there.
-
-    Args:
-        samples: Of a rollout.
-        chosen: int64 ``(members, batch)``: which of a member's samples.
-    """
+def _minibatch_of(samples: Samples, chosen: Tensor) -> tuple[Tensor, Minibatch]:
+    """Return boards ``(members, batch, features)`` and what was done there."""
     members, batch = chosen.shape
     count = len(samples.actions) // members
     rows = len(samples.boards) // members
@@ -136,7 +128,7 @@ def gradient_step(
     Source: Schulman et al. 2017.
     """
     network, intervene = learner.network, learner.intervene
-    boards, batch = minibatch_of(samples, chosen)
+    boards, batch = _minibatch_of(samples, chosen)
     placed = network.placed(learner.parameters, learner.channels)
     logits, values, activations = network.watched(placed, boards)
     losses = ppo_losses(logits, values, batch, learner.settings)
@@ -150,15 +142,11 @@ def gradient_step(
     groups = gradient_groups(learner.parameters)
     clip_gradients_(learner.parameters, groups, learner.settings)
     learner.optimizer.step()
-    return statistics_of(losses), activations
+    return _statistics_of(losses), activations
 
 
-def statistics_of(losses: Losses) -> Tensor:
-    """Return :data:`STATISTICS`, ``(6, members)``, without their history.
-
-    Args:
-        losses: Of a minibatch.
-    """
+def _statistics_of(losses: Losses) -> Tensor:
+    """Return :data:`STATISTICS`, ``(6, members)``, without their history."""
     return torch.stack([getattr(losses, name).detach() for name in STATISTICS])
 
 
@@ -201,7 +189,7 @@ def update_(
 
     Source: Schulman et al. 2017, Algorithm 1.
     """
-    settings, samples = learner.settings, samples_of(rollout)
+    settings, samples = learner.settings, _samples_of(rollout)
     count = len(samples.actions) // samples.members
     seen = torch.empty(
         settings.gradient_steps,

@@ -52,15 +52,8 @@ class MarkovDecisionProcess:
             raise ValueError(refusal("0 <= discount < 1", self.discount, "lower it"))
 
 
-def policy_transition(mdp: MarkovDecisionProcess, policy: Tensor) -> Tensor:
+def _policy_transition(mdp: MarkovDecisionProcess, policy: Tensor) -> Tensor:
     """Return the transition matrix of the states under a policy.
-
-    Args:
-        mdp: The process.
-        policy: ``(..., S, A)``, probability of the action.
-
-    Returns:
-        ``(..., S, S)``.
 
     Source: Sutton & Barto (2018), Sec. 3.5.
     """
@@ -89,26 +82,20 @@ def policy_value(mdp: MarkovDecisionProcess, policy: Tensor) -> Tensor:
         >>> policy_value(mdp, torch.ones(1, 1, dtype=torch.float64)).item()
         4.0
     """
-    transition = policy_transition(mdp, policy)
+    transition = _policy_transition(mdp, policy)
     identity = torch.eye(transition.shape[-1], dtype=transition.dtype)
     reward = (policy * mdp.reward).sum(-1)
     return torch.linalg.solve(identity - mdp.discount * transition, reward)
 
 
-def bellman_backup(mdp: MarkovDecisionProcess, policy: Tensor, value: Tensor) -> Tensor:
+def _bellman_backup(
+    mdp: MarkovDecisionProcess, policy: Tensor, value: Tensor
+) -> Tensor:
     """Return ``r + gamma P value``: one step of looking ahead.
-
-    Args:
-        mdp: The process.
-        policy: ``(..., S, A)``.
-        value: ``(..., S)``, any estimate.
-
-    Returns:
-        ``(..., S)``, closer to the policy's value by a factor gamma or better.
 
     Source: Sutton & Barto (2018), Eq. 4.5.
     """
-    return (policy * action_value(mdp, value)).sum(-1)
+    return (policy * _action_value(mdp, value)).sum(-1)
 
 
 def iterated_value(mdp: MarkovDecisionProcess, policy: Tensor, backups: int) -> Tensor:
@@ -126,19 +113,12 @@ def iterated_value(mdp: MarkovDecisionProcess, policy: Tensor, backups: int) -> 
     """
     value = torch.zeros_like(policy[..., 0])
     for _ in range(backups):
-        value = bellman_backup(mdp, policy, value)
+        value = _bellman_backup(mdp, policy, value)
     return value
 
 
-def action_value(mdp: MarkovDecisionProcess, value: Tensor) -> Tensor:
+def _action_value(mdp: MarkovDecisionProcess, value: Tensor) -> Tensor:
     """Return the value of each action, if ``value`` is what follows it.
-
-    Args:
-        mdp: The process.
-        value: ``(..., S)``.
-
-    Returns:
-        ``(..., S, A)``, in units of reward.
 
     Source: Sutton & Barto (2018), Eq. 4.6.
     """
@@ -159,7 +139,7 @@ def advantage(mdp: MarkovDecisionProcess, policy: Tensor) -> Tensor:
     Source: Baird (1993); Schulman et al., arXiv 1506.02438.
     """
     value = policy_value(mdp, policy)
-    return action_value(mdp, value) - value.unsqueeze(-1)
+    return _action_value(mdp, value) - value.unsqueeze(-1)
 
 
 def state_distribution(mdp: MarkovDecisionProcess, policy: Tensor) -> Tensor:
@@ -196,7 +176,7 @@ def expected_visits(mdp: MarkovDecisionProcess, policy: Tensor) -> Tensor:
 
 
 def _visits(mdp: MarkovDecisionProcess, policy: Tensor, discount: float) -> Tensor:
-    transition = policy_transition(mdp, policy)
+    transition = _policy_transition(mdp, policy)
     identity = torch.eye(transition.shape[-1], dtype=transition.dtype)
     start = mdp.start.expand(transition.shape[:-1])
     return torch.linalg.solve((identity - discount * transition).mT, start)

@@ -37,16 +37,12 @@ LOCK_SECONDS = 3600.0  # another process may be downloading all this while
 ATTEMPTS = 3  # a mirror, as long as it answers
 
 
-def host_answers(url: str, seconds: float = CONNECT_SECONDS) -> bool:
+def _host_answers(url: str, seconds: float = CONNECT_SECONDS) -> bool:
     """Return whether the host of ``url`` takes a connection within ``seconds``.
 
     A name with many addresses makes an ordinary connection time out once for each;
     without a network that is minutes. Behind a proxy nothing is tried and the answer
     is yes.
-
-    Args:
-        url: Any http(s) address.
-        seconds: For name service and connection together.
     """
     if requests.utils.get_environ_proxies(url):
         return True
@@ -79,7 +75,7 @@ def download(url: str, target: Path) -> None:
 
     Source: ours, by :mod:`pooch`.
     """
-    if not host_answers(url):
+    if not _host_answers(url):
         raise ConnectionError("no connection")
     fetch_file = pooch.HTTPDownloader(
         progressbar=True, chunk_size=1 << 16, timeout=(CONNECT_SECONDS, READ_SECONDS)

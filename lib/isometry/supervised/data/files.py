@@ -45,7 +45,7 @@ class Download:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileSet:
+class _FileSet:
     """The official files of one data set.
 
     Attributes:
@@ -111,7 +111,7 @@ def _cifar_archive(classes: int, sha256: str) -> Download:
 
 
 FILE_SETS = {
-    "mnist": FileSet(
+    "mnist": _FileSet(
         folder="mnist",
         members=_MNIST,
         downloads=tuple(
@@ -123,7 +123,7 @@ FILE_SETS = {
             for name, sha256 in _MNIST.items()
         ),
     ),
-    "cifar10": FileSet(
+    "cifar10": _FileSet(
         folder="cifar-10-batches-py",
         members={
             "data_batch_1": (
@@ -154,7 +154,7 @@ FILE_SETS = {
             ),
         ),
     ),
-    "cifar100": FileSet(
+    "cifar100": _FileSet(
         folder="cifar-100-python",
         members={
             "train": "735e79b04f092ca3d2e6d07f368c0a7d70d48c48d28865950cc24454cf45129b",

@@ -68,7 +68,7 @@ def strides(height: int, width: int, count: int) -> list[tuple[int, int, int]]:
     return found
 
 
-def stacked_convolution(
+def _stacked_convolution(
     inputs: Tensor,  # (members, batch, in, height, width)
     weight: Tensor,  # (members, out, in, k, k)
     bias: Tensor | None,  # (members, out)
@@ -80,15 +80,6 @@ def stacked_convolution(
     convolution. On one CPU thread both are equally fast, and 1.8 times as fast as a
     batched product over unfolded maps; one after the other, a member's rounding does
     not depend on the others.
-
-    Args:
-        inputs: The maps of each member.
-        weight: The kernels of each member.
-        bias: The bias of each member, or none.
-        stride: In pixels.
-
-    Returns:
-        ``(members, batch, out, height', width')``.
     """
     members, batch = inputs.shape[:2]
     keywords = {"stride": stride, "padding": KERNEL // 2}
@@ -111,20 +102,12 @@ def stacked_convolution(
     return groups.view(batch, members, -1, *groups.shape[2:]).transpose(0, 1)
 
 
-def normalise_maps(
+def _normalise_maps(
     inputs: Tensor,  # (members, batch, channels, height, width)
     gain: Tensor | None,  # (members, channels)
     offset: Tensor | None,  # (members, channels)
 ) -> Tensor:
     """Return LayerNorm of every sample over channels and places together.
-
-    Args:
-        inputs: Pre-activations.
-        gain: Factor of each channel, or None, with the offset: neither.
-        offset: Added to each channel.
-
-    Returns:
-        The same shape.
 
     Source: Ba, Kiros & Hinton 2016, all units of a layer; torch's GroupNorm of one
         group.
@@ -136,15 +119,8 @@ def normalise_maps(
     return torch.addcmul(offset[by_channel], standard, gain[by_channel])
 
 
-def as_samples(hidden: Tensor) -> Tensor:
+def _as_samples(hidden: Tensor) -> Tensor:
     """Return activations with every place of an image as a sample of its own.
-
-    Args:
-        hidden: ``(members, batch, channels, height, width)`` or ``(members, batch,
-            units)``.
-
-    Returns:
-        ``(members, samples, units)``.
 
     Source: Dohare et al. 2024 and Sokar et al. 2023: a channel is a unit.
     """
@@ -261,7 +237,7 @@ class CNN:
             inputs: ``(members, batch, features)``, flat images.
         """
         layers = self._layers(parameters, inputs)
-        return self._head(parameters, layers[-1]), [as_samples(h) for h in layers]
+        return self._head(parameters, layers[-1]), [_as_samples(h) for h in layers]
 
     def hidden_activations(
         self, parameters: Parameters, inputs: Tensor
@@ -274,7 +250,7 @@ class CNN:
             parameters: name -> ``(members, ...)``.
             inputs: ``(members, batch, features)``, flat images.
         """
-        return [as_samples(h) for h in self._layers(parameters, inputs)]
+        return [_as_samples(h) for h in self._layers(parameters, inputs)]
 
     def _head(self, parameters: Parameters, hidden: Tensor) -> Tensor:
         """Return the logits, ``(members, batch, num_classes)``."""
@@ -293,9 +269,9 @@ class CNN:
             if dense:
                 hidden = stacked_linear(hidden.flatten(2), weight, bias)
             else:
-                hidden = stacked_convolution(hidden, weight, bias, maps[layer][0])
+                hidden = _stacked_convolution(hidden, weight, bias, maps[layer][0])
             if self.architecture.normalised:
-                norm = normalise if dense else normalise_maps
+                norm = normalise if dense else _normalise_maps
                 gain = parameters.get(f"{name}.gain")
                 hidden = norm(hidden, gain, parameters.get(f"{name}.offset"))
             hidden = activate(hidden, self.architecture, -1 if dense else 2)

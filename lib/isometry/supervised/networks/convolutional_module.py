@@ -28,9 +28,9 @@ def cnn_as_module(network: CNN, parameters: Parameters, member: int) -> nn.Seque
     make = ACTIVATION_MODULES[architecture.activation]
     layers: list[nn.Module] = [nn.Unflatten(1, network.image_shape)]
     for layer, (stride, _, _) in enumerate(network.maps):
-        layers.append(convolution_module(own, f"hidden.{layer}", stride))
+        layers.append(_convolution_module(own, f"hidden.{layer}", stride))
         if architecture.normalised:
-            layers.append(group_norm_module(own, f"hidden.{layer}"))
+            layers.append(_group_norm_module(own, f"hidden.{layer}"))
         layers.append(make(architecture.negative_slope, 1))
     name = f"hidden.{len(network.maps)}"
     layers += [nn.Flatten(), linear_module(own, name)]
@@ -40,14 +40,8 @@ def cnn_as_module(network: CNN, parameters: Parameters, member: int) -> nn.Seque
     return nn.Sequential(*layers, linear_module(own, "head"))
 
 
-def convolution_module(own: Parameters, name: str, stride: int) -> nn.Conv2d:
-    """Return a convolution as a module; torch's global generator stays as it is.
-
-    Args:
-        own: One member's parameters.
-        name: Of the layer.
-        stride: In pixels.
-    """
+def _convolution_module(own: Parameters, name: str, stride: int) -> nn.Conv2d:
+    """Return a convolution as a module; torch's global generator stays as it is."""
     weight, bias = own[f"{name}.weight"], own.get(f"{name}.bias")
     out, fan_in = weight.shape[:2]
     convolution = nn.utils.skip_init(
@@ -66,13 +60,8 @@ def convolution_module(own: Parameters, name: str, stride: int) -> nn.Conv2d:
     return convolution
 
 
-def group_norm_module(own: Parameters, name: str) -> nn.GroupNorm:
-    """Return a LayerNorm over channels and places as a module.
-
-    Args:
-        own: One member's parameters; there may be no gain and offset of this layer.
-        name: Of the layer.
-    """
+def _group_norm_module(own: Parameters, name: str) -> nn.GroupNorm:
+    """Return a LayerNorm over channels and places as a module."""
     if f"{name}.gain" not in own:
         channels = len(own[f"{name}.weight"])
         return nn.GroupNorm(1, channels, NORMALISATION_EPS, affine=False)

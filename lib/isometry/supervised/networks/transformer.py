@@ -24,18 +24,14 @@ TOKENS = 16  # at least so many, where the image has the pixels
 PROJECTIONS = ("query", "key", "value", "output")
 
 
-def patch_side(height: int, width: int) -> int:
+def _patch_side(height: int, width: int) -> int:
     """Return the side of a square patch, in pixels.
 
     The largest of 8, 4, 2 and 1 that divides both sides of the image and leaves at
     least :data:`TOKENS` patches; 1 where none does.
 
-    Args:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
-
     Example:
-        >>> [patch_side(side, side) for side in (8, 28, 32)]
+        >>> [_patch_side(side, side) for side in (8, 28, 32)]
         [2, 4, 8]
     """
     for side in (8, 4, 2):
@@ -92,7 +88,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 class Transformer:
     """Sizes of a pre-LN transformer: image, blocks, classes.
 
-    A token is a patch, see :func:`patch_side`, mapped to a vector of a quarter of the
+    A token is a patch, see :func:`_patch_side`, mapped to a vector of a quarter of the
     width, rounded down to a multiple of four, one part for each of the four heads; its
     position is learned. Each of ``depth`` blocks adds attention, without biases, and a
     perceptron of one hidden layer with the width as units, each on normalised vectors.
@@ -122,7 +118,7 @@ class Transformer:
     @property
     def side(self) -> int:
         """Return the side of a patch, in pixels."""
-        return patch_side(*self.image_shape[1:])
+        return _patch_side(*self.image_shape[1:])
 
     @property
     def tokens(self) -> int:

@@ -73,7 +73,7 @@ class Block(nn.Module):
         return stream + self.perceptron(stream)
 
 
-class TokenMean(nn.Module):
+class _TokenMean(nn.Module):
     """The mean over tokens."""
 
     def forward(self, stream: Tensor) -> Tensor:
@@ -93,5 +93,5 @@ def transformer_as_module(
     """
     own = {name: tensor[member].detach() for name, tensor in parameters.items()}
     blocks = [Block(network, own, i) for i in range(network.architecture.depth)]
-    end = [TokenMean(), norm_module(own, "head.norm"), linear_module(own, "head")]
+    end = [_TokenMean(), norm_module(own, "head.norm"), linear_module(own, "head")]
     return nn.Sequential(Embedding(network, own), *blocks, *end)

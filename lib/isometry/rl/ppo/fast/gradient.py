@@ -146,7 +146,7 @@ def squares(rows: NDArray, total: NDArray) -> None:
 
 
 @njit(nogil=True)
-def scale_down(rows: NDArray, total: NDArray, bound: float) -> None:
+def _scale_down(rows: NDArray, total: NDArray, bound: float) -> None:
     """Multiply rows whose norm, the root of ``total``, is beyond the bound.
 
     Source: Huang et al. 2022, detail 11.
@@ -176,4 +176,4 @@ def clip_rows_(gradients: Sequence[Tensor], settings: PPOSettings) -> None:
     for gradient in gradients:
         squares(gradient.numpy(), total)
     for gradient in gradients:
-        scale_down(gradient.numpy(), total, settings.gradient_bound)
+        _scale_down(gradient.numpy(), total, settings.gradient_bound)

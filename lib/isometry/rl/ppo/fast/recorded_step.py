@@ -36,21 +36,18 @@ def recordable(learner: Learner) -> bool:
     )
 
 
-def tensors_of(state: Any) -> list[Tensor]:
+def _tensors_of(state: Any) -> list[Tensor]:
     """Return the tensors in nested dictionaries, in their order.
-
-    Args:
-        state: A tensor, a dictionary, or something else, which has none.
 
     Example:
         >>> one, two = torch.ones(1), torch.ones(2)
-        >>> [len(t) for t in tensors_of({"a": one, "b": {"c": two, "d": 3}})]
+        >>> [len(t) for t in _tensors_of({"a": one, "b": {"c": two, "d": 3}})]
         [1, 2]
     """
     if isinstance(state, Tensor):
         return [state]
     values = state.values() if isinstance(state, dict) else ()
-    return [tensor for value in values for tensor in tensors_of(value)]
+    return [tensor for value in values for tensor in _tensors_of(value)]
 
 
 def remembered(learner: Learner) -> list[Tensor]:
@@ -59,7 +56,7 @@ def remembered(learner: Learner) -> list[Tensor]:
     Args:
         learner: The stack in training.
     """
-    return tensors_of(learner.parameters) + tensors_of(dict(learner.optimizer.state))
+    return _tensors_of(learner.parameters) + _tensors_of(dict(learner.optimizer.state))
 
 
 def recorded_step(learner: Learner, carried: dict[str, Any]) -> Step:
@@ -79,7 +76,7 @@ def recorded_step(learner: Learner, carried: dict[str, Any]) -> Step:
         held["samples"] = replace(samples, numbers=samples.numbers.clone())
         held["chosen"] = chosen.clone()
         started = bool(learner.optimizer.state)
-        kept = [*remembered(learner), *tensors_of(carried)]
+        kept = [*remembered(learner), *_tensors_of(carried)]
         before = [tensor.detach().clone() for tensor in kept]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -91,7 +88,7 @@ def recorded_step(learner: Learner, carried: dict[str, Any]) -> Step:
             for tensor, values in zip(kept, before, strict=True):
                 tensor.copy_(values)
             if not started:  # a new optimiser's moments and counters are zero
-                for tensor in tensors_of(dict(learner.optimizer.state)):
+                for tensor in _tensors_of(dict(learner.optimizer.state)):
                     tensor.zero_()
         learner.optimizer.zero_grad(set_to_none=True)
         held["graph"] = torch.cuda.CUDAGraph()

@@ -58,7 +58,7 @@ def listed(boards: Tensor, columns: Tensor | None = None) -> Listed:
     names = columns.contiguous().numpy()
     shown = boards.contiguous().view(torch.uint8).numpy()
     usual = np.empty((members, features), dtype=np.uint8)
-    number = usual_boards(shown, usual)
+    number = _usual_boards(shown, usual)
     kind = np.min_scalar_type(int(names.max()))
     usual_starts = np.append(0, usual.sum(1, dtype=np.int64).cumsum())
     found = Listed(
@@ -70,18 +70,13 @@ def listed(boards: Tensor, columns: Tensor | None = None) -> Listed:
     # Many entries are compared at a time: as many as divide a board, at most eight.
     size = int(np.gcd(features, 8))
     one, other = (array.view(f"u{size}") for array in (shown, usual))
-    list_places(one, other, shown, usual, names, found.starts, found.places)
+    _list_places(one, other, shown, usual, names, found.starts, found.places)
     return found
 
 
 @njit(nogil=True)
-def usual_boards(shown: NDArray, usual: NDArray) -> int:
-    """Write what most boards show; return in how many places boards differ from it.
-
-    Args:
-        shown: uint8 ``(members, n, features)``, zeros and ones.
-        usual: uint8 ``(members, features)``, overwritten.
-    """
+def _usual_boards(shown: NDArray, usual: NDArray) -> int:
+    """Write what most boards show; return in how many places boards differ from it."""
     members, boards, features = shown.shape
     on, number = np.empty(features, dtype=np.int32), 0
     for member in range(members):
@@ -96,7 +91,7 @@ def usual_boards(shown: NDArray, usual: NDArray) -> int:
 
 
 @njit(nogil=True)
-def list_places(
+def _list_places(
     words: NDArray,  # shown, several entries in one integer
     usual_words: NDArray,  # usual, likewise
     shown: NDArray,  # uint8 (members, n, features)

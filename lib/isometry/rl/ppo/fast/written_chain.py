@@ -23,7 +23,7 @@ WRITTEN = ("relu", "leaky_relu", "tanh", "maxmin", "identity")
 
 
 @njit(nogil=True)
-def sort_pairs(hidden: NDArray, swapped: NDArray[np.bool_]) -> None:
+def _sort_pairs(hidden: NDArray, swapped: NDArray[np.bool_]) -> None:
     """Sort pairs ``(n, 2)`` in place and write down which were exchanged, ``(n,)``.
 
     Source: :func:`isometry.maxmin.group_sort`.
@@ -36,8 +36,8 @@ def sort_pairs(hidden: NDArray, swapped: NDArray[np.bool_]) -> None:
 
 
 @njit(nogil=True)
-def exchange_pairs(gradient: NDArray, swapped: NDArray[np.bool_]) -> None:
-    """Exchange pairs ``(n, 2)`` in place, as :func:`sort_pairs` did.
+def _exchange_pairs(gradient: NDArray, swapped: NDArray[np.bool_]) -> None:
+    """Exchange pairs ``(n, 2)`` in place, as :func:`_sort_pairs` did.
 
     Source: :func:`isometry.maxmin.group_sort`.
     """
@@ -47,13 +47,8 @@ def exchange_pairs(gradient: NDArray, swapped: NDArray[np.bool_]) -> None:
         gradient[i, 1] = low if swapped[i] else high
 
 
-def activate_(hidden: Tensor, swapped: Tensor, architecture: Architecture) -> None:
+def _activate_(hidden: Tensor, swapped: Tensor, architecture: Architecture) -> None:
     """Apply a nonlinearity in place.
-
-    Args:
-        hidden: ``(members, batch, units)``.
-        swapped: bool, half as many numbers; overwritten by MaxMin.
-        architecture: Names the nonlinearity, one of :data:`WRITTEN`.
 
     Source: :func:`isometry.methods.activations.activate`.
     """
@@ -65,19 +60,13 @@ def activate_(hidden: Tensor, swapped: Tensor, architecture: Architecture) -> No
         case "tanh":
             hidden.tanh_()
         case "maxmin":
-            sort_pairs(hidden.view(-1, 2).numpy(), swapped.numpy())
+            _sort_pairs(hidden.view(-1, 2).numpy(), swapped.numpy())
 
 
-def differentiate_(
+def _differentiate_(
     gradient: Tensor, output: Tensor, swapped: Tensor, architecture: Architecture
 ) -> None:
     """Turn the gradient at a nonlinearity's output into that at its input, in place.
-
-    Args:
-        gradient: ``(members, batch, units)``.
-        output: Of the nonlinearity, the same shape.
-        swapped: As :func:`activate_` left it.
-        architecture: Names the nonlinearity.
 
     Source: the chain rule.
     """
@@ -90,7 +79,7 @@ def differentiate_(
         case "tanh":
             aten.tanh_backward(gradient, output, grad_input=gradient)
         case "maxmin":
-            exchange_pairs(gradient.view(-1, 2).numpy(), swapped.numpy())
+            _exchange_pairs(gradient.view(-1, 2).numpy(), swapped.numpy())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -209,7 +198,7 @@ def forward_(chain: Chain, on: Listed, rows: NDArray[np.int64]) -> None:
         bias = chain.table.new_zeros(chain.table[:, 0].shape)
     add_rows(on, rows, chain.table, bias, chain.hidden[0])
     for layer, read in enumerate(chain.hidden):
-        activate_(read, chain.swapped[layer], chain.architecture)
+        _activate_(read, chain.swapped[layer], chain.architecture)
         out = (*chain.hidden, chain.output)[layer + 1]
         weight, bias = chain.weights[layer + 1], chain.biases[layer + 1]
         if bias is None:
@@ -241,5 +230,5 @@ def backward_(chain: Chain, on: Listed, rows: NDArray[np.int64]) -> None:
         torch.bmm(gradient.mT, read, out=chain.weight_gradients[layer])
         torch.bmm(gradient, chain.weights[layer], out=following)
         swapped = chain.swapped[layer - 1]
-        differentiate_(following, read, swapped, chain.architecture)
+        _differentiate_(following, read, swapped, chain.architecture)
         gradient = following

@@ -47,17 +47,8 @@ def is_written(learner: Learner) -> bool:
     )
 
 
-def gradients_in_rows(parameters: Parameters, names: list[str]) -> list[Tensor]:
-    """Make gradients that stand in one row, and return them for a common norm.
-
-    Args:
-        parameters: name -> ``(members, ...)``; their gradients are made anew.
-        names: Whose gradients have one norm.
-
-    Returns:
-        Views ``(members, n)`` of all gradients: one for a single member, else one a
-        parameter.
-    """
+def _gradients_in_rows(parameters: Parameters, names: list[str]) -> list[Tensor]:
+    """Make gradients that stand in one row, and return them for a common norm."""
     own = [parameters[name] for name in names]
     members, sizes = len(own[0]), [p.numel() for p in own]
     row = own[0].new_zeros(sum(sizes))
@@ -67,13 +58,8 @@ def gradients_in_rows(parameters: Parameters, names: list[str]) -> list[Tensor]:
     return [row.view(1, -1)] if members == 1 else [p.view(members, -1) for p in parts]
 
 
-def columns_of(network: ActorCritic, channels: Tensor | None) -> Tensor | None:
-    """Return which of the first weight's columns read a board, see :func:`listed`.
-
-    Args:
-        network: Says how many channels the weight reads.
-        channels: See :meth:`ActorCritic.placed`.
-    """
+def _columns_of(network: ActorCritic, channels: Tensor | None) -> Tensor | None:
+    """Return which of the first weight's columns read a board, see :func:`listed`."""
     if channels is None:
         return None
     *places, count = network.observation
@@ -81,7 +67,7 @@ def columns_of(network: ActorCritic, channels: Tensor | None) -> Tensor | None:
     return (starts[:, None] + channels[:, None, :]).flatten(1)
 
 
-def losses_and_gradients_(
+def _losses_and_gradients_(
     chains: dict[Part, Chain],
     samples: Samples,
     on: Listed,
@@ -89,16 +75,6 @@ def losses_and_gradients_(
     settings: PPOSettings,
 ) -> Tensor:
     """Write all gradients of a minibatch and return its statistics.
-
-    Args:
-        chains: Actor and critic.
-        samples: Of a rollout.
-        on: Where their boards are on.
-        chosen: ``(members, batch)``.
-        settings: Clips and coefficients.
-
-    Returns:
-        :data:`isometry.rl.ppo.update.STATISTICS`, ``(6, members)``, float64.
 
     Source: Schulman et al. 2017.
     """
@@ -159,13 +135,13 @@ def written_step(learner: Learner) -> Step:
         learner.settings,
     )
     together = [
-        gradients_in_rows(parameters, names) for names in gradient_groups(parameters)
+        _gradients_in_rows(parameters, names) for names in gradient_groups(parameters)
     ]
     batch = settings.update_steps // settings.minibatches
     chains = {part: chain_of(network, parameters, part, batch) for part in PARTS}
     activations = [hidden for part in PARTS for hidden in chains[part].hidden]
     add_gradient = learner.intervene.get("add_gradient")
-    columns = columns_of(network, learner.channels)
+    columns = _columns_of(network, learner.channels)
     held: dict[str, Any] = {"update": learner.optimizer.step}
 
     @torch.no_grad()
@@ -175,7 +151,7 @@ def written_step(learner: Learner) -> Step:
         if held.get("samples") is not samples:  # a new rollout
             boards = samples.boards.unflatten(0, (samples.members, -1))
             held["samples"], held["on"] = samples, listed(boards, columns)
-        statistics = losses_and_gradients_(
+        statistics = _losses_and_gradients_(
             chains, samples, held["on"], chosen.numpy(), settings
         )
         if add_gradient is not None:
