@@ -46,10 +46,11 @@ def isometry() -> Update:
     from isometry.methods.binding import hooks, new_optimizer
     from isometry.rl.agent import network_of
     from isometry.rl.evaluation import stage_of
+    from isometry.rl.ppo.fast import fastest_step
     from isometry.rl.ppo.players import reset_
     from isometry.rl.ppo.rollout import collect_, empty_rollout, gumbel_noise
-    from isometry.rl.ppo.update import Learner, update_
-    from isometry.rl.visit import step_of
+    from isometry.rl.ppo.step import Learner
+    from isometry.rl.ppo.update import update_
 
     torch.set_num_threads(1)
     own = {"games": "breakout", "num_actions": ACTIONS, "max_steps": MAX_STEPS}
@@ -73,7 +74,7 @@ def isometry() -> Update:
         layers=len(structure.layers),
     )
     rollout = empty_rollout(stage.players, settings)
-    step = step_of(learner, run.carried)
+    step = fastest_step(learner)
     reset_(stage.players, rollout.boards[:, 0])
     done = 0
 

@@ -13,8 +13,8 @@ from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.methods import Architecture, get
 from isometry.rl.actor_critic import ActorCritic
-from isometry.rl.ppo.fast.sparse_boards import board_linear
 from isometry.rl.screen_cnn import CONVOLUTIONS, _arranged, features_of
+from isometry.rl.sparse_boards import board_linear
 
 SEEDS = [3, 4]
 ARCHITECTURE = Architecture(

@@ -21,13 +21,13 @@ from isometry.methods.initialisation import (
     spread_of,
     units_of,
 )
-from isometry.rl.ppo.fast.sparse_boards import board_linear
 from isometry.rl.screen_cnn import (
     Layout,
     features_of,
     screen_activations,
     screen_shapes,
 )
+from isometry.rl.sparse_boards import board_linear
 
 Part = Literal["actor", "critic"]
 PARTS: tuple[Part, ...] = ("actor", "critic")

@@ -14,11 +14,11 @@ from isometry.rl.agent_diagnostics import agent_diagnostics
 from isometry.rl.continual_benchmarks import ContinualBenchmark
 from isometry.rl.continual_settings import ContinualSettings, game_of
 from isometry.rl.evaluation import Stage, mean_returns, stage_of
-from isometry.rl.ppo.fast.recorded_step import recordable, recorded_step
-from isometry.rl.ppo.fast.written_step import is_written, written_step
+from isometry.rl.ppo.fast import fastest_step
 from isometry.rl.ppo.players import reset_
 from isometry.rl.ppo.rollout import Rollout, collect_, empty_rollout, gumbel_noise
-from isometry.rl.ppo.update import STATISTICS, Learner, Step, gradient_step, update_
+from isometry.rl.ppo.step import STATISTICS, Learner
+from isometry.rl.ppo.update import update_
 
 # Means over a visit's last update, by the names that the store knows them by.
 KEPT = {
@@ -65,18 +65,6 @@ def evaluated(
     return mean_returns(network, run.parameters, stage, seeds, *labels)
 
 
-def step_of(learner: Learner, carried: dict[str, Any]) -> Step:
-    """Return the fastest gradient step that takes a learner where autograd takes it.
-
-    Args:
-        learner: The stack in training.
-        carried: What the method carries along.
-    """
-    if recordable(learner):
-        return recorded_step(learner, carried)
-    return written_step(learner) if is_written(learner) else gradient_step
-
-
 def _play_visit(
     settings: ContinualSettings,
     run: Run,
@@ -92,7 +80,7 @@ def _play_visit(
     players, network, visit = stage.players, learner.network, run.task
     size = (settings.rollout_length, settings.num_envs, settings.num_actions)
     rate = [group["lr"] for group in learner.optimizer.param_groups]
-    step = step_of(learner, run.carried)
+    step = fastest_step(learner)
     reset_(players, rollout.boards[:, 0])
     seen = []
     for update in range(settings.updates):

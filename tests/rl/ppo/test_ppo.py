@@ -16,11 +16,11 @@ from isometry.methods import Architecture, get
 from isometry.methods.binding import hooks, new_optimizer, started
 from isometry.rl import make_vec
 from isometry.rl.actor_critic import ActorCritic
-from isometry.rl.ppo.fast.recorded_step import recordable, recorded_step
 from isometry.rl.ppo.players import _action_codes, _in_threads, players_of, reset_
 from isometry.rl.ppo.rollout import collect_, empty_rollout, gumbel_noise, sampled
 from isometry.rl.ppo.settings import PPOSettings
-from isometry.rl.ppo.update import Learner, _samples_of, gradient_step, orders, update_
+from isometry.rl.ppo.step import Learner
+from isometry.rl.ppo.update import _samples_of, orders, update_
 
 CPU = torch.device("cpu")
 SMALL = PPOSettings(
@@ -288,32 +288,6 @@ def test_a_member_of_a_stack_learns_what_it_learns_alone():
             assert_close(
                 parameter[0], stacked.parameters[name][i], rtol=1e-3, atol=1e-5
             )
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_recorded_step_is_the_step_itself(monkeypatch):
-    monkeypatch.setenv("ISOMETRY_CUDA_GRAPHS", "1")
-    where = torch.device("cuda")
-    learners = []
-    for record in (False, True):
-        _, rollout, learner = stack_of([0, 1], device=where)
-        step = gradient_step
-        if record:
-            assert recordable(learner)
-            step = recorded_step(learner, {})
-        for update in range(3):
-            update_(learner, rollout, 0, update, step)
-        learners.append(learner)
-    for name, parameter in learners[0].parameters.items():
-        # sums over a minibatch have no fixed order on a GPU
-        assert_close(learners[1].parameters[name], parameter, rtol=1e-4, atol=1e-6)
-
-
-def test_a_cpu_records_no_steps(monkeypatch):
-    monkeypatch.setenv("ISOMETRY_CUDA_GRAPHS", "1")
-    _, _, learner = stack_of([0])
-    assert not recordable(learner)
 
 
 def test_every_sample_is_seen_once_a_pass():

@@ -1,10 +1,7 @@
 """Rollouts: a stack plays its games for a while, and all is kept in place."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,13 +9,9 @@ from isometry.core.seeding import Label, generator
 from isometry.core.stacking import Parameters
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.ppo.advantage import generalised_advantages, next_values
-from isometry.rl.ppo.fast.sparse_boards import listed
-from isometry.rl.ppo.fast.written_chain import chain_of, forward_, is_known, turn_
+from isometry.rl.ppo.fast import fastest_actor, fastest_values
 from isometry.rl.ppo.players import Players, last_boards, step_
 from isometry.rl.ppo.settings import PPOSettings
-
-VALUE_CHUNK = 4096  # boards of a member at a time; bounds memory
-WRITTEN_CHUNK = 1024  # the same for written chains, whose buffers stay in the cache
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,53 +110,6 @@ def sampled(logits: Tensor, noise: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _values_of(network: ActorCritic, parameters: Parameters, boards: Tensor) -> Tensor:
-    """Return the critic's values of many boards, a chunk at a time."""
-    if boards.dtype != torch.bool or not is_known(network, parameters):
-        parts = boards.split(VALUE_CHUNK, dim=1)
-        return torch.cat([network.values(parameters, part) for part in parts], 1)
-    members, count, _ = boards.shape
-    chunk = min(count, WRITTEN_CHUNK)
-    critic, on = (
-        chain_of(network, parameters, "critic", chunk, learns=False),
-        listed(boards),
-    )
-    turn_(critic)
-    values = critic.output.new_empty(members, count)
-    for begin in range(0, count, chunk):
-        rows = np.arange(begin, begin + chunk).clip(max=count - 1)
-        forward_(critic, on, rows + count * np.arange(members)[:, None])
-        values[:, begin : begin + chunk] = critic.output[:, : count - begin, 0]
-    return values
-
-
-def acting(
-    network: ActorCritic, parameters: Parameters, games: int
-) -> Callable[[Tensor], Tensor]:
-    """Return the actor for one rollout: a function from boards to logits.
-
-    It takes ``(members, games, features)`` and returns ``(members, games, actions)``,
-    which its next call may overwrite.
-
-    Args:
-        network: Actor and critic.
-        parameters: name -> ``(members, ...)``, placed; they do not change meanwhile.
-        games: Of a member.
-    """
-    if not is_known(network, parameters):
-        return partial(network.logits, parameters)
-    actor = chain_of(network, parameters, "actor", games, learns=False)
-    turn_(actor)
-    rows = np.arange(len(actor.output) * games).reshape(-1, games)
-
-    def logits(boards: Tensor) -> Tensor:
-        forward_(actor, listed(boards), rows)
-        return actor.output
-
-    return logits
-
-
-@torch.no_grad()
 def collect_(
     network: ActorCritic,
     parameters: Parameters,  # placed
@@ -187,7 +133,7 @@ def collect_(
 
     Source: Schulman et al. 2017, Algorithm 1.
     """
-    act = acting(network, parameters, players.num_envs)
+    act = fastest_actor(network, parameters, players.num_envs)
     rewards, terminated, truncated = (
         torch.empty(t.shape, dtype=t.dtype)
         for t in (rollout.rewards, rollout.terminated, rollout.truncated)
@@ -234,13 +180,13 @@ def _estimate_(
     """
     members, steps, games = rollout.actions.shape
     flat = rollout.boards.flatten(1, 2)
-    values = _values_of(network, parameters, flat).view(members, steps + 1, games)
+    values = fastest_values(network, parameters, flat).view(members, steps + 1, games)
     final = None
     if settings.truncation_bootstrap:
         final = torch.zeros_like(rollout.rewards)
         for member, step, boards in cut:
             own = {n: p[member : member + 1] for n, p in parameters.items()}
-            last = _values_of(network, own, boards.to(final.device).unsqueeze(0))
+            last = fastest_values(network, own, boards.to(final.device).unsqueeze(0))
             final[member, step, rollout.truncated[member, step]] = last[0]
     ended = rollout.terminated | rollout.truncated
     following = next_values(values, rollout.terminated, rollout.truncated, final)

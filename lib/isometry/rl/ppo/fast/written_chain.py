@@ -16,12 +16,14 @@ from torch.nn import functional
 from isometry.core.stacking import Parameters
 from isometry.methods.structure import Architecture
 from isometry.rl.actor_critic import ActorCritic, Part
-from isometry.rl.ppo.fast.sparse_boards import Listed, add_rows, collect_rows
+from isometry.rl.sparse_boards import Listed, add_rows, collect_rows
 
 aten = torch.ops.aten
 WRITTEN = ("relu", "leaky_relu", "tanh", "maxmin", "identity")
 
 
+# One pass in place, where torch's form (isometry.maxmin) makes three new tensors. The
+# way back needs to know which pairs changed places, not what they were.
 @njit(nogil=True)
 def _sort_pairs(hidden: NDArray, swapped: NDArray[np.bool_]) -> None:
     """Sort pairs ``(n, 2)`` in place and write down which were exchanged, ``(n,)``.
@@ -70,6 +72,8 @@ def _differentiate_(
 
     Source: the chain rule.
     """
+    # All of these can be told from the output alone, so that pre-activations need no
+    # memory; an activation for which that is not so is not in WRITTEN.
     match architecture.activation:
         case "relu":
             aten.threshold_backward(gradient, output, 0, grad_input=gradient)
@@ -137,6 +141,7 @@ def chain_of(
     members, units, features = weights[0].shape
     size, new = (members, batch, units), weights[0].new_empty
     output = new(members, batch, weights[-1].shape[1])
+    # Only MaxMin remembers pairs; for the others one buffer stands for all layers.
     pairs = [torch.empty(members * batch * units // 2, dtype=torch.bool)] * depth
     if network.architecture.activation == "maxmin":
         pairs = [torch.empty_like(pair) for pair in pairs]
@@ -180,6 +185,7 @@ def turn_(chain: Chain) -> None:
     Args:
         chain: Its table is overwritten.
     """
+    # Features first: the columns that a board adds up are then rows, each in one piece.
     chain.table.copy_(chain.weights[0].mT)
 
 
@@ -222,10 +228,11 @@ def backward_(chain: Chain, on: Listed, rows: NDArray[np.int64]) -> None:
         to_bias = chain.bias_gradients[layer]
         if to_bias is not None:
             torch.sum(gradient, 1, out=to_bias)
-        if layer == 0:
+        if layer == 0:  # nothing goes back into the boards
             collect_rows(on, rows, gradient, chain.table)
             chain.weight_gradients[0].copy_(chain.table.mT)
             return
+        # Two buffers in turn: one is read while the other is written.
         read, following = chain.hidden[layer - 1], chain.by_hidden[layer % 2]
         torch.bmm(gradient.mT, read, out=chain.weight_gradients[layer])
         torch.bmm(gradient, chain.weights[layer], out=following)

@@ -16,7 +16,6 @@ from isometry.core.bare_step import bare_step
 from isometry.core.stacking import Parameters
 from isometry.rl.actor_critic import PARTS, ActorCritic, Part
 from isometry.rl.ppo.fast.gradient import clip_rows_, policy_gradient, value_gradient
-from isometry.rl.ppo.fast.sparse_boards import Listed, listed
 from isometry.rl.ppo.fast.written_chain import (
     Chain,
     backward_,
@@ -27,7 +26,8 @@ from isometry.rl.ppo.fast.written_chain import (
 )
 from isometry.rl.ppo.loss import gradient_groups
 from isometry.rl.ppo.settings import PPOSettings
-from isometry.rl.ppo.update import Learner, Samples, Step
+from isometry.rl.ppo.step import Learner, Samples, Step
+from isometry.rl.sparse_boards import Listed, listed
 
 
 def is_written(learner: Learner) -> bool:
@@ -49,6 +49,8 @@ def is_written(learner: Learner) -> bool:
 
 def _gradients_in_rows(parameters: Parameters, names: list[str]) -> list[Tensor]:
     """Make gradients that stand in one row, and return them for a common norm."""
+    # A stack of one has them all in one row, so that the clip is one pass. With more
+    # members the parts of a tensor would not lie together: each has rows of its own.
     own = [parameters[name] for name in names]
     members, sizes = len(own[0]), [p.numel() for p in own]
     row = own[0].new_zeros(sum(sizes))
@@ -62,6 +64,8 @@ def _columns_of(network: ActorCritic, channels: Tensor | None) -> Tensor | None:
     """Return which of the first weight's columns read a board, see :func:`listed`."""
     if channels is None:
         return None
+    # Instead of gathering the weight's columns, as `placed` does for autograd, the
+    # places in the list of what is on are renamed: the weight stays where it is.
     *places, count = network.observation
     starts = count * torch.arange(int(np.prod(places)))
     return (starts[:, None] + channels[:, None, :]).flatten(1)
@@ -83,8 +87,10 @@ def _losses_and_gradients_(
     numbers = samples.numbers.view(members, -1, 4).numpy()
     actions = samples.actions.view(members, -1).numpy()
     found = np.empty((6, members))
+    # The actor is done, forward and back, before the critic begins: what a chain has
+    # written is still in the cache when its way back reads it.
     actor, critic = chains["actor"], chains["critic"]
-    turn_(actor)
+    turn_(actor)  # at every step, for the last one changed the weights
     turn_(critic)
     forward_(actor, on, rows)
     logits, by_logits = actor.output.numpy(), actor.by_output.numpy()
@@ -148,7 +154,8 @@ def written_step(learner: Learner) -> Step:
     def step(
         learner: Learner, samples: Samples, chosen: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        if held.get("samples") is not samples:  # a new rollout
+        # A rollout's boards are listed once for all its passes and minibatches.
+        if held.get("samples") is not samples:
             boards = samples.boards.unflatten(0, (samples.members, -1))
             held["samples"], held["on"] = samples, listed(boards, columns)
         statistics = _losses_and_gradients_(
@@ -158,6 +165,8 @@ def written_step(learner: Learner) -> Step:
             add_gradient()
         for gradients in together:
             clip_rows_(gradients, settings)
+        # The first step is the optimiser's own: it makes the state that a bare one,
+        # without hooks and checks, then finds there.
         held["update"]()
         if held["update"] == learner.optimizer.step:
             held["update"] = bare_step(learner.optimizer) or learner.optimizer.step

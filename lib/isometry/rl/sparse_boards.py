@@ -59,6 +59,7 @@ def listed(boards: Tensor, columns: Tensor | None = None) -> Listed:
     shown = boards.contiguous().view(torch.uint8).numpy()
     usual = np.empty((members, features), dtype=np.uint8)
     number = _usual_boards(shown, usual)
+    # Two bytes a place where they do: the list is what every pass over it reads.
     kind = np.min_scalar_type(int(names.max()))
     usual_starts = np.append(0, usual.sum(1, dtype=np.int64).cumsum())
     found = Listed(
