@@ -14,14 +14,17 @@ def code_of(page):
 
 
 @pytest.fixture
-def methods():
-    """The registry of methods, as it was, after the test."""
+def registries():
+    """The registries of methods and benchmarks, as they were, after the test."""
     from isometry.methods import METHODS
+    from isometry.supervised import BENCHMARKS
 
-    before = set(METHODS.names())
-    yield METHODS
-    for name in set(METHODS.names()) - before:
-        METHODS.remove(name)
+    both = METHODS, BENCHMARKS
+    before = [set(registry.names()) for registry in both]
+    yield both
+    for registry, names in zip(both, before, strict=True):
+        for name in set(registry.names()) - names:
+            registry.remove(name)
 
 
 def test_the_code_that_shows_adamo_runs(capsys):
@@ -41,13 +44,20 @@ def test_the_first_example_of_adamo_is_fifteen_lines():
     assert len([line for line in first.splitlines() if line.strip()]) <= 15
 
 
-def test_the_example_method_can_be_added_and_run(tmp_path, methods, capsys):
+def test_the_example_method_can_be_added_and_run(tmp_path, registries, capsys):
     names = {"__name__": "x", "store": tmp_path}
     exec(compile(code_of("add-a-method.md"), "add-a-method.md", "exec"), names)
-    assert "mean_square" in methods.names()
+    assert "mean_square" in registries[0].names()
     frame = names["frame"]
     assert set(frame["seed"]) == {0, 1}
     assert frame["value"].notna().all()
+
+
+def test_adam_loses_test_accuracy_on_the_example_benchmark(tmp_path, registries):
+    names = {"__name__": "x", "store": tmp_path}
+    exec(compile(code_of("add-a-benchmark.md"), "add-a-benchmark.md", "exec"), names)
+    assert "noisy_permuted_mnist" in registries[1].names()
+    assert len(names["lost"]) == 4
 
 
 def test_the_code_that_shows_the_games_runs(tmp_path):
