@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 
 from isometry import __version__
 from isometry.cli_data import data_app
+from isometry.core.profile import Profile
 from isometry.core.seeding import parsed_seeds
 from isometry.core.settings import parsed_changes
 
@@ -91,7 +92,7 @@ def run(
     set_: Annotated[list[str] | None, Parameter(name="--set")] = None,
     out: str = "results",
     device: str = "auto",
-    profile: Literal["smoke", "laptop", "paper"] = "laptop",
+    profile: Profile = "laptop",
 ) -> None:
     """Run a method on a benchmark; finished seeds are kept, killed runs go on.
 

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 
 from isometry.core.messages import refusal, unknown
+from isometry.core.profile import checked_profile
 from isometry.lab.provenance import commit, device_name, versions
 from isometry_book import style
 
-PROFILES = ("smoke", "laptop", "paper")
 BANNER_MIME = "application/vnd.isometry.banner+json"
 NUMBERS_MIME = "application/vnd.isometry.numbers+json"
 DATA_LABELS = {
@@ -115,9 +115,7 @@ def begin(profile: str, data: str | None = None) -> Chapter:
         >>> chapter.profile, chapter.data_label
         ('smoke', 'scikit-learn digits (8x8)')
     """
-    if profile not in PROFILES:
-        do = f"choose one of {', '.join(PROFILES)}"
-        raise ValueError(refusal("a profile of the book", profile, do))
+    checked_profile(profile)
     if data is not None and data != "auto" and data not in DATA_LABELS:
         raise ValueError(unknown("data set", data, ["auto", *DATA_LABELS]))
     torch.set_num_threads(1)

@@ -1,9 +1,10 @@
 """What the book adds to the command line: ``isometry study`` and the claims."""
 
 from collections.abc import Callable
-from typing import Literal
 
 from cyclopts import App
+
+from isometry.core.profile import Profile
 
 Rows = list[tuple[str, str]]
 
@@ -29,7 +30,7 @@ def study(
     name: str,
     *,
     out: str = "results",
-    profile: Literal["smoke", "laptop", "paper"] = "paper",
+    profile: Profile = "paper",
     data: str = "digits",
 ) -> None:
     """Run one of the book's studies and store its numbers.

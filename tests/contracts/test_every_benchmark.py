@@ -6,8 +6,9 @@ import math
 import pytest
 import torch
 
+from isometry.core.profile import PROFILES
 from isometry.lab.run import plan
-from isometry.supervised import BENCHMARKS, PROFILES
+from isometry.supervised import BENCHMARKS
 from isometry.supervised.trainer import network_of, train
 
 TINY = {"data": "digits", "tasks": 1, "images_per_task": 24, "batch_size": 8}
@@ -30,7 +31,7 @@ def test_it_has_a_name_a_summary_and_a_source(name):
 @every_profile
 def test_a_tiny_task_of_every_profile_trains_on_digits(digits, name, profile):
     plan_ = plan(name, "adam", {**TINY, "epochs": 1}, profile)
-    whole = BENCHMARKS.get(name).profiles[profile]
+    whole = BENCHMARKS.get(name).profiles.of(profile)
     assert plan_.settings == dataclasses.replace(whole, **TINY, epochs=1)
     parts = (plan_.benchmark, plan_.method, plan_.method_settings, plan_.settings)
     run = train(*parts, digits, [0])

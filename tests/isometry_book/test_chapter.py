@@ -20,7 +20,7 @@ def outputs(monkeypatch):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: begin("fast"), ValueError, "found fast; choose one of smoke, laptop"),
+        (lambda: begin("fast"), ValueError, "smoke, laptop, paper, found fast"),
         (lambda: begin("smoke", data="minst"), ValueError, "did you mean 'mnist'"),
         (lambda: begin("smoke").publish(a=float("nan")), ValueError, "found a = nan"),
         (lambda: begin("smoke").publish(a=np.inf), ValueError, "found a = inf"),

@@ -20,8 +20,9 @@ SMALL = {"data": "digits", "width": 8, "depth": 2}
 
 
 def test_a_later_setting_can_be_put_back_to_its_default(monkeypatch):
-    smoke = replace(CONTINUAL_MINATAR.profiles["smoke"], protect_value_head=False)
-    benchmark = replace(CONTINUAL_MINATAR, profiles={"smoke": smoke})
+    smoke = replace(CONTINUAL_MINATAR.profiles.smoke, protect_value_head=False)
+    profiles = replace(CONTINUAL_MINATAR.profiles, smoke=smoke)
+    benchmark = replace(CONTINUAL_MINATAR, profiles=profiles)
     monkeypatch.setattr(plans, "benchmark_of", lambda name: benchmark)
 
     def protected(changes):

@@ -62,7 +62,7 @@ def planned(method="adam", **changes):
 
 def test_a_plan_starts_from_the_profile_and_changes_what_is_asked():
     made = plan("permuted_mnist", "adamo", {"lr": "0.5", "isometry_every": "3"})
-    laptop = BENCHMARKS.get("permuted_mnist").profiles["laptop"]
+    laptop = BENCHMARKS.get("permuted_mnist").profiles.laptop
     assert made.settings == dataclasses.replace(laptop, lr=0.5)
     assert made.method_settings.isometry_every == 3
     assert made.method_settings.isometry_strength == 1e-3

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from isometry.core.messages import refusal, unknown
+from isometry.core.profile import ByProfile
 from isometry.core.registry import Registry
 from isometry.rl.continual_settings import ContinualSettings
 from isometry.rl.games.octax_games import OCTAX_GAMES
@@ -15,7 +16,6 @@ from isometry.rl.protocols import (
     Protocol,
 )
 
-PROFILES = ("smoke", "laptop", "paper")
 MINATAR_GAMES = ("breakout", "asterix", "space_invaders", "freeway", "seaquest")
 # A setting that one suite has and the other has not, with the value that means nothing.
 FOREIGN: dict[str, dict[str, Any]] = {
@@ -39,7 +39,7 @@ class ContinualBenchmark:
         source: Where the benchmark comes from.
         suite: First part of the games' names.
         known: Games that may be named.
-        profiles: Settings of each profile in :data:`PROFILES`.
+        profiles: Settings of each profile.
         method_defaults: Where settings of methods start, unlike elsewhere, by name.
         experiment_version: Raised when a change makes old results incomparable.
         metric: What it is judged by.
@@ -50,7 +50,7 @@ class ContinualBenchmark:
     source: str
     suite: str
     known: tuple[str, ...]
-    profiles: Mapping[str, ContinualSettings]
+    profiles: ByProfile[ContinualSettings]
     method_defaults: Mapping[str, Any]
     experiment_version: int = 1
     metric: str = "episodic_return"
@@ -59,18 +59,14 @@ class ContinualBenchmark:
         """Return the profile's settings with some of them changed.
 
         Args:
-            profile: One of :data:`PROFILES`.
+            profile: smoke, laptop or paper.
             **changes: Settings by name.
 
         Raises:
             KeyError: If a game is not known.
             ValueError: If a profile is not known or a setting does not belong to it.
         """
-        if profile not in self.profiles:
-            raise ValueError(
-                refusal(f"a profile of {', '.join(PROFILES)}", profile, "choose one")
-            )
-        settings = replace(self.profiles[profile], **changes)
+        settings = replace(self.profiles.of(profile), **changes)
         for game in settings.names:
             if game not in self.known:
                 raise KeyError(unknown(f"game of {self.name}", game, self.known))
@@ -200,11 +196,11 @@ CONTINUAL_MINATAR = CONTINUAL.register(
         source=f"arXiv 2606.09762, Sec. 6; details: {AUTHORS_CODE}",
         suite="minatar",
         known=MINATAR_GAMES,
-        profiles={
-            "paper": MINATAR,
-            "laptop": MINATAR_LAPTOP,
-            "smoke": replace(MINATAR_LAPTOP, **SMOKE),
-        },
+        profiles=ByProfile(
+            smoke=replace(MINATAR_LAPTOP, **SMOKE),
+            laptop=MINATAR_LAPTOP,
+            paper=MINATAR,
+        ),
         method_defaults=method_defaults(PAPER_MINATAR),
     ),
 )
@@ -216,11 +212,11 @@ CONTINUAL_OCTAX = CONTINUAL.register(
         source=f"arXiv 2606.09762, Sec. 6; details: {AUTHORS_CODE}",
         suite="octax",
         known=tuple(OCTAX_GAMES),
-        profiles={
-            "paper": OCTAX,
-            "laptop": OCTAX_LAPTOP,
-            "smoke": replace(OCTAX_LAPTOP, **{**SMOKE, "env_steps": 256}),
-        },
+        profiles=ByProfile(
+            smoke=replace(OCTAX_LAPTOP, **{**SMOKE, "env_steps": 256}),
+            laptop=OCTAX_LAPTOP,
+            paper=OCTAX,
+        ),
         method_defaults=method_defaults(PAPER_OCTAX),
     ),
 )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isometry.core.messages import refusal
+from isometry.core.profile import ByProfile
 from isometry.core.registry import Registry
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import (
@@ -14,8 +15,6 @@ from isometry.supervised.streams import (
     permuted,
     random_label,
 )
-
-PROFILES = ("smoke", "laptop", "paper")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +26,7 @@ class Benchmark:
         summary: One line for tables.
         source: Where the benchmark comes from.
         task: ``(pixels, settings, seed, task) -> Task``.
-        profiles: Settings of each profile in :data:`PROFILES`.
+        profiles: Settings of each profile.
         data: Data sets that make sense for it.
         experiment_version: Raised when a change makes old results incomparable.
         method_defaults: Where settings of methods start, unlike elsewhere, by name.
@@ -39,7 +38,7 @@ class Benchmark:
     summary: str
     source: str
     task: TaskMaker
-    profiles: Mapping[str, SupervisedSettings]
+    profiles: ByProfile[SupervisedSettings]
     data: tuple[str, ...]
     experiment_version: int = 1
     method_defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -50,18 +49,14 @@ class Benchmark:
         """Return the profile's settings with some of them changed.
 
         Args:
-            profile: One of :data:`PROFILES`.
+            profile: smoke, laptop or paper.
             **changes: Settings by name.
 
         Raises:
             ValueError: If the profile or the data set does not belong to it, or a
                 setting means nothing for it.
         """
-        if profile not in self.profiles:
-            raise ValueError(
-                refusal(f"a profile of {', '.join(PROFILES)}", profile, "choose one")
-            )
-        settings = replace(self.profiles[profile], **changes)
+        settings = replace(self.profiles.of(profile), **changes)
         if settings.data not in self.data:
             needed = f"data of {', '.join(self.data)} for {self.name}"
             raise ValueError(refusal(needed, settings.data, "change data"))
@@ -97,7 +92,7 @@ def register(benchmark: Benchmark) -> Benchmark:
 
 def sizes(
     base: SupervisedSettings, laptop: dict[str, Any], smoke: dict[str, Any]
-) -> dict[str, SupervisedSettings]:
+) -> ByProfile[SupervisedSettings]:
     """Return the three profiles: the paper's size and two reductions of it.
 
     Args:
@@ -105,11 +100,11 @@ def sizes(
         laptop: What the ``laptop`` profile changes.
         smoke: What the ``smoke`` profile changes of the laptop's.
     """
-    return {
-        "paper": base,
-        "laptop": replace(base, **laptop),
-        "smoke": replace(base, **{**laptop, **smoke}),
-    }
+    return ByProfile(
+        smoke=replace(base, **{**laptop, **smoke}),
+        laptop=replace(base, **laptop),
+        paper=base,
+    )
 
 
 # The paper's supervised networks: four hidden layers of 512, orthogonal, lr 1e-4.
@@ -198,10 +193,11 @@ GRADUAL_PERMUTED_MNIST = register(
         summary="classify MNIST while one pixel permutation blends into the next",
         source="task sampling of Liu & Mou 2026, arXiv 2602.09234; details ours",
         task=gradually_permuted,
-        profiles={
-            profile: replace(settings, blend=1.0)
-            for profile, settings in PERMUTED_MNIST.profiles.items()
-        },
+        profiles=sizes(
+            replace(PERMUTED_MNIST.profiles.paper, blend=1.0),
+            LAPTOP_PERMUTED,
+            SMOKE_PERMUTED,
+        ),
         data=PERMUTED_MNIST.data,
         blends=True,
     )
