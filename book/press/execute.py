@@ -1,10 +1,10 @@
 """Run the chapters: text to notebook with jupytext, notebook to results with papermill.
 
 A chapter is run again only when something it depends on has changed: its text, the
-library, the lock, the committed results, the profile, or the data that are there.
+lock, the profile, the data that are there, and whatever of the library and of the
+results its last run reached.
 """
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -22,6 +22,7 @@ from papermill.exceptions import PapermillExecutionError, strip_color
 from tqdm import tqdm
 
 from press import BookError, chapter_files, run_folder
+from press.freshness import data_at_hand, depfile, fresh, keyfile, stamp, watching
 
 THREADS = {
     "OMP_NUM_THREADS": "1",
@@ -46,28 +47,6 @@ def read_chapter(path: Path, root: Path) -> NotebookNode:
     return notebook
 
 
-def digest(path: Path, root: Path, profile: str, data: str) -> str:
-    """Return a hash of everything a chapter's outputs depend on."""
-    depends = [path, root / "requirements.lock"]
-    for folder, pattern in (("lib", "*.py"), ("results", "*")):
-        depends += sorted((root / folder).rglob(pattern))
-    total = hashlib.sha256(f"{profile}\n{data}\n{sys.version_info[:2]}".encode())
-    for file in depends:
-        if file.is_file():
-            total.update(f"\n{file.relative_to(root)}\n".encode())
-            total.update(file.read_bytes())
-    return total.hexdigest()
-
-
-def data_at_hand() -> str:
-    """Return which data sets a chapter would find, as one string for the hash."""
-    try:
-        from isometry.supervised.data.sets import resolve
-    except ImportError:
-        return "none"
-    return resolve("auto", download=False)
-
-
 def explain(chapter: Path, error: PapermillExecutionError, kept: Path) -> str:
     """Return what failed, in which chapter and cell, and the end of its traceback."""
     trace = strip_color("\n".join(error.traceback)).splitlines()
@@ -85,12 +64,13 @@ def explain(chapter: Path, error: PapermillExecutionError, kept: Path) -> str:
 
 
 def run_chapter(
-    path: Path, root: Path, profile: str, key: str, bar: "tqdm[None]", lock: Lock
+    path: Path, root: Path, profile: str, data: str, bar: "tqdm[None]", lock: Lock
 ) -> str | None:
     """Run one chapter; return None, or why it failed."""
     out = run_folder(root, profile) / f"{path.stem}.ipynb"
-    stamp = out.with_suffix(".key")
-    stamp.unlink(missing_ok=True)
+    keyfile(path, root, profile).unlink(missing_ok=True)
+    depfile(path, root, profile).unlink(missing_ok=True)
+    started = time.time()
     notebook = read_chapter(path, root)
 
     def advance(**_: object) -> None:
@@ -106,13 +86,13 @@ def run_chapter(
             progress_bar=False,
             execution_timeout=SECONDS_PER_CELL[profile],
             on_cell_executed=advance,
-            extra_arguments=["--log-level=50"],
+            extra_arguments=["--log-level=50", watching(path, root, profile)],
         )
     except PapermillExecutionError as error:
         return explain(path, error, out.relative_to(root))
     except Exception as error:
         return f"{path.name}: {type(error).__name__}: {error}"
-    stamp.write_text(key)
+    stamp(path, root, profile, data, started)
     return None
 
 
@@ -148,8 +128,7 @@ def execute(
     if not chapters:
         raise BookError(f"no chapter's name contains {only!r}")
     data = data_at_hand()
-    keys = {path: digest(path, root, profile, data) for path in chapters}
-    changed = [path for path in chapters if not fresh(folder, path, keys[path])]
+    changed = [path for path in chapters if not fresh(path, root, profile, data)]
     print(
         f"execute: {len(changed)} of {len(chapters)} chapters changed "
         f"(profile {profile})",
@@ -157,28 +136,20 @@ def execute(
     )
     if changed:
         start = time.perf_counter()
-        failures = run_all(changed, root, profile, jobs, keys)
+        failures = run_all(changed, root, profile, jobs, data)
         if failures:
             raise BookError("\n\n".join(failures))
         print(f"execute: done in {time.perf_counter() - start:.0f} s", flush=True)
         # Data fetched by a chapter must not make the next build run all again.
-        if data_at_hand() != data:
-            data = data_at_hand()
+        if (now := data_at_hand()) != data:
             for path in chapters:
-                key = digest(path, root, profile, data)
-                (folder / f"{path.stem}.key").write_text(key)
+                if fresh(path, root, profile, data):
+                    stamp(path, root, profile, now)
     return [folder / f"{path.stem}.ipynb" for path in chapters]
 
 
-def fresh(folder: Path, chapter: Path, key: str) -> bool:
-    """Return whether the executed notebook of ``chapter`` was made under ``key``."""
-    stamp = folder / f"{chapter.stem}.key"
-    done = stamp.with_suffix(".ipynb").exists() and stamp.exists()
-    return done and stamp.read_text() == key
-
-
 def run_all(
-    chapters: list[Path], root: Path, profile: str, jobs: int, keys: dict[Path, str]
+    chapters: list[Path], root: Path, profile: str, jobs: int, data: str
 ) -> list[str]:
     """Run ``chapters``, ``jobs`` at a time; return what failed."""
     total = sum(code_cells(path, root) for path in chapters)
@@ -194,7 +165,7 @@ def run_all(
         ThreadPoolExecutor(jobs) as pool,
     ):
         running: dict[Future[str | None], Path] = {
-            pool.submit(run_chapter, p, root, profile, keys[p], bar, lock): p
+            pool.submit(run_chapter, p, root, profile, data, bar, lock): p
             for p in chapters
         }
         try:
@@ -264,10 +235,10 @@ def write_notebooks(root: Path, profile: str, out: Path, install: str | None) ->
     out.mkdir(parents=True, exist_ok=True)
     data = data_at_hand()
     for path in chapter_files(root):
-        done = run_folder(root, profile)
-        current = fresh(done, path, digest(path, root, profile, data))
+        done = run_folder(root, profile) / f"{path.stem}.ipynb"
+        current = fresh(path, root, profile, data)
         if current:
-            notebook = nbformat.read(done / f"{path.stem}.ipynb", as_version=4)
+            notebook = nbformat.read(done, as_version=4)
         else:
             notebook = read_chapter(path, root)
         if install:

@@ -149,16 +149,6 @@ def linked(text: str) -> str:
     return CHAPTER_LINK.sub(r"\1.ipynb\2", text)
 
 
-def flat_results(root: Path) -> dict[str, Any]:
-    """Return the numbers of the committed results, if the library can flatten them."""
-    if not (root / "results").is_dir() or not _has("isometry.lab.report"):
-        return {}
-    from isometry.lab.report import report
-
-    flatten = getattr(report, "flat_numbers", None)
-    return dict(flatten(root / "results")) if flatten else {}
-
-
 def claims(root: Path) -> list[dict[str, Any]]:
     """Return all claims with their verdicts, in the order of the registry."""
     if not _has("isometry_book.claims.claim"):
@@ -245,7 +235,6 @@ def stage(root: Path, profile: str) -> Path:
         numbers[path.stem] = numbers_of(notebook, path.stem)
         page = dress(notebook, status[path.stem])
         files[f"chapters/{path.stem}.ipynb"] = nbformat.writes(page) + "\n"
-    numbers["results"] = flat_results(root)
     for name, value in (
         ("numbers.json", numbers),
         ("status.json", status),
@@ -262,12 +251,7 @@ def skipped(name: Path) -> bool:
     """Return whether a file of ``book/`` or ``chapters/`` is not part of the site."""
     if name.parts[0] == "chapters":
         return name.suffix in {".md", ".ipynb"} or ".ipynb_checkpoints" in name.parts
-    return "__pycache__" in name.parts or name.parts[1] in {
-        "press",
-        "build.py",
-        "lock.py",
-        "lab-settings.json",
-    }
+    return "__pycache__" in name.parts or name.parts[1] in NOT_PAGES
 
 
 def write(target: Path, files: dict[str, str | Path]) -> None:

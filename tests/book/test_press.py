@@ -1,5 +1,6 @@
 """The press on tiny books: what must fail fails, and says where."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,8 @@ import nbformat
 import pytest
 from press import BookError
 from press.cli import main
-from press.execute import digest, execute, read_chapter
+from press.execute import execute, read_chapter
+from press.freshness import data_at_hand, fresh, stamp
 from press.site import images_without_text
 from press.stage import (
     BANNER,
@@ -82,6 +84,17 @@ def tiny(tmp_path, root):
     return tmp_path
 
 
+def press(root, step, book):
+    """Run the press in a process of its own, as people do."""
+    command = [str(root / "book" / "build.py"), step, "--root", str(book)]
+    return subprocess.run(
+        [sys.executable, *command, "--profile", "smoke"],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+    )
+
+
 def notebook_of(*outputs, source="1"):
     title = nbformat.v4.new_markdown_cell("# Title\n\nText.")
     cell = nbformat.v4.new_code_cell(source, outputs=list(outputs))
@@ -99,13 +112,7 @@ def published(**numbers):
 def test_a_failing_cell_fails_the_build_and_is_named(tiny, root):
     bad = "\n```{code-cell} ipython3\nwidth = 3\nassert width > 4, 'too narrow'\n```\n"
     (tiny / "chapters" / "01_a.md").write_text(HEADER + BEGIN + bad)
-    command = ["all", "--root", str(tiny), "--profile", "smoke"]
-    done = subprocess.run(
-        [sys.executable, str(root / "book" / "build.py"), *command],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
+    done = press(root, "all", tiny)
     assert done.returncode == 1
     said = done.stderr
     assert "01_a.md: code cell 4 failed with AssertionError: too narrow" in said
@@ -190,30 +197,134 @@ def test_an_image_needs_words_or_to_be_decoration(tmp_path, image, fails):
     assert bool(images_without_text(tmp_path)) == fails
 
 
-def test_a_chapter_runs_again_only_when_something_it_depends_on_changes(tiny):
-    path = tiny / "chapters" / "01_a.md"
+REACHING = """
+```{code-cell} ipython3
+from pathlib import Path
 
-    def key(profile="smoke", data="digits"):
-        return digest(path, tiny, profile, data)
+import near
 
-    keys = [key(), key(profile="laptop"), key(data="mnist")]
-    path.write_text(path.read_text() + "\nMore.\n")
-    keys.append(key())
-    for name in ("lib/a.py", "results/b.parquet", "requirements.lock"):
-        (tiny / name).parent.mkdir(exist_ok=True)
-        (tiny / name).write_text("1")
-        keys.append(key())
-    (tiny / "lib" / "a.py").write_text("2")
-    keys.append(key())
-    assert len(set(keys)) == len(keys)
-    (tiny / "book" / "intro.md").write_text("# Other\n")
-    assert key() == keys[-1]
+near.later()
+files = list(Path("../results/read").glob("*.parquet"))
+assert [file.read_text() for file in files] == ["1"]
+assert not list(Path("../results/missing").glob("*.parquet"))
+```
+
+```{code-cell} ipython3
+assert Path("../benchmarks/costs.json").read_text() == "{}"
+assert near.__name__ == "near"
+```
+"""
+REACHED = {
+    "chapters/near.py": "def later():\n    import lazy\n\n    lazy.VALUE\n",
+    "chapters/lazy.py": "VALUE = 1\n",
+    "chapters/far.py": "VALUE = 1\n",
+    "results/read/a.parquet": "1",
+    "results/other/b.parquet": "1",
+    "benchmarks/costs.json": "{}",
+    "benchmarks/other.json": "{}",
+}
 
 
-def test_an_unchanged_chapter_is_not_run_again(executed, monkeypatch, capsys):
-    monkeypatch.setattr("press.execute.digest", lambda *_: "x")
-    execute(executed, "smoke")
+@pytest.fixture(scope="module")
+def once(tmp_path_factory, root):
+    """A chapter that was executed and reached some files, not others."""
+    book = tmp_path_factory.mktemp("reaching")
+    files = {"chapters/01_a.md": HEADER + REACHING, **REACHED}
+    for name, text in files.items():
+        (book / name).parent.mkdir(parents=True, exist_ok=True)
+        (book / name).write_text(text)
+    assert press(root, "execute", book).returncode == 0
+    return book
+
+
+@pytest.fixture
+def reaching(once, tmp_path):
+    """A copy of that book, to be edited."""
+    return shutil.copytree(once, tmp_path / "book")
+
+
+def is_fresh(book, profile="smoke", data=None):
+    data = data_at_hand() if data is None else data
+    return fresh(book / "chapters" / "01_a.md", book, profile, data)
+
+
+@pytest.mark.parametrize(
+    ("name", "stays"),
+    [
+        ("chapters/01_a.md", False),
+        ("chapters/near.py", False),
+        ("chapters/lazy.py", False),  # imported inside a function
+        ("chapters/far.py", True),
+        ("results/read/a.parquet", False),
+        ("results/read/new.parquet", False),  # a new file in a folder that was read
+        ("results/read/new.lock", True),
+        ("results/missing/new.parquet", False),  # a new folder may be looked for
+        ("results/other/b.parquet", True),
+        ("results/other/new.parquet", True),
+        ("benchmarks/costs.json", False),
+        ("benchmarks/other.json", True),
+        ("book/intro.md", True),
+        ("requirements.lock", False),
+    ],
+)
+def test_an_edit_makes_stale_what_reached_it_and_nothing_else(reaching, name, stays):
+    assert is_fresh(reaching)
+    (reaching / name).parent.mkdir(exist_ok=True)
+    (reaching / name).write_text("# edited\n")
+    assert is_fresh(reaching) == stays
+
+
+@pytest.mark.parametrize(
+    "name", ["chapters/lazy.py", "results/read/a.parquet", "benchmarks/costs.json"]
+)
+def test_a_file_that_is_gone_makes_stale_what_reached_it(reaching, name):
+    (reaching / name).unlink()
+    assert not is_fresh(reaching)
+
+
+def test_other_sizes_and_other_data_make_a_chapter_stale(reaching):
+    assert is_fresh(reaching)
+    assert not is_fresh(reaching, profile="laptop")
+    assert not is_fresh(reaching, data="other")
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "{}"])
+def test_a_chapter_without_a_record_of_what_it_reached_runs_again(reaching, text):
+    record = reaching / "_run" / "smoke" / "chapters" / "01_a.reached.json"
+    record.unlink()
+    if text is not None:
+        record.write_text(text)
+    assert not is_fresh(reaching)
+
+
+def test_what_changed_while_a_chapter_ran_makes_it_stale(reaching):
+    path = reaching / "chapters" / "01_a.md"
+    now = (reaching / "chapters" / "lazy.py").stat().st_mtime
+    stamp(path, reaching, "smoke", "x", started=now + 1)
+    assert is_fresh(reaching, data="x")
+    stamp(path, reaching, "smoke", "x", started=now - 1)
+    assert not is_fresh(reaching, data="x")
+
+
+def test_an_unchanged_chapter_is_not_run_again(reaching, capsys):
+    execute(reaching, "smoke")
     assert "0 of 1 chapters changed" in capsys.readouterr().out
+
+
+def test_what_notes_the_reach_leaves_no_trace_in_the_notebook(reaching):
+    done = reaching / "_run" / "smoke" / "chapters" / "01_a.ipynb"
+    code = [c for c in nbformat.read(done, as_version=4).cells if c.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == [1, 2, 3, 4]
+    assert [cell.outputs for cell in code] == [[], [], [], []]
+
+
+def test_a_chapter_reaches_the_modules_of_our_packages_wherever_they_lie(tiny, root):
+    assert press(root, "execute", tiny).returncode == 0
+    record = tiny / "_run" / "smoke" / "chapters" / "01_a.reached.json"
+    files = json.loads(record.read_text())["files"]
+    assert str(root / "lib" / "isometry_book" / "chapter.py") in files
+    assert not any("site-packages" in file for file in files)
+    assert not any("isometry/rl" in file for file in files)
 
 
 def test_a_page_hides_the_parameters_and_strips_what_varies():

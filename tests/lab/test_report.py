@@ -13,7 +13,6 @@ from isometry.lab.report import (
     _diverged_seeds,
     against,
     baselines_of,
-    flat_numbers,
     labels_of,
     last_tasks,
     report,
@@ -232,11 +231,7 @@ def test_a_report_shows_scales_only_where_there_are_several(tmp_path):
     assert "scale" not in report(tmp_path)
     stored(tmp_path, name="b", tasks=20, settings={"tasks": 20})
     assert "tasks=20" in report(tmp_path)
-    names = [name for name in flat_numbers(tmp_path) if name.endswith(".mean")]
-    assert sorted(names) == [
-        "bench(tasks=10).adam.online_accuracy.mean",
-        "bench(tasks=20).adam.online_accuracy.mean",
-    ]
+    assert set(summary(tmp_path)["scale"]) == {"tasks=10", "tasks=20"}
 
 
 def test_what_is_only_recorded_more_of_is_no_other_setting():
@@ -300,7 +295,6 @@ def test_a_diverged_seed_is_counted_and_does_not_end_the_report(tmp_path):
         assert "adamo" in text
         assert "diverged" in text
         assert "nan" not in text.lower()
-    assert not any("mean" in key for key in flat_numbers(tmp_path) if ".adamo." in key)
 
 
 def test_seeds_diverge_in_any_of_a_files_runs():
@@ -351,20 +345,6 @@ def test_markdown_is_a_table_of_as_many_cells_in_every_line(two):
     assert set(lines[1]) <= {"|", "-", " "}
 
 
-def test_flat_numbers_have_every_number_of_every_metric_by_name(two):
-    store, *_ = two
-    stored(store, "adamo", "z", metric="test_accuracy", settings={"lr": 0.5})
-    flat = flat_numbers(store)
-    table = summary(store).set_index("method")
-    for label in table.index:
-        for key in ("mean", "mean_low", "last_high", "seeds", "tasks"):
-            name = f"bench.{label}.online_accuracy.{key}"
-            assert flat[name] == table.loc[label, key]
-    assert "bench.adamo(lr=0.5).test_accuracy.mean" in flat
-    assert all(isinstance(value, int | float) for value in flat.values())
-    assert all(math.isfinite(value) for value in flat.values())
-
-
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -372,7 +352,6 @@ def test_flat_numbers_have_every_number_of_every_metric_by_name(two):
         (lambda s: report(s, format="tabel"), KeyError, "did you mean 'table'"),
         (lambda s: summary(s, "x"), KeyError, "unknown metric 'x'; known: online_acc"),
         (lambda s: report(s / "nowhere"), StoreError, "found no such folder"),
-        (lambda s: flat_numbers(s / "nowhere"), StoreError, "found no such folder"),
     ],
 )
 def test_reports_of_what_is_not_there_are_refused(two, call, error, message):

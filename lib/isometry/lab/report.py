@@ -153,16 +153,7 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
 
     Source: Agarwal et al. 2021 for the statistics.
     """
-    return _summary_of(load_results(path), load_records(path), metric)
-
-
-def _summary_of(
-    frame: pd.DataFrame, records: list[Record], metric: str
-) -> pd.DataFrame:
-    """Return the summary of numbers that were read before, see :func:`summary`.
-
-    Source: Agarwal et al. 2021 for the statistics.
-    """
+    frame, records = load_results(path), load_records(path)
     labels, baselines = labels_of(records), baselines_of(records)
     scales = scales_of(records)
     diverged = {record["hash"]: _diverged_seeds(record) for record in records}
@@ -269,28 +260,3 @@ def report(
     if format == "markdown":
         return markdown(shown(table))
     return in_columns(table)
-
-
-def flat_numbers(path: str | Path) -> dict[str, float | int]:
-    """Return the numbers of a store by name, for the book's prose.
-
-    Names are ``<benchmark>.<method label>.<metric>.<column of summary>``; a benchmark
-    of several scales is ``<benchmark>(<scale>)``. Evaluations in the middle of a visit
-    are points of a curve, see :func:`isometry.lab.returns.load_returns`, and
-    have no name.
-
-    Args:
-        path: The store.
-    """
-    flat: dict[str, float | int] = {}
-    frame, records = load_results(path), load_records(path)
-    for metric in sorted(frame["metric"].unique()):
-        if "@" in metric:
-            continue
-        for row in _summary_of(frame, records, metric).to_dict("records"):
-            scale = f"({row['scale']})" if row["scale"] else ""
-            prefix = f"{row['benchmark']}{scale}.{row['method']}.{metric}"
-            for key, value in row.items():
-                if isinstance(value, int | float) and not pd.isna(value):
-                    flat[f"{prefix}.{key}"] = value
-    return flat
