@@ -1,7 +1,9 @@
 """One truth about dependencies and files: pyproject, lock, environment, prose agree."""
 
+import ast
 import re
 import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -34,7 +36,23 @@ def required(project, *extras):
     lines = list(project["dependencies"])
     for extra in extras:
         lines += project["optional-dependencies"][extra]
-    return [Requirement(line) for line in lines]
+    found = [Requirement(line) for line in lines]
+    own = [r for r in found if r.name == project["name"]]  # one extra holds another
+    others = [r for r in found if r not in own]
+    return others + [r for o in own for r in required(project, *o.extras)]
+
+
+def imported(package):
+    """Return the distributions that the modules of a package import, anywhere."""
+    names = set()
+    for path in (ROOT / "lib" / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add(node.module.split(".")[0])
+    names -= {"isometry", "isometry_book", *sys.stdlib_module_names}
+    return {{"sklearn": "scikit-learn"}.get(name, normal(name)) for name in names}
 
 
 def test_the_lock_pins_every_dependency_at_a_version_that_pyproject_allows(
@@ -78,6 +96,37 @@ def test_originals_of_games_are_tested_in_the_versions_that_are_measured(project
     exact = [str(r) for r in required(project, "peers") if "==" in str(r.specifier)]
     assert {"jax", "minatar", "octax"} <= {line.split("==")[0] for line in exact}
     assert set(exact) <= pinned
+
+
+def test_the_library_requires_what_it_imports_and_the_book_alone_has_an_extra(project):
+    always = {normal(r.name) for r in required(project)}
+    extras = {normal(r.name) for r in required(project, "rl", "dask")} - always
+    assert imported("isometry") == always | extras
+    # By ipykernel, IPython and its way of showing figures; by matplotlib, its cycles.
+    brought = {"ipython", "matplotlib-inline", "cycler"}
+    book = {normal(r.name) for r in required(project, "book")}
+    assert imported("isometry_book") <= book | brought
+    assert {normal(r.name) for r in required(project, "rl")} <= book
+
+
+def test_matplotlib_draws_one_picture_of_the_library_and_is_imported_for_it():
+    drawing = ROOT / "lib" / "isometry" / "diagnostics" / "drawing.py"
+    assert [
+        path
+        for path in (ROOT / "lib" / "isometry").rglob("*.py")
+        if re.search(r"^\s*(from|import) matplotlib", path.read_text(), re.M)
+    ] == [drawing]
+    code = "import sys, isometry.experiments; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_version_and_its_day_are_the_same_everywhere(project):
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    changes = (ROOT / "CHANGELOG.md").read_text()
+    headings = re.findall(r"^## (.+)$", changes, re.M)
+    assert headings[0] == "Unreleased"
+    assert headings[1] == f"{project['version']}, {cited['date-released']}"
+    assert cited["version"] == project["version"]
 
 
 def test_jupyter_book_stays_below_two(project):
