@@ -120,6 +120,21 @@ def test_matplotlib_draws_one_picture_of_the_library_and_is_imported_for_it():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_the_wheel_takes_every_file_of_both_packages():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    lib = ROOT / "lib"
+    assert tools["packages"]["find"] == {"where": ["lib"]}
+    packages = {path.parent.name: path.parent for path in lib.glob("*/__init__.py")}
+    assert set(packages) == {"isometry", "isometry_book"} == set(tools["package-data"])
+    for name, folder in packages.items():
+        taken = {p for glob in tools["package-data"][name] for p in folder.glob(glob)}
+        assert folder / "py.typed" in taken
+        for path in folder.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                assert path in taken or path.suffix == ".py", path
+                assert (path.parent / "__init__.py").exists(), path
+
+
 def test_the_version_and_its_day_are_the_same_everywhere(project):
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     changes = (ROOT / "CHANGELOG.md").read_text()
