@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from isometry.core.messages import refusal, unknown
 from isometry.core.settings import as_dict, changed, keys, parsed, settings_hash
@@ -12,9 +12,11 @@ from isometry.methods import Architecture, Method
 from isometry.methods import get as method_of
 from isometry.methods.gradient_descent import check_optimizer
 from isometry.methods.isometry import strength_of_pull
-from isometry.rl.continual_benchmarks import CONTINUAL, ContinualBenchmark
 from isometry.supervised.benchmarks import BENCHMARKS, Benchmark
 from isometry.supervised.settings import SupervisedSettings
+
+if TYPE_CHECKING:
+    from isometry.rl.continual_benchmarks import ContinualBenchmark
 
 PULL, STRENGTH = "isometry_pull", "isometry_strength"  # two spellings of one setting
 
@@ -50,7 +52,7 @@ class Plan:
         return asdict(self.method.architecture(asked, self.method_settings))
 
 
-def benchmark_of(name: str) -> Benchmark | ContinualBenchmark:
+def benchmark_of(name: str) -> "Benchmark | ContinualBenchmark":
     """Return the benchmark of that name, supervised or of games.
 
     Args:
@@ -59,10 +61,13 @@ def benchmark_of(name: str) -> Benchmark | ContinualBenchmark:
     Raises:
         KeyError: If it is not known; the nearest known one is named.
     """
-    if name in CONTINUAL.names():
-        return CONTINUAL.get(name)
     if name in BENCHMARKS.names():
         return BENCHMARKS.get(name)
+    # Here, so that what runs on images does not depend on the room of the games.
+    from isometry.rl.continual_benchmarks import CONTINUAL
+
+    if name in CONTINUAL.names():
+        return CONTINUAL.get(name)
     known = (*BENCHMARKS.names(), *CONTINUAL.names())
     raise KeyError(unknown("benchmark", name, known))
 

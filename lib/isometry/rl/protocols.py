@@ -6,11 +6,12 @@ games of a *cycle*, and so on for several cycles.
 
 from dataclasses import dataclass, field, fields
 from math import ceil
-from typing import Any, Literal
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any, Literal
 
 from isometry.core.messages import refusal
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AUTHORS_CODE = (
     "the authors' public training code (github.com/bordeauxred/rejax, commit 6447c1d, "
@@ -173,7 +174,7 @@ PAPER_OCTAX = Protocol(
 )
 
 
-def protocol_table(*protocols: Protocol) -> pd.DataFrame:
+def protocol_table(*protocols: Protocol) -> "pd.DataFrame":
     """Return protocols side by side, one a column, with what follows from them.
 
     Args:
@@ -183,6 +184,8 @@ def protocol_table(*protocols: Protocol) -> pd.DataFrame:
         >>> protocol_table(PAPER_MINATAR).loc["cycles", "MinAtar"]
         '20'
     """
+    import pandas as pd
+
     columns = {}
     for protocol in protocols:
         column = {

@@ -6,14 +6,17 @@ CPU, so that every method, device and stack meets the same tasks.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from isometry.core.messages import refusal
 from isometry.core.seeding import generator
-from isometry.supervised.data.sets import ImageData
 from isometry.supervised.settings import SupervisedSettings
+
+if TYPE_CHECKING:  # what is there to run is known without what reads the images
+    from isometry.supervised.data.sets import ImageData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +41,7 @@ class Pixels:
     image_shape: tuple[int, int, int] | None = None
 
 
-def scaled(data: ImageData, input_scaling: str) -> Pixels:
+def scaled(data: "ImageData", input_scaling: str) -> Pixels:
     """Return images as flat vectors, scaled by constants of the training set.
 
     Args:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
-
-import pandas as pd
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from isometry.core.registry import Registry
-from isometry.lab.store import Record
 from isometry_book.claims.ledger import CLAIM_TEXTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from isometry.lab.store import Record
 
 Outcome = Literal["reproduced", "partly", "not reproduced", "undecided", "not tested"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -30,7 +32,7 @@ class Verdict:
 
 
 # Tidy numbers and the records of their files -> None where they do not suffice.
-Judge = Callable[[pd.DataFrame, list[Record]], Verdict | None]
+Judge: TypeAlias = "Callable[[pd.DataFrame, list[Record]], Verdict | None]"
 
 JUDGES: dict[str, Judge] = {}  # by claim; filled as the chapters' judges are imported
 
