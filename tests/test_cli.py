@@ -14,7 +14,7 @@ from isometry.lab.store import StoreError, load_records, load_results
 from isometry.methods import METHODS
 from isometry.rl.continual_benchmarks import CONTINUAL
 from isometry.supervised import BENCHMARKS
-from isometry.supervised.data import fetch
+from isometry.supervised.data import download
 from isometry.supervised.data.sets import DataError
 from isometry_book.claims.claim import CLAIMS
 
@@ -32,10 +32,10 @@ def isometry(capsys, monkeypatch, tmp_path):
     # What cyclopts and rich print must not depend on the terminal of the tests.
     monkeypatch.setenv("COLUMNS", "200")
 
-    def offline(url, target):
+    def offline(name, bad):
         raise ConnectionError("no connection")
 
-    monkeypatch.setattr(fetch, "download", offline)
+    monkeypatch.setattr(download, "_download", offline)
 
     def command(*arguments):
         if len(arguments) == 1:

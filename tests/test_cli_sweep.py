@@ -9,7 +9,7 @@ import pytest
 from isometry.cli import main
 from isometry.lab.run import run
 from isometry.lab.store import load_results
-from isometry.supervised.data import fetch
+from isometry.supervised.data import download
 from isometry.sweep import units
 from isometry.sweep.file import read_sweep
 
@@ -48,10 +48,10 @@ def isometry(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("ISOMETRY_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "200")
 
-    def offline(url, target):
+    def offline(name, bad):
         raise ConnectionError("no connection")
 
-    monkeypatch.setattr(fetch, "download", offline)
+    monkeypatch.setattr(download, "_download", offline)
     (tmp_path / "sweep.toml").write_text(HEAD + BODY)
 
     def command(text):

@@ -9,7 +9,7 @@ data_app = App(name="data", help="Fetch, verify and find the data sets.")
 
 def _chosen_data(name: str | None) -> tuple[str, ...]:
     """Return the data sets that a command means: the named one, or all."""
-    from isometry.supervised.data import sets as data
+    from isometry.supervised import data
 
     if name is not None and name not in data.names():
         raise KeyError(unknown("data set", name, data.names()))
@@ -25,7 +25,7 @@ def fetch(name: str | None = None) -> None:
     name
         A data set; all if not given.
     """
-    from isometry.supervised.data import sets as data
+    from isometry.supervised import data
 
     for one in _chosen_data(name):
         print(f"{one}: {data.fetch(one)}")
@@ -40,7 +40,7 @@ def path(name: str | None = None) -> None:
     name
         A data set; all if not given.
     """
-    from isometry.supervised.data import sets as data
+    from isometry.supervised import data
 
     for one in _chosen_data(name):
         print(f"{one}: {data.path(one)}")
@@ -55,7 +55,7 @@ def verify(name: str | None = None) -> int:
     name
         A data set; all if not given.
     """
-    from isometry.supervised.data import sets as data
+    from isometry.supervised import data
 
     reports = [(one, r) for one in _chosen_data(name) for r in data.verify(one)]
     for one, report in reports:

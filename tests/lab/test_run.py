@@ -24,7 +24,7 @@ from isometry.lab.store import (
     read_file,
 )
 from isometry.supervised import BENCHMARKS
-from isometry.supervised.data import fetch
+from isometry.supervised.data import download
 from isometry.supervised.data.sets import DataError
 
 # The package has a function of the same name, which hides the module.
@@ -262,10 +262,10 @@ def test_an_unknown_device_is_refused_even_if_all_is_done(tmp_path):
 
 
 def test_missing_data_are_refused_and_leave_nothing_behind(tmp_path, monkeypatch):
-    def offline(url, target):
+    def offline(name, bad):
         raise ConnectionError("no connection")
 
-    monkeypatch.setattr(fetch, "download", offline)
+    monkeypatch.setattr(download, "_download", offline)
     monkeypatch.setenv("ISOMETRY_DATA", str(tmp_path / "data"))
     with pytest.raises(DataError, match="mnist"):
         small(out=tmp_path / "out", data="mnist")

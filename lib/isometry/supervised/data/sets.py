@@ -1,9 +1,4 @@
-"""Real images: digits (embedded), MNIST, CIFAR-10 and CIFAR-100, always verified.
-
-``load`` is all that most callers need. The files, their digests and the folders stand
-in :mod:`isometry.supervised.data.files`, downloading in
-:mod:`isometry.supervised.data.fetch`.
-"""
+"""Real images: digits (embedded), MNIST, CIFAR-10 and CIFAR-100, always verified."""
 
 import hashlib
 import logging
@@ -17,32 +12,15 @@ from torch import Tensor
 
 from isometry.core.messages import refusal
 from isometry.core.seeding import derived_seed
-from isometry.supervised.data.fetch import fetch
+from isometry.supervised.data.download import fetch
 from isometry.supervised.data.files import (
     DataError,
     FileReport,
-    check_name,
-    data_root,
-    names,
+    not_official,
     path,
-    read_verified,
-    verify_files,
+    read_all,
 )
 from isometry.supervised.data.formats import read_cifar, read_idx, unpickle_arrays
-
-__all__ = [
-    "DataError",
-    "FileReport",
-    "ImageData",
-    "available",
-    "data_root",
-    "fetch",
-    "load",
-    "names",
-    "path",
-    "resolve",
-    "verify",
-]
 
 NUM_TRAIN_DIGITS = 1500
 _DIGITS_SHA256 = "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826"
@@ -113,11 +91,11 @@ def _digits() -> ImageData:
 def _mnist(files: dict[str, bytes]) -> ImageData:
     def images(split: str) -> Tensor:
         name = f"{split}-images-idx3-ubyte.gz"
-        return torch.from_numpy(read_idx(files[name], name))[:, None]
+        return torch.from_numpy(read_idx(files[name]))[:, None]
 
     def labels(split: str) -> Tensor:
         name = f"{split}-labels-idx1-ubyte.gz"
-        return torch.from_numpy(read_idx(files[name], name)).long()
+        return torch.from_numpy(read_idx(files[name])).long()
 
     return ImageData(
         name="mnist",
@@ -177,15 +155,12 @@ _READERS = {"mnist": _mnist, "cifar10": _cifar10, "cifar100": _cifar100}
 
 
 def load(
-    name: str,
-    root: str | Path | None = None,
-    *,
-    download: bool = True,
+    name: str, root: str | Path | None = None, *, download: bool = True
 ) -> ImageData:
     """Return a data set whose every byte was verified on this very read.
 
     Args:
-        name: One of :func:`names`.
+        name: One of :func:`isometry.supervised.data.names`.
         root: Where the files are; default ``$ISOMETRY_DATA``, else the user's cache.
         download: Whether missing or altered files may be downloaded.
 
@@ -194,34 +169,34 @@ def load(
         DataError: If a file is missing or altered and cannot be had; one line with
             which file, where it was looked for, and what to do.
 
-    Source: ours. Digits: 1,797 images of 8x8 inside scikit-learn (Alpaydin & Kaynak,
-    UCI), here split into 1,500 and 297 by a fixed shuffle. The others have their
-    official split and order.
+    Source: Digits: 1,797 images of 8x8 inside scikit-learn (Alpaydin & Kaynak, UCI),
+    here split into 1,500 and 297 by a fixed shuffle. The others have their official
+    split and order.
 
     Example:
         >>> digits = load("digits")
         >>> digits.train_images.shape, int(digits.train_images.max())
         (torch.Size([1500, 1, 8, 8]), 16)
     """
-    check_name(name)
+    path(name, root)  # refuses a name that is not known
     if name == "digits":
         return _digits()
-    try:
-        files = read_verified(name, root)
-    except DataError as error:
-        if not download:
-            raise
-        _log.info("%s", error)
+    found = read_all(name, root)
+    bad = [report for _, report in found if report.state != "verified"]
+    if bad and not download:
+        raise not_official(name, bad[0])
+    if bad:
+        _log.info("%s", bad[0])
         fetch(name, root)
-        files = read_verified(name, root)
-    return _READERS[name](files)
+        return load(name, root, download=False)
+    return _READERS[name]({report.file.name: content for content, report in found})
 
 
 def verify(name: str, root: str | Path | None = None) -> tuple[FileReport, ...]:
     """Return a report for every file of a data set; all states may occur.
 
     Args:
-        name: One of :func:`names`.
+        name: One of :func:`isometry.supervised.data.names`.
         root: See :func:`load`.
 
     Raises:
@@ -231,27 +206,21 @@ def verify(name: str, root: str | Path | None = None) -> tuple[FileReport, ...]:
         >>> [report.state for report in verify("digits")]
         ['verified']
     """
-    check_name(name)
     if name != "digits":
-        return verify_files(name, root)
+        return tuple(report for _, report in read_all(name, root))
     file = path(name) / "digits.csv.gz"
     try:
         _digits()
     except DataError as error:
         return (FileReport(file, "altered", str(error)),)
-    except OSError as error:
-        return (FileReport(file, "unreadable", str(error)),)
     return (FileReport(file, "verified"),)
 
 
 def available(name: str, root: str | Path | None = None) -> bool:
     """Return whether all files of a data set are there and verified.
 
-    Every file is read and hashed on every call: an answer kept from an earlier look
-    could vouch for a file that has changed since.
-
     Args:
-        name: One of :func:`names`.
+        name: One of :func:`isometry.supervised.data.names`.
         root: See :func:`load`.
 
     Raises:
@@ -261,10 +230,7 @@ def available(name: str, root: str | Path | None = None) -> bool:
 
 
 def resolve(
-    name: str = "auto",
-    *,
-    download: bool,
-    root: str | Path | None = None,
+    name: str = "auto", *, download: bool, root: str | Path | None = None
 ) -> str:
     """Return the data set that a name stands for.
 
@@ -273,7 +239,7 @@ def resolve(
     says which data they come from. Any other name stands for itself.
 
     Args:
-        name: ``auto`` or one of :func:`names`.
+        name: ``auto`` or one of :func:`isometry.supervised.data.names`.
         download: Whether MNIST may be downloaded.
         root: See :func:`load`.
 
@@ -281,19 +247,17 @@ def resolve(
         ValueError: If the name is unknown.
     """
     if name != "auto":
-        check_name(name)
+        path(name, root)  # refuses a name that is not known
         return name
-    reports = verify("mnist", root)
-    if all(report.state == "verified" for report in reports):
-        return "mnist"
-    for report in reports:
-        if report.state in ("altered", "unreadable"):
+    bad = [report for report in verify("mnist", root) if report.state != "verified"]
+    for report in bad:
+        if report.state != "missing":
             _log.warning("%s", report)
-    if download:
+    if bad and download:
         try:
             fetch("mnist", root)
         except DataError as error:
             _log.info("%s", error)
         else:
             return "mnist"
-    return "digits"
+    return "digits" if bad else "mnist"
