@@ -1,14 +1,14 @@
 """One look at a network's health: ``diagnose`` and what it returns."""
 
 from isometry.diagnostics.health import diagnose
-from isometry.diagnostics.report import (
+from isometry.diagnostics.records import (
     ActivationHealth,
-    Diagnostics,
     JacobianSpectrum,
     Ranks,
     Spread,
     WeightSpectrum,
 )
+from isometry.diagnostics.report import Diagnostics
 
 __all__ = [
     "ActivationHealth",

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from isometry.core.matrices import effective_rank, singular_values
 from isometry.diagnostics.recording import Recording, recorded
-from isometry.diagnostics.report import ActivationHealth, Ranks
+from isometry.diagnostics.records import ActivationHealth, Ranks
 from isometry.plasticity import (
     dead_fraction,
     dormant_fraction,

@@ -1,13 +1,17 @@
 """The picture of a look at a network: weights, Jacobians, units, kernel."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from isometry.diagnostics.report import Diagnostics
+if TYPE_CHECKING:  # the report draws itself
+    from isometry.diagnostics.report import Diagnostics
 
 # Okabe and Ito's colours, as in the whole book; this floor cannot see its figures.
 BLUE, VERMILION, GREY = "#0072B2", "#D55E00", "#4D4D4D"

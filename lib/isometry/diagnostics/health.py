@@ -16,7 +16,8 @@ from isometry.diagnostics.checks import (
     mixes_inputs,
 )
 from isometry.diagnostics.jacobians import Slopes, evenly, jacobian_spectra
-from isometry.diagnostics.report import Diagnostics, WeightSpectrum
+from isometry.diagnostics.records import WeightSpectrum
+from isometry.diagnostics.report import Diagnostics
 from isometry.diagnostics.untouched import untouched
 from isometry.diagnostics.weights import (
     Weights,

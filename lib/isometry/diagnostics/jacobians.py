@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from isometry.core.matrices import effective_rank, singular_values
 from isometry.diagnostics.recording import Recording, recorded
-from isometry.diagnostics.report import JacobianSpectrum, spread
+from isometry.diagnostics.records import JacobianSpectrum, spread
 
 MOST_ENTRIES = 2**21  # of one input's Jacobian
 # Entries of all inputs' Jacobians of one layer, times their smaller side: beyond that

@@ -1,15 +1,21 @@
 """The tables that a look at a network prints: plain, for rich, and as HTML."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
-from isometry.diagnostics.report import Diagnostics, Spread
+from isometry.diagnostics.records import Spread
+
+if TYPE_CHECKING:  # the report prints itself
+    from isometry.diagnostics.report import Diagnostics
 
 COLUMNS = 110  # of the plain form
 

@@ -7,7 +7,7 @@ from torch.nn.utils import parametrize
 
 from isometry.adamo import gram_deviation
 from isometry.core.matrices import as_matrix, effective_rank, singular_values
-from isometry.diagnostics.report import WeightSpectrum
+from isometry.diagnostics.records import WeightSpectrum
 from isometry.maxmin import convolution_singular_values
 from isometry.plasticity import stable_rank
 
