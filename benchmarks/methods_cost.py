@@ -33,7 +33,7 @@ from isometry.lab.comparison import compared, with_choices
 from isometry.lab.run import plan
 from isometry.lab.store import load_records
 from isometry.methods import names
-from isometry.methods.binding import hooks, new_optimizer, started
+from isometry.methods.binding import Bound
 from isometry.supervised.networks.kinds import network_of
 from isometry.supervised.streams import Pixels
 from isometry.supervised.training import train_task
@@ -95,17 +95,20 @@ def contestant(
     built = network_of(planned.method, own, settings, pixels)
     run = Run(seeds=list(range(network["members"])))
     run.parameters = on_device(built.stacked(run.seeds, 0), torch.device("cpu"))
-    structure = built.structure()
-    run.carried = started(run, structure, planned.method, own)
-    optimizer = new_optimizer(run, structure.roles, planned.method, own, settings.lr)
+    bound = Bound(
+        method=planned.method,
+        settings=own,
+        structure=built.structure(),
+        lr=settings.lr,
+    )
+    bound.start(run)
+    optimizer = bound.optimizer(run)
 
     @denormals_flushed()
     def train(count: int) -> None:
         stream = minibatches(count, network["members"], settings.batch_size, run.steps)
-        intervene = hooks(run, structure, planned.method, own, optimizer)
-        train_task(
-            built, run.parameters, optimizer, stream=stream, steps=count, **intervene
-        )
+        hooks = bound.hooks(run, optimizer)
+        train_task(built, run.parameters, optimizer, hooks, stream, count)
         run.steps += count
 
     def kept() -> int:

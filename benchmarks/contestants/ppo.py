@@ -43,7 +43,7 @@ def isometry() -> Update:
     from isometry.core.checkpoint import Run, on_device
     from isometry.core.denormals import denormals_flushed
     from isometry.lab.plans import plan
-    from isometry.methods.binding import hooks, new_optimizer
+    from isometry.methods.binding import Bound
     from isometry.rl.agent import network_of
     from isometry.rl.evaluation import stage_of
     from isometry.rl.ppo.fast import fastest_step
@@ -61,7 +61,13 @@ def isometry() -> Update:
     run, cpu = Run(seeds=[0]), torch.device("cpu")
     run.parameters = on_device(network.stacked([0]), cpu)
     structure = network.structure()
-    optimizer = new_optimizer(run, structure.roles, *parts, settings.lr)
+    bound = Bound(
+        method=planned.method,
+        settings=planned.method_settings,
+        structure=structure,
+        lr=settings.lr,
+    )
+    optimizer = bound.optimizer(run)
     stage = stage_of("minatar", settings, ["breakout"], [0], 0, ENVS, device=cpu)
     learner = Learner(
         network=network,
@@ -70,7 +76,7 @@ def isometry() -> Update:
         settings=settings,
         seeds=[0],
         channels=stage.channels,
-        intervene=hooks(run, structure, *parts, optimizer),
+        hooks=bound.hooks(run, optimizer),
         layers=len(structure.layers),
     )
     rollout = empty_rollout(stage.players, settings)

@@ -29,7 +29,7 @@ def isometry(problem) -> Train:
     import torch
 
     from isometry.core.denormals import denormals_flushed
-    from isometry.methods import Architecture, get
+    from isometry.methods import Architecture, Training, get
     from isometry.supervised.networks.mlp import MLP
     from isometry.supervised.training import train_task
 
@@ -57,8 +57,14 @@ def isometry(problem) -> Train:
             values = torch.from_numpy(problem[f"{kind}{layer}"].copy())
             parameters[f"{name}.{kind}"] = values.requires_grad_()
     method = get("adam")
-    lr = float(problem["lr"])
-    optimizer = method.optimizer(parameters, network.roles(), lr, method.settings)
+    training = Training(
+        structure=network.structure(),
+        parameters=parameters,
+        seeds=list(range(len(problem["inputs"]))),
+        settings=method.settings,
+        lr=float(problem["lr"]),
+    )
+    optimizer = method.optimizer(training)
     inputs, labels = (torch.from_numpy(problem[k]) for k in ("inputs", "labels"))
     batch = int(problem["batch"])
     starts = range(0, inputs.shape[1], batch)

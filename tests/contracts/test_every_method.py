@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +12,8 @@ from torch.testing import assert_close
 from isometry.core.checkpoint import on_device
 from isometry.core.seeding import generator
 from isometry.core.settings import _help_of, changed, keys
-from isometry.core.stacking import member
 from isometry.lab.run import plan
-from isometry.methods import METHODS, get
+from isometry.methods import METHODS, Training, get
 from isometry.supervised import SupervisedSettings
 from isometry.supervised.trainer import network_of, train
 
@@ -78,45 +78,47 @@ def trained(plan_, pixels, seeds, **keywords):
 
 
 def stack_of(plan_, pixels, seeds=(0, 1, 2)):
-    """Return network, parameters and roles of a method, ready for its optimiser."""
+    """Return a method's network and what its places get before the first step."""
     network = network_of(plan_.method, plan_.method_settings, plan_.settings, pixels)
-    return network, on_device(network.stacked(list(seeds)), CPU), network.roles()
+    training = Training(
+        structure=network.structure(),
+        parameters=on_device(network.stacked(list(seeds)), CPU),
+        seeds=list(seeds),
+        settings=plan_.method_settings,
+        lr=plan_.settings.lr,
+    )
+    return network, training
 
 
 def moved_stack_of(plan_, pixels, seeds=(0, 1, 2)):
-    """Return network, parameters and state, away from where the method is at rest."""
-    network, parameters, _ = stack_of(plan_, pixels, seeds)
-    state = carried(plan_, network, parameters, seeds)
+    """Return what a method's places get away from where the method is at rest."""
+    _, training = stack_of(plan_, pixels, seeds)
+    training = replace(training, state=carried(plan_, training))
     for i, seed in enumerate(seeds):
-        for key, parameter in parameters.items():
+        for key, parameter in training.parameters.items():
             draw = generator(seed, "away", key)
             parameter.data[i] += torch.randn(parameter.shape[1:], generator=draw)
-    return network, parameters, state
+    return training
 
 
-def carried(plan_, network, parameters, seeds):
-    """Return what a method carries along at the start, None if it carries nothing."""
-    if plan_.method.start is None:
-        return None
-    arguments = (network.structure(), parameters, list(seeds), plan_.method_settings)
-    return plan_.method.start(*arguments)
+def carried(plan_, training):
+    """Return what a method carries along at the start."""
+    return {} if plan_.method.start is None else plan_.method.start(training)
 
 
 def leaves(state):
     """Return the tensors that a method carries along, by their path."""
     found = {}
-    for key, value in (state or {}).items():
+    for key, value in state.items():
         inner = leaves(value) if isinstance(value, dict) else {"": value}
         found |= {f"{key}/{path}": tensor for path, tensor in inner.items()}
     return found
 
 
-def penalty_of(plan_, network, parameters, state, place="penalty"):
-    """Return a member's penalty from a state that is not changed by asking."""
-    arguments = [parameters, network.roles(), plan_.method_settings]
-    if state is not None:
-        arguments.append(copy.deepcopy(state))
-    return getattr(plan_.method, place)(*arguments)
+def penalty_of(plan_, training, place="penalty"):
+    """Return each member's penalty; the state is not changed by asking."""
+    own = replace(training, state=copy.deepcopy(training.state))
+    return getattr(plan_.method, place)(own)
 
 
 # --- what it says of itself -----------------------------------------------------------
@@ -156,7 +158,8 @@ def test_its_settings_survive_their_spelling(name):
 
 @every_method
 def test_its_network_has_a_role_for_every_parameter(digits, name):
-    network, parameters, roles = stack_of(planned(name), digits)
+    network, training = stack_of(planned(name), digits)
+    parameters, roles = training.parameters, training.roles
     assert set(roles) == set(parameters)
     assert set(roles.values()) <= {"hidden", "head", "vector", "gain", "offset"}
     for key, tensor in parameters.items():
@@ -169,8 +172,8 @@ def test_its_network_has_a_role_for_every_parameter(digits, name):
 @every_method
 def test_its_optimiser_acts_on_every_parameter_once(digits, name):
     plan_ = planned(name)
-    _, parameters, roles = stack_of(plan_, digits)
-    optimizer = plan_.method.optimizer(parameters, roles, 1e-2, plan_.method_settings)
+    _, training = stack_of(plan_, digits)
+    parameters, optimizer = training.parameters, plan_.method.optimizer(training)
     held = [id(p) for group in optimizer.param_groups for p in group["params"]]
     assert sorted(held) == sorted(id(p) for p in parameters.values())
     before = {key: p.detach().clone() for key, p in parameters.items()}
@@ -187,8 +190,8 @@ def test_its_optimiser_acts_on_every_parameter_once(digits, name):
 @every_method
 def test_its_learning_rate_is_the_one_asked_for(digits, name):
     plan_ = planned(name)
-    _, parameters, roles = stack_of(plan_, digits)
-    optimizer = plan_.method.optimizer(parameters, roles, 3e-4, plan_.method_settings)
+    _, training = stack_of(plan_, digits)
+    optimizer = plan_.method.optimizer(replace(training, lr=3e-4))
     assert {group["lr"] for group in optimizer.param_groups} == {3e-4}
 
 
@@ -196,14 +199,12 @@ def test_its_learning_rate_is_the_one_asked_for(digits, name):
 @pytest.mark.usefixtures("double")
 def test_its_penalty_is_each_members_own(digits, name):
     plan_ = planned(name)
-    network, parameters, state = moved_stack_of(plan_, digits)
-    penalty = penalty_of(plan_, network, parameters, state)
+    training = moved_stack_of(plan_, digits)
+    parameters, penalty = training.parameters, penalty_of(plan_, training)
     assert penalty.shape == (3,)
     assert (penalty > 0).all()
     for i in range(3):
-        own = {key: p[None] for key, p in member(parameters, i).items()}
-        _, _, alone_state = moved_stack_of(plan_, digits, (i,))
-        alone = penalty_of(plan_, network, own, alone_state)
+        alone = penalty_of(plan_, moved_stack_of(plan_, digits, (i,)))
         assert_close(alone, penalty[i : i + 1])
     gradients = torch.autograd.grad(
         penalty[1], list(parameters.values()), allow_unused=True
@@ -219,8 +220,8 @@ def test_its_written_gradient_is_that_of_its_penalty(digits, name):
     plan_ = planned(name)
     if plan_.method.penalty_gradient_ is None:
         pytest.skip("it is differentiated")
-    network, parameters, state = moved_stack_of(plan_, digits)
-    penalty = penalty_of(plan_, network, parameters, state).sum()
+    training = moved_stack_of(plan_, digits)
+    penalty, parameters = penalty_of(plan_, training).sum(), training.parameters
     names = list(parameters)
     gradients = torch.autograd.grad(
         penalty, [parameters[n] for n in names], materialize_grads=True
@@ -228,7 +229,7 @@ def test_its_written_gradient_is_that_of_its_penalty(digits, name):
     for parameter in parameters.values():
         parameter.grad = torch.ones_like(parameter)
     with torch.no_grad():
-        penalty_of(plan_, network, parameters, state, "penalty_gradient_")
+        penalty_of(plan_, training, "penalty_gradient_")
     for key, gradient in zip(names, gradients, strict=True):
         assert_close(parameters[key].grad, gradient + 1)
 
@@ -236,13 +237,14 @@ def test_its_written_gradient_is_that_of_its_penalty(digits, name):
 @every_state
 def test_what_it_carries_along_is_each_members_own(digits, name):
     plan_ = planned(name)
-    network, parameters, _ = stack_of(plan_, digits, (5, 6, 7))
+    _, training = stack_of(plan_, digits, (5, 6, 7))
+    parameters = training.parameters
     before = {key: p.detach().clone() for key, p in parameters.items()}
-    together = leaves(carried(plan_, network, parameters, (5, 6, 7)))
+    together = leaves(carried(plan_, training))
     assert together
     for i, seed in enumerate((5, 6, 7)):
-        _, own, _ = stack_of(plan_, digits, (seed,))
-        alone = leaves(carried(plan_, network, own, (seed,)))
+        _, own = stack_of(plan_, digits, (seed,))
+        alone = leaves(carried(plan_, own))
         assert alone.keys() == together.keys()
         for key, tensor in alone.items():
             assert torch.equal(tensor[0], together[key][i])
@@ -294,14 +296,14 @@ def without_fused_kernels(method):
     register, another way than the rest. In a longer tensor other entries are the last.
     """
 
-    def optimizer(*arguments):
-        made = method.optimizer(*arguments)
+    def optimizer(training):
+        made = method.optimizer(training)
         for group in made.param_groups:
             if "fused" in group:
                 group["fused"] = False
         return made
 
-    return dataclasses.replace(method, optimizer=optimizer)
+    return replace(method, optimizer=optimizer)
 
 
 @every_combination
@@ -311,7 +313,7 @@ def test_a_member_of_a_stack_is_the_same_seed_trained_alone_bit_for_bit(
     digits, name, batch_size
 ):
     plan_ = planned(name, batch_size=batch_size)
-    plan_ = dataclasses.replace(plan_, method=without_fused_kernels(plan_.method))
+    plan_ = replace(plan_, method=without_fused_kernels(plan_.method))
     stacked = trained(plan_, digits, [3, 1, 4, 5])
     for i, seed in enumerate(stacked.seeds):
         alone = trained(plan_, digits, [seed])
@@ -323,7 +325,7 @@ def test_a_member_of_a_stack_is_the_same_seed_trained_alone_bit_for_bit(
 @every_combination
 @pytest.mark.usefixtures("double")
 def test_a_member_of_a_stack_is_the_same_seed_trained_alone_as_it_is_run(digits, name):
-    pixels = dataclasses.replace(
+    pixels = replace(
         digits,
         train_inputs=digits.train_inputs.double(),
         test_inputs=digits.test_inputs.double(),
@@ -393,9 +395,9 @@ def test_a_member_that_diverges_leaves_the_others_alone_while_it_acts(digits, na
 def test_these_tests_see_it_act(digits, name):
     """A rule that never acts in a test would pass it whatever it did."""
     plan_ = planned(name, tasks=1)
-    still = dataclasses.replace(plan_.method, after_step=None)
+    still = replace(plan_.method, after_step=None)
     acting = trained(plan_, digits, [0]).parameters
-    resting = trained(dataclasses.replace(plan_, method=still), digits, [0]).parameters
+    resting = trained(replace(plan_, method=still), digits, [0]).parameters
     assert any(not torch.equal(acting[key], resting[key]) for key in acting)
 
 

@@ -16,8 +16,8 @@ from isometry.methods import (
     redo,
 )
 from isometry.methods import self_normalised_resets as snr
-from isometry.methods.binding import hooks, new_optimizer, started
-from isometry.rl.agent import in_reach, network_of, optimizer_roles
+from isometry.methods.binding import Bound
+from isometry.rl.agent import in_reach, network_of
 from isometry.rl.continual import train
 from isometry.rl.ppo import fast
 
@@ -98,13 +98,13 @@ def test_without_a_gradient_it_moves_hidden_layers_and_never_a_protected_head(
     plan_ = planned(name, protect_value_head=protected)
     parts = plan_.method, plan_.method_settings
     network = network_of(plan_.benchmark, *parts, plan_.settings)
-    whole, run = network.structure(), Run(seeds=[0, 1])
-    structure = in_reach(whole, plan_.settings)
+    structure, run = in_reach(network.structure(), plan_.settings), Run(seeds=[0, 1])
     run.parameters = on_device(network.stacked(run.seeds), CPU)
-    run.carried = started(run, structure, *parts)
-    roles = optimizer_roles(whole, plan_.settings)
-    optimizer = new_optimizer(run, roles, *parts, 1e-2)
-    bound = hooks(run, structure, *parts, optimizer)
+    own = {"method": parts[0], "settings": parts[1], "structure": structure}
+    bound = Bound(**own, lr=1e-2)
+    bound.start(run)
+    optimizer = bound.optimizer(run)
+    hooks = bound.hooks(run, optimizer)
     with torch.no_grad():
         for key, parameter in run.parameters.items():
             noise = torch.empty_like(parameter)
@@ -113,16 +113,16 @@ def test_without_a_gradient_it_moves_hidden_layers_and_never_a_protected_head(
     for step in range(2):
         for parameter in run.parameters.values():
             parameter.grad = torch.zeros_like(parameter)
-        if bound["penalty"] is not None:
-            bound["penalty"]().sum().backward()
-        if "add_gradient" in bound:
-            bound["add_gradient"]()
+        if hooks.penalty is not None:
+            hooks.penalty().sum().backward()
+        if hooks.add_gradient is not None:
+            hooks.add_gradient()
         optimizer.step()
-        if "after_step" in bound:
+        if hooks.after_step is not None:
             with torch.no_grad():
-                bound["after_step"](step, None)
+                hooks.after_step(step, (), ())
     moved = {k for k, p in run.parameters.items() if not torch.equal(p, before[k])}
-    acts = {"add_gradient", "after_step"} & set(bound) or bound["penalty"] is not None
+    acts = hooks.add_gradient or hooks.after_step or hooks.penalty
     if acts or "adamo" in name:
         assert {"hidden.actor.0.weight", "hidden.critic.1.weight"} <= moved
         assert protected or "head.critic.weight" in moved

@@ -1,7 +1,7 @@
 """What every method must do on networks that are no multilayer perceptrons."""
 
 import copy
-import dataclasses
+from dataclasses import replace
 
 import pytest
 import torch
@@ -59,14 +59,23 @@ def trained(plan_, pixels, seeds, **keywords):
 
 def stack_of(plan_, pixels, seeds):
     network = network_of(plan_.method, plan_.method_settings, plan_.settings, pixels)
-    return network, on_device(network.stacked(list(seeds)), torch.device("cpu"))
+    training = Training(
+        structure=network.structure(),
+        parameters=on_device(network.stacked(list(seeds)), torch.device("cpu")),
+        seeds=list(seeds),
+        settings=plan_.method_settings,
+        lr=plan_.settings.lr,
+    )
+    if plan_.method.start is not None:
+        training = replace(training, state=plan_.method.start(training))
+    return network, training
 
 
 @every_network
 @every_method
 @pytest.mark.usefixtures("double")
 def test_a_member_of_a_stack_is_the_same_seed_trained_alone(digits, network, name):
-    pixels = dataclasses.replace(
+    pixels = replace(
         digits,
         train_inputs=digits.train_inputs.double(),
         test_inputs=digits.test_inputs[:8].double(),
@@ -105,10 +114,9 @@ def test_a_stopped_run_goes_on_bit_for_bit(digits, tmp_path, network, name):
 @every_method
 def test_its_optimiser_moves_every_parameter_of_every_member(digits, network, name):
     plan_ = planned(network, name)
-    built, parameters = stack_of(plan_, digits, (0, 1))
-    roles = built.roles()
-    assert set(roles) == set(parameters)
-    optimizer = plan_.method.optimizer(parameters, roles, 1e-2, plan_.method_settings)
+    _, training = stack_of(plan_, digits, (0, 1))
+    parameters, optimizer = training.parameters, plan_.method.optimizer(training)
+    assert set(training.roles) == set(parameters)
     before = {key: p.detach().clone() for key, p in parameters.items()}
     for key, parameter in parameters.items():
         draw = generator(0, "gradient", key)
@@ -125,22 +133,19 @@ def test_its_optimiser_moves_every_parameter_of_every_member(digits, network, na
 @pytest.mark.usefixtures("double")
 def test_its_written_gradient_is_that_of_its_penalty(digits, network, name):
     plan_ = planned(network, name)
-    built, parameters = stack_of(plan_, digits, (0, 1))
-    arguments = [parameters, built.roles(), plan_.method_settings]
-    if plan_.method.start is not None:
-        start = (built.structure(), parameters, [0, 1], plan_.method_settings)
-        arguments.append(plan_.method.start(*start))
+    _, training = stack_of(plan_, digits, (0, 1))
+    parameters = training.parameters
     for key, parameter in parameters.items():
         draw = generator(0, "away", key)
         parameter.data += torch.randn(parameter.shape, generator=draw)
         parameter.grad = torch.ones_like(parameter)
-    own = copy.deepcopy(arguments[3:])
-    penalty = plan_.method.penalty(*arguments[:3], *own)
+    own = replace(training, state=copy.deepcopy(training.state))
+    penalty = plan_.method.penalty(own)
     gradients = torch.autograd.grad(
         penalty.sum(), list(parameters.values()), materialize_grads=True
     )
     with torch.no_grad():
-        plan_.method.penalty_gradient_(*arguments)
+        plan_.method.penalty_gradient_(training)
     for parameter, gradient in zip(parameters.values(), gradients, strict=True):
         assert_close(parameter.grad, gradient + 1)
 
@@ -150,12 +155,12 @@ def test_its_written_gradient_is_that_of_its_penalty(digits, network, name):
 def test_these_tests_see_it_act(digits, network, name):
     """A rule that never acts in a test would pass it whatever it did."""
     plan_ = planned(network, name, tasks=1)
-    still = dataclasses.replace(plan_.method, after_step=None)
+    still = replace(plan_.method, after_step=None)
     if name == "snr" and network == "transformer":
         # Tokens are many: only after large steps is a unit silent on all of them.
         plan_ = planned(network, name, tasks=1, activation="leaky_relu", lr=1.0)
     acting = trained(plan_, digits, [0]).parameters
-    resting = trained(dataclasses.replace(plan_, method=still), digits, [0]).parameters
+    resting = trained(replace(plan_, method=still), digits, [0]).parameters
     assert any(not torch.equal(acting[key], resting[key]) for key in acting)
 
 
@@ -165,25 +170,15 @@ def test_self_normalised_resets_count_images_and_not_places(digits, network):
     plan_ = planned(network, "snr", tasks=1, snr_least=100, snr_most=100)
 
     def silence(bias):
-        built, parameters = stack_of(plan_, digits, [0])
+        built, training = stack_of(plan_, digits, [0])
+        parameters = training.parameters
         parameters["hidden.0.bias"].data[:] = bias
-        state = plan_.method.start(
-            built.structure(), parameters, [0], plan_.method_settings
-        )
         inputs = digits.train_inputs[None, :5]
         seen = built.hidden_activations(parameters, inputs)
-        training = Training(
-            structure=built.structure(),
-            parameters=parameters,
-            optimizer=None,
-            seeds=[0],
-            settings=plan_.method_settings,
-            state=state,
-        )
         with torch.no_grad():
-            plan_.method.after_step(training, 0, seen)
+            plan_.method.after_step(replace(training, activations=seen))
         units = parameters["hidden.0.weight"].shape[1]
-        return state["silence"][0, :units]
+        return training.state["silence"][0, :units]
 
     assert (silence(-1e3) == 5).all()
     assert (silence(1e3) == 0).all()

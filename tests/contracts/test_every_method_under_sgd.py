@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from isometry.core.settings import keys
 from isometry.lab.run import plan
-from isometry.methods import METHODS, get
+from isometry.methods import METHODS, Structure, Training, get
 from isometry.methods.gradient_descent import check_optimizer, with_optimizer
 from isometry.methods.method import adam
 from isometry.supervised.trainer import train
@@ -91,7 +91,22 @@ def test_its_optimiser_is_torchs_sgd_over_every_parameter(name, momentum):
     plan_ = planned(name, momentum=momentum)
     way = with_optimizer(plan_.method, plan_.method_settings, plan_.settings)
     weight = torch.ones(2, 3, 4, requires_grad=True)
-    optimizer = way.optimizer({"w": weight}, {"w": "hidden"}, 0.1, way.settings)
+    structure = Structure(
+        roles={"w": "hidden"},
+        layers=(),
+        heads=(),
+        activation="relu",
+        spread={},
+        fresh=dict,
+    )
+    training = Training(
+        structure=structure,
+        parameters={"w": weight},
+        seeds=[0, 1],
+        settings=way.settings,
+        lr=0.1,
+    )
+    optimizer = way.optimizer(training)
     assert type(optimizer) is torch.optim.SGD
     (group,) = optimizer.param_groups
     assert (group["lr"], group["momentum"]) == (0.1, momentum)

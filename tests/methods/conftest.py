@@ -1,6 +1,6 @@
 """A small network as methods see it, made by hand, and its training in float64."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import pytest
@@ -72,21 +72,19 @@ class Toy:
         self.structure = structure_of(self.normalised)
         start = stack([self.structure.fresh(seed) for seed in self.seeds])
         self.parameters = {n: p.requires_grad_() for n, p in start.items()}
-        roles = self.structure.roles
-        make = self.method.optimizer
-        self.optimizer = make(self.parameters, roles, 1e-2, self.settings)
-        self.state = {}
-        if self.method.start is not None:
-            own = (self.structure, self.parameters, self.seeds, self.settings)
-            self.state = self.method.start(*own)
-        self.training = Training(
+        training = Training(
             structure=self.structure,
             parameters=self.parameters,
-            optimizer=self.optimizer,
             seeds=self.seeds,
             settings=self.settings,
-            state=self.state,
+            lr=1e-2,
         )
+        self.state = {}
+        if self.method.start is not None:
+            self.state = self.method.start(training)
+        training = replace(training, state=self.state)
+        self.optimizer = self.method.optimizer(training)
+        self.training = replace(training, optimizer=self.optimizer)
 
     def copy(self):
         """Return the parameters as they are, as numpy arrays."""
@@ -105,16 +103,18 @@ class Toy:
             self.parameters[name].grad = gradient
         self.optimizer.step()
 
-    def after(self, step, seen=None):
+    def after(self, step, seen=()):
         """Let the method act after a step."""
         with torch.no_grad():
-            self.method.after_step(self.training, step, seen)
+            now = replace(self.training, step=step, activations=seen)
+            self.method.after_step(now)
 
     def penalty(self):
-        arguments = [self.parameters, self.structure.roles, self.settings]
-        if self.method.start is not None:
-            arguments.append(self.state)
-        return self.method.penalty(*arguments)
+        return self.method.penalty(self.training)
+
+    def add_gradient(self):
+        with torch.no_grad():
+            self.method.penalty_gradient_(self.training)
 
 
 @pytest.fixture

@@ -89,10 +89,8 @@ def test_settings_that_came_later_rename_no_combination_until_they_are_used():
 def test_architecture_and_optimiser_are_the_parts_own(toy):
     method = get("adamo+layernorm")
     assert method.architecture(PLAIN, method.settings).normalisation == "layer"
-    parameters = toy("adam").parameters
-    roles = toy("adam").structure.roles
-    optimizer = method.optimizer(parameters, roles, 1e-2, method.settings)
-    assert isinstance(optimizer, AdamO)
+    training = dataclasses.replace(toy("adam").training, settings=method.settings)
+    assert isinstance(method.optimizer(training), AdamO)
     assert get("fresh+leaky_relu").restarts
     assert not get("l2+leaky_relu").restarts
     assert get("redo+l2").watches
@@ -105,17 +103,12 @@ def penalty_of(toy):
         own = toy("adam")
         method = get(name)
         settings = changed(method.settings, changes)
-        arguments = [own.parameters, own.structure.roles, settings]
+        training = dataclasses.replace(own.training, settings=settings)
         if method.start is not None:
-            start = (own.structure, own.parameters, own.seeds, settings)
-            state = method.start(*start)
-            with torch.no_grad():
-                own.parameters["h0.w"] += 1  # away from the anchor
-            arguments.append(state)
-        else:
-            with torch.no_grad():
-                own.parameters["h0.w"] += 1
-        return method.penalty(*arguments).detach()
+            training = dataclasses.replace(training, state=method.start(training))
+        with torch.no_grad():
+            own.parameters["h0.w"] += 1  # away from the anchor
+        return method.penalty(training).detach()
 
     return penalty
 
@@ -138,14 +131,12 @@ def test_weights_are_rescaled_after_all_else_has_acted(toy):
     own = toy("nap", normalised=True)
     method = get("shrink_perturb+nap")
     settings = changed(method.settings, {"perturb_every": 1, "perturb": 1.0})
-    start = (own.structure, own.parameters, own.seeds, settings)
-    training = dataclasses.replace(
-        own.training, settings=settings, state=method.start(*start)
-    )
+    training = dataclasses.replace(own.training, settings=settings)
+    training = dataclasses.replace(training, state=method.start(training))
     norms = {n: p.detach().flatten(1).norm(dim=1) for n, p in own.parameters.items()}
     before = own.copy()["h0.w"]
     with torch.no_grad():
-        method.after_step(training, 0, None)
+        method.after_step(training)
     for name in ("h0.w", "h1.w"):
         found = own.parameters[name].detach().flatten(1).norm(dim=1)
         assert_close(found, norms[name])

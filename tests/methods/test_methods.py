@@ -10,7 +10,16 @@ from torch.testing import assert_close
 from isometry.adamo import AdamO
 from isometry.core.seeding import generator
 from isometry.core.settings import changed
-from isometry.methods import METHODS, Architecture, Method, get, names, register
+from isometry.methods import (
+    METHODS,
+    Architecture,
+    Method,
+    Structure,
+    Training,
+    get,
+    names,
+    register,
+)
 from isometry.methods.isometry import (
     _AdamOSettings,
     _gram_penalty,
@@ -36,6 +45,20 @@ def parameters_of(members=3):
     }
 
 
+def training_of(parameters, settings, lr=1e-2):
+    """Return what a method's places get, for these parameters."""
+    structure = Structure(
+        roles=ROLES, layers=(), heads=(), activation="relu", spread={}, fresh=dict
+    )
+    return Training(
+        structure=structure,
+        parameters=parameters,
+        seeds=[0, 1, 2],
+        settings=settings,
+        lr=lr,
+    )
+
+
 def with_gradients(parameters):
     for name, p in parameters.items():
         draw = generator(1, name)
@@ -48,7 +71,7 @@ def stepped(method, steps=1, lr=1e-2, **settings):
     chosen = METHODS.get(method)
     own = changed(chosen.settings, settings)
     parameters = with_gradients(parameters_of())
-    optimizer = chosen.optimizer(parameters, ROLES, lr, own)
+    optimizer = chosen.optimizer(training_of(parameters, own, lr))
     for _ in range(steps):
         optimizer.step()
     return {name: p.detach() for name, p in parameters.items()}
@@ -68,13 +91,13 @@ def deviation_gradient(weight):
 )
 def test_the_penalty_sees_weights_and_spares_biases(head, expected):
     settings = _PenaltySettings(isometry_head=head)
-    assert regularised(parameters_of(), ROLES, settings) == expected
+    assert regularised(training_of(parameters_of(), settings)) == expected
 
 
 def test_the_penalty_is_the_sum_of_squared_deviations_of_each_member():
     parameters = parameters_of()
     settings = _PenaltySettings(isometry_strength=0.3)
-    found = _gram_penalty(parameters, ROLES, settings)
+    found = _gram_penalty(training_of(parameters, settings))
     for i in range(3):
         total = 0.0
         for name in ("hidden.0.weight", "head.weight"):
@@ -88,7 +111,7 @@ def test_the_penalty_of_orthogonal_weights_is_zero():
     for name in ("hidden.0.weight", "head.weight"):
         u, _, v = torch.linalg.svd(parameters[name].detach(), full_matrices=False)
         parameters[name] = u @ v
-    found = _gram_penalty(parameters, ROLES, _PenaltySettings())
+    found = _gram_penalty(training_of(parameters, _PenaltySettings()))
     assert_close(found, torch.zeros(3, dtype=torch.float64))
 
 

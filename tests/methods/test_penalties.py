@@ -51,9 +51,7 @@ def test_l2_is_adams_own_coupled_weight_decay(toy):
         for name, gradient in own.draw("task", step).items():
             own.parameters[name].grad = gradient.clone()
             trusted.parameters[name].grad = gradient.clone()
-        with torch.no_grad():
-            roles = own.structure.roles
-            own.method.penalty_gradient_(own.parameters, roles, own.settings)
+        own.add_gradient()
         own.optimizer.step()
         adam.step()
     for name, tensor in trusted.parameters.items():
@@ -99,9 +97,7 @@ def test_l2_init_of_weights_alone_leaves_vectors_out_of_value_and_gradient(
     )
     for parameter in leaves:
         parameter.grad = torch.zeros_like(parameter)
-    arguments = own.parameters, own.structure.roles, own.settings, own.state
-    with torch.no_grad():
-        own.method.penalty_gradient_(*arguments)
+    own.add_gradient()
     for name, parameter, gradient in zip(names, leaves, trusted, strict=True):
         assert_close(parameter.grad, gradient)
         assert bool(gradient.any()) is name.endswith(".w"), name

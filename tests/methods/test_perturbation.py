@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from isometry.core.checkpoint import Run
 from isometry.lab.run import plan
-from isometry.methods.binding import started
+from isometry.methods.binding import Bound
 from isometry.methods.perturbation import _PerturbationSettings, factors
 from isometry.supervised.trainer import network_of, train
 
@@ -76,6 +76,8 @@ def test_the_noise_has_the_scale_of_a_freshly_initialised_network(digits, init):
 
 def test_a_method_that_carries_nothing_starts_with_nothing(digits):
     plan_ = plan("permuted_mnist", "shrink_perturb", {"data": "digits"}, "smoke")
-    run = Run(seeds=[0])
-    network = network_of(plan_.method, plan_.method_settings, plan_.settings, digits)
-    assert started(run, network.structure(), plan_.method, plan_.method_settings) == {}
+    run, parts = Run(seeds=[0]), (plan_.method, plan_.method_settings)
+    structure = network_of(*parts, plan_.settings, digits).structure()
+    own = {"method": parts[0], "settings": parts[1], "structure": structure}
+    Bound(**own, lr=1e-3).start(run)
+    assert run.carried == {}

@@ -158,9 +158,9 @@ def test_a_channel_feeds_neighbouring_entries_of_the_next_weight(toy, shape):
 def test_units_that_share_outputs_cannot_be_judged(toy, name, activation, structures):
     own = toy("adam")
     method = toy(name).method
-    arguments = (own.parameters, own.seeds, method.settings)
+    paired = replace(own.training, structure=structures.of(activation=activation))
     with pytest.raises(ValueError, match=f"needed one output a unit for {name}"):
-        method.start(structures.of(activation=activation), *arguments)
+        method.start(paired)
 
 
 # --- ReDo -----------------------------------------------------------------------------
@@ -233,8 +233,9 @@ def test_redo_recycles_the_whole_of_a_silent_layer(toy):
 
 def test_a_stack_that_is_a_view_of_another_training_is_not_touched(toy):
     own = toy("redo", redo_every=1, redo_window=1, redo_threshold=10.0)
-    other = replace(own.training, state={"activity": torch.zeros(3, 9).double()})
+    state = {"activity": torch.zeros(3, 9).double()}
+    other = replace(own.training, state=state, activations=activity(0))
     before = own.state["activity"].clone()
     with torch.no_grad():
-        own.method.after_step(other, 0, activity(0))
+        own.method.after_step(other)
     assert torch.equal(own.state["activity"], before)

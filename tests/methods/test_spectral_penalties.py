@@ -75,9 +75,7 @@ def test_the_gradient_is_sigma_times_the_outer_product_of_the_vectors(toy):
         own.penalty()
     for parameter in own.parameters.values():
         parameter.grad = torch.zeros_like(parameter)
-    with torch.no_grad():
-        arguments = (own.parameters, own.structure.roles, own.settings, own.state)
-        own.method.penalty_gradient_(*arguments)
+    own.add_gradient()
     for name, parameter in own.parameters.items():
         if name in WEIGHTS:
             u, s, v = torch.linalg.svd(parameter.detach(), full_matrices=False)

@@ -13,12 +13,11 @@ from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.lab.run import plan
 from isometry.methods import ACTIVATIONS, METHODS, Architecture
-from isometry.methods.activations import ACTIVATION_MODULES
+from isometry.methods.activations import ACTIVATION_MODULES, as_samples
 from isometry.supervised import SupervisedSettings
 from isometry.supervised.diagnostics import stack_diagnostics
 from isometry.supervised.networks.convolutional import (
     CNN,
-    _as_samples,
     _stacked_convolution,
 )
 from isometry.supervised.networks.kinds import network_of
@@ -99,13 +98,13 @@ def test_each_member_is_the_sequence_of_its_layers(activation, changes):
     for one, other in zip(
         network.hidden_activations(parameters, inputs), seen, strict=True
     ):
-        assert torch.equal(one, other)
+        assert torch.equal(one, as_samples(other))
     for i in range(2):
         found, expected = by_hand(network, member(parameters, i), inputs[i])
         assert_close(logits[i], expected)
         for hidden, samples in zip(found, seen, strict=True):
             units = hidden.movedim(1, -1).flatten(0, -2)
-            assert_close(samples[i], units)
+            assert_close(as_samples(samples)[i], units)
 
 
 @every_form
@@ -254,7 +253,7 @@ def test_crelu_at_held_parameters_has_at_most_those_of_relu():
 
 def test_places_of_a_map_become_samples_of_a_channel():
     maps = torch.arange(2 * 3 * 4 * 5 * 6).view(2, 3, 4, 5, 6)
-    samples = _as_samples(maps)
+    samples = as_samples(maps)
     assert samples.shape == (2, 90, 4)
     assert torch.equal(samples[1, 30:60, 3], maps[1, 1, 3].flatten())
 

@@ -252,12 +252,12 @@ def test_a_method_acts_after_each_step_with_a_count_over_all_tasks_and_kills(
 ):
     plan_, seen, graphs = planned(), [], []
 
-    def after_step(training, step, activations):
+    def after_step(training):
         graphs.append(torch.is_grad_enabled())
         assert training.seeds == [4, 1]
         assert training.parameters.keys() == training.structure.roles.keys()
-        shapes = activations and [tuple(a.shape) for a in activations]
-        seen.append((step, shapes))
+        assert training.task == training.step // 6
+        seen.append((training.step, [tuple(a.shape) for a in training.activations]))
 
     acting = replace(plan_.method, after_step=after_step, watches=watches)
     plan_ = replace(plan_, method=acting)
@@ -269,7 +269,7 @@ def test_a_method_acts_after_each_step_with_a_count_over_all_tasks_and_kills(
     assert not any(graphs)
     for step, shapes in seen:
         size = 10 if step % 3 == 2 else 16  # the last batch of an epoch is smaller
-        assert shapes == ([(2, size, 8)] * 2 if watches else None)
+        assert shapes == [(2, size, 8)] * 2 * watches
 
 
 def test_progress_counts_tasks(digits):
@@ -293,7 +293,7 @@ def smallest():
 def test_denormals_are_flushed_while_training_and_only_then(digits):
     seen = []
 
-    def penalty(parameters, roles, settings):
+    def penalty(training):
         seen.append(smallest())
         return torch.zeros(1)
 

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.methods import Architecture
+from isometry.methods.binding import Hooks
 from isometry.supervised import SupervisedSettings, training
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.streams import Task
@@ -154,9 +155,9 @@ def trained(penalty=None, seeds=SEEDS, lr=0.1):
     parameters = parameters_of(seeds)
     optimizer = torch.optim.SGD(parameters.values(), lr=lr)
     seen = list(batches(task_of(), SETTINGS, SEEDS, 0))
-    chosen = None if penalty is None else (lambda: penalty(parameters))
+    hooks = None if penalty is None else Hooks(penalty=lambda: penalty(parameters))
     losses, accuracies = train_task(
-        NETWORK, parameters, optimizer, chosen, iter(seen), len(seen)
+        NETWORK, parameters, optimizer, hooks, iter(seen), len(seen)
     )
     return parameters, seen, losses, accuracies
 

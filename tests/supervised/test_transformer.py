@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
 from isometry.core.stacking import member
-from isometry.methods import ACTIVATIONS, Architecture, get
+from isometry.methods import ACTIVATIONS, Architecture, Training, get
 from isometry.supervised.diagnostics import stack_diagnostics
 from isometry.supervised.networks.kinds import Transformer
 from isometry.supervised.networks.mlp import as_module
@@ -212,7 +212,14 @@ def test_units_are_those_of_the_perceptrons_and_all_weights_have_a_role():
 def test_the_isometry_step_spares_embeddings_and_norms():
     network, method = transformer(), get("adamo")
     parameters = network.stacked([0])
-    optimizer = method.optimizer(parameters, network.roles(), 1e-3, method.settings)
+    training = Training(
+        structure=network.structure(),
+        parameters=parameters,
+        seeds=[0],
+        settings=method.settings,
+        lr=1e-3,
+    )
+    optimizer = method.optimizer(training)
     pulled = {id(p) for p in optimizer.param_groups[0]["params"]}
     names = {name for name, p in parameters.items() if id(p) in pulled}
     assert names == {*network.structure().named("hidden"), "head.weight"}

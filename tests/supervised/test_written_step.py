@@ -6,6 +6,7 @@ from torch.testing import assert_close
 
 from isometry.core.seeding import generator
 from isometry.methods import Architecture
+from isometry.methods.binding import Hooks
 from isometry.supervised import training
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.training import _recorded_pass, train_task
@@ -44,7 +45,7 @@ def minibatch(size=7, step=0, dtype=torch.float32):
 
 def by_autograd(network, parameters):
     optimizer = torch.optim.SGD(parameters.values())
-    return _recorded_pass(network, parameters, optimizer, None, True)
+    return _recorded_pass(network, parameters, optimizer, Hooks(watch=True), "float32")
 
 
 # --- the gradient ---------------------------------------------------------------------
@@ -130,12 +131,13 @@ def test_training_is_the_same_with_and_without_it(monkeypatch, kind, watch):
             network,
             parameters,
             optimizer,
-            None,
+            Hooks(
+                add_gradient=torch.no_grad()(halve),
+                after_step=lambda step, h, _, kept=watched: kept.append(h),
+                watch=watch,
+            ),
             (minibatch(7 if step % 3 else 4, step) for step in range(9)),
             9,
-            add_gradient=torch.no_grad()(halve),
-            after_step=lambda step, h, kept=watched: kept.append(h),
-            watch=watch,
         )
         runs.append((seen, parameters, watched, optimizer.state_dict()["state"]))
     (seen, own, watched, state), (expected, other, theirs, kept) = runs
@@ -143,6 +145,6 @@ def test_training_is_the_same_with_and_without_it(monkeypatch, kind, watch):
     assert_close(own, other, rtol=0, atol=0)
     assert_close(state, kept, rtol=0, atol=0)
     assert len(watched) == 9
-    assert all((h is not None) is watch for h in watched)
+    assert all(len(h) == 2 * watch for h in watched)
     if watch:
         assert_close(watched, theirs, rtol=0, atol=0)

@@ -33,8 +33,8 @@ from isometry.methods.structure import (
     Roles,
     State,
     Structure,
-    Training,
 )
+from isometry.methods.training import Training
 
 __all__ = [
     "ACTIVATIONS",

@@ -103,6 +103,23 @@ def normalise(
     return torch.addcmul(offset.unsqueeze(1), standard, gain.unsqueeze(1))
 
 
+def as_samples(hidden: Tensor) -> Tensor:
+    """Return activations with every place of an image as a sample of its own.
+
+    Args:
+        hidden: ``(members, samples, units)``, or maps ``(members, batch, channels,
+            height, width)``: a channel is a unit.
+
+    Returns:
+        ``(members, samples, units)``.
+
+    Source: Dohare et al. 2024 and Sokar et al. 2023.
+    """
+    if hidden.ndim == 3:
+        return hidden
+    return hidden.movedim(2, -1).flatten(1, 3)
+
+
 def linear_module(own: Parameters, name: str) -> nn.Linear:
     """Return a linear layer as a module; torch's global generator stays as it is.
 

@@ -1,5 +1,7 @@
-"""A method bound to one run: its optimiser, its state, its places in a step."""
+"""A method bound to a network: its optimiser, its state, its places in a step."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -7,9 +9,10 @@ import torch
 from torch import Tensor
 
 from isometry.core.checkpoint import Record, Run
-from isometry.core.stacking import Parameters
+from isometry.methods.activations import as_samples
 from isometry.methods.method import Method
-from isometry.methods.structure import Roles, Structure, Training
+from isometry.methods.structure import Structure
+from isometry.methods.training import Training
 
 
 def task_records(run: Run, metrics: dict[str, Tensor]) -> list[Record]:
@@ -40,96 +43,164 @@ def note_divergence(run: Run, losses: Tensor) -> None:
             run.diverged_at[seed] = run.steps + int(bad[:, i].int().argmax())
 
 
-@torch.no_grad()
-def new_optimizer(
-    run: Run, roles: Roles, method: Method, method_settings: Any, lr: float
-) -> torch.optim.Optimizer:
-    """Return the method's optimiser over the run's parameters, with the run's state.
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """Where a method intervenes in a step, as a trainer calls it.
 
-    An optimiser may refuse weights that are not finite. Those of a member that has
-    diverged are put aside meanwhile, so that the other members can go on.
-
-    Args:
-        run: Its parameters and, if there is one, the optimiser's state.
-        roles: What each parameter is.
-        method: Makes the optimiser.
-        method_settings: The method's own settings.
-        lr: Learning rate.
+    Attributes:
+        penalty: Gives ``(members,)`` to add to the losses.
+        add_gradient: Adds to the gradients before the optimiser's step; it stands for
+            the penalty.
+        after_step: Called without autograd after the optimiser's step, with the number
+            of steps of this task taken before, and what was watched.
+        watch: Whether it gets each hidden layer's activations on the step's minibatch,
+            ``(members, samples, units)``, from before the step.
+        watch_gradients: Whether it gets the loss's gradients by these as well.
     """
-    aside = {n: p.clone() for n, p in run.parameters.items() if not p.isfinite().all()}
-    for name in aside:
-        run.parameters[name].zero_()
-    optimizer = method.optimizer(run.parameters, roles, lr, method_settings)
-    for name, values in aside.items():
-        run.parameters[name].copy_(values)
-    if run.optimizer_state is not None:
-        optimizer.load_state_dict(run.optimizer_state)
-    return optimizer
+
+    penalty: Callable[[], Tensor] | None = None
+    add_gradient: Callable[[], None] | None = None
+    after_step: Callable[[int, Sequence[Tensor], Sequence[Tensor]], None] | None = None
+    watch: bool = False
+    watch_gradients: bool = False
+
+    def look(self, activations: Sequence[Tensor]) -> None:
+        """Make the coming backward pass keep the gradients that the method asks for.
+
+        Args:
+            activations: Of the hidden layers, tensors that the loss is computed from.
+        """
+        if self.watch_gradients:
+            for hidden in activations:
+                hidden.retain_grad()
+
+    @torch.no_grad()
+    def act(self, step: int, activations: Sequence[Tensor]) -> None:
+        """Let the method act after a step.
+
+        Args:
+            step: Steps of this task taken before.
+            activations: Those of :meth:`look`, or the same without a history.
+        """
+        if self.after_step is None:
+            return
+        seen = [as_samples(h.detach()) for h in activations] if self.watch else ()
+        gradients: Sequence[Tensor] = ()
+        if self.watch_gradients:
+            gradients = [as_samples(h.grad) for h in activations]  # type: ignore[arg-type]
+        self.after_step(step, seen, gradients)
 
 
-def _in_view(structure: Structure, parameters: Parameters) -> Parameters:
-    """Return those parameters whose role the structure tells."""
-    return {name: p for name, p in parameters.items() if name in structure.roles}
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """A method with its settings on a network.
 
-
-@torch.no_grad()
-def started(
-    run: Run, structure: Structure, method: Method, method_settings: Any
-) -> dict[str, Any]:
-    """Return what a method carries along, as it is before a network's first step.
-
-    Args:
-        run: Its parameters are new.
-        structure: The network, as far as the method acts on it.
+    Attributes:
         method: How the network is kept plastic.
-        method_settings: The method's own settings.
-    """
-    if method.start is None:
-        return {}
-    seen = _in_view(structure, run.parameters)
-    return method.start(structure, seen, run.seeds, method_settings)
-
-
-def hooks(
-    run: Run,
-    structure: Structure,
-    method: Method,
-    method_settings: Any,
-    optimizer: torch.optim.Optimizer,
-) -> dict[str, Any]:
-    """Return where a method intervenes in a step, bound to this run.
-
-    Args:
-        run: Its parameters and what the method carries along.
+        settings: The method's own.
         structure: The network, as far as the method acts on it.
-        method: How the network is kept plastic.
-        method_settings: The method's own settings.
-        optimizer: Holds the run's parameters.
-
-    Returns:
-        ``penalty``, a function or None, and ``watch``; and where there are such,
-        ``add_gradient`` and ``after_step``: what a trainer does with them stands in
-        :func:`isometry.supervised.training.train_task`.
+        lr: Learning rate, > 0.
     """
-    seen = _in_view(structure, run.parameters)
-    arguments: list[Any] = [seen, structure.roles, method_settings]
-    if method.start is not None:
-        arguments.append(run.carried)
-    bound: dict[str, Any] = {"penalty": None, "watch": method.watches}
-    if method.penalty_gradient_ is not None:
-        gradient = partial(method.penalty_gradient_, *arguments)
-        bound["add_gradient"] = torch.no_grad()(gradient)
-    elif method.penalty is not None:
-        bound["penalty"] = partial(method.penalty, *arguments)
-    if method.after_step is not None:
-        training = Training(
-            structure=structure,
+
+    method: Method
+    settings: Any
+    structure: Structure
+    lr: float
+
+    def training(self, run: Run, **more: Any) -> Training:
+        """Return what the method sees of a run.
+
+        Args:
+            run: Between two tasks, or before its first step.
+            **more: Fields of :class:`Training` that not every place has.
+        """
+        return Training(
+            structure=self.structure,
             parameters=run.parameters,
-            optimizer=optimizer,
             seeds=run.seeds,
-            settings=method_settings,
+            settings=self.settings,
+            lr=self.lr,
+            task=run.task,
+            step=run.steps,
             state=run.carried,
+            **more,
         )
-        done, act = run.steps, method.after_step
-        bound["after_step"] = lambda step, seen: act(training, done + step, seen)
-    return bound
+
+    @torch.no_grad()
+    def start(self, run: Run) -> None:
+        """Make what the method carries along, as it is before a network's first step.
+
+        Args:
+            run: Its parameters are new; ``carried`` is set.
+        """
+        run.carried = {}
+        if self.method.start is not None:
+            run.carried = self.method.start(self.training(run))
+
+    @torch.no_grad()
+    def optimizer(self, run: Run) -> torch.optim.Optimizer:
+        """Return the method's optimiser over a run's parameters, with the run's state.
+
+        An optimiser may refuse weights that are not finite. Those of a member that has
+        diverged are put aside meanwhile, so that the other members can go on.
+
+        Args:
+            run: Its parameters and, if there is one, the optimiser's state.
+        """
+        parameters = run.parameters
+        aside = {n: p.clone() for n, p in parameters.items() if not p.isfinite().all()}
+        for name in aside:
+            parameters[name].zero_()
+        optimizer = self.method.optimizer(self.training(run))
+        for name, values in aside.items():
+            parameters[name].copy_(values)
+        if run.optimizer_state is not None:
+            optimizer.load_state_dict(run.optimizer_state)
+        return optimizer
+
+    @torch.no_grad()
+    def before_task(
+        self,
+        run: Run,
+        optimizer: torch.optim.Optimizer,
+        batch: Callable[[], tuple[Tensor, Tensor | None]],
+    ) -> None:
+        """Let the method act at the start of a task that is not the network's first.
+
+        Args:
+            run: Between two tasks.
+            optimizer: Holds its parameters.
+            batch: Gives the task's first inputs and targets; called if somebody asks.
+        """
+        if self.method.before_task is not None:
+            inputs, targets = batch()
+            more = {"optimizer": optimizer, "inputs": inputs, "targets": targets}
+            self.method.before_task(self.training(run, **more))
+
+    def hooks(self, run: Run, optimizer: torch.optim.Optimizer) -> Hooks:
+        """Return where the method intervenes in the steps of a run's next task.
+
+        Args:
+            run: Its parameters and what the method carries along.
+            optimizer: Holds the run's parameters.
+        """
+        method, training = self.method, self.training(run)
+        written, after = method.penalty_gradient_, method.after_step
+        penalty = None if written is not None else method.penalty
+        whole = replace(training, optimizer=optimizer)
+
+        def after_step(
+            step: int, seen: Sequence[Tensor], gradients: Sequence[Tensor] = ()
+        ) -> None:
+            done = training.step + step
+            after(replace(whole, step=done, activations=seen, gradients=gradients))  # type: ignore[misc]
+
+        return Hooks(
+            penalty=partial(penalty, training) if penalty else None,
+            add_gradient=torch.no_grad()(partial(written, training))
+            if written
+            else None,
+            after_step=after_step if after else None,
+            watch=method.watches,
+            watch_gradients=method.watches_gradients,
+        )

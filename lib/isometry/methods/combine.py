@@ -11,7 +11,8 @@ from torch import Tensor
 from isometry.core.messages import refusal
 from isometry.core.settings import keys
 from isometry.methods.method import METHODS, AdamSettings, Method, adam
-from isometry.methods.structure import Architecture, State, Structure, Training
+from isometry.methods.structure import Architecture, State
+from isometry.methods.training import Training
 
 RESETS = ("redo", "cbp", "snr")
 SCALES = ("nap", "newton_schulz", "weight_clipping")  # act on weights last of all
@@ -147,43 +148,44 @@ class _Combination:
             architecture = part.architecture(architecture, settings)
         return architecture
 
-    def start(
-        self, structure: Structure, parameters: Any, seeds: list[int], settings: Any
-    ) -> State:
-        """Return what each part that carries something carries, by its name."""
-        arguments = (structure, parameters, seeds, settings)
-        return {p.name: p.start(*arguments) for p in self.parts if p.start is not None}
+    def each(self, place: str, training: Training) -> dict[str, Any]:
+        """Return what the parts that intervene at a place return there, by their names.
 
-    def each(self, place: str, arguments: tuple[Any, ...], state: State) -> list[Any]:
-        """Return what the parts that intervene at a place return there."""
-        found = []
-        for part in self.parts:
-            act: Callable[..., Any] | None = getattr(part, place)
+        Each part sees its own state. Those that set the scale of weights act last.
+        """
+        found = {}
+        for part in sorted(self.parts, key=lambda p: p.name in SCALES):
+            act: Callable[[Training], Any] | None = getattr(part, place)
             if act is not None:
-                own = () if part.start is None else (state[part.name],)
-                found.append(act(*arguments, *own))
+                own = training.state.get(part.name, {})
+                found[part.name] = act(replace(training, state=own))
         return found
 
-    def penalty(self, *arguments: Any) -> Tensor:
+    def start(self, training: Training) -> State:
+        """Return what each part that carries something carries, by its name."""
+        return self.each("start", training)
+
+    def optimizer(self, training: Training) -> torch.optim.Optimizer:
+        """Return the optimiser of the one part that brings its own."""
+        (part,) = (p for p in self.parts if p.optimizer is not adam)
+        own = training.state.get(part.name, {})
+        return part.optimizer(replace(training, state=own))
+
+    def penalty(self, training: Training) -> Tensor:
         """Return the sum of the penalties, ``(members,)``."""
-        return torch.stack(self.each("penalty", *self.split(arguments))).sum(0)
+        return torch.stack(list(self.each("penalty", training).values())).sum(0)
 
-    def penalty_gradient_(self, *arguments: Any) -> None:
+    def penalty_gradient_(self, training: Training) -> None:
         """Add the gradients of all penalties."""
-        self.each("penalty_gradient_", *self.split(arguments))
+        self.each("penalty_gradient_", training)
 
-    def split(self, arguments: tuple[Any, ...]) -> tuple[tuple[Any, ...], State]:
-        """Return the three arguments of every penalty, and the state, empty or not."""
-        return arguments[:3], arguments[3] if len(arguments) > 3 else {}
+    def after_step(self, training: Training) -> None:
+        """Let the parts act after a step."""
+        self.each("after_step", training)
 
-    def after_step(
-        self, training: Training, step: int, seen: list[Tensor] | None
-    ) -> None:
-        """Let the parts act, those that set the scale of weights last."""
-        for part in sorted(self.parts, key=lambda p: p.name in SCALES):
-            if part.after_step is not None:
-                own = training.state.get(part.name, {})
-                part.after_step(replace(training, state=own), step, seen)
+    def before_task(self, training: Training) -> None:
+        """Let the parts act before a task."""
+        self.each("before_task", training)
 
 
 def _combined(parts: list[Method]) -> Method:
@@ -191,7 +193,7 @@ def _combined(parts: list[Method]) -> Method:
     whole = _Combination(tuple(parts))
     penalised = [p for p in parts if p.penalty is not None]
     written = all(p.penalty_gradient_ is not None for p in penalised)
-    optimizers = [p.optimizer for p in parts if p.optimizer is not adam]
+    steppers = [p for p in parts if p.optimizer is not adam]
     return Method(
         name="+".join(part.name for part in parts),
         summary="; ".join(part.summary for part in parts),
@@ -199,12 +201,15 @@ def _combined(parts: list[Method]) -> Method:
         settings=_combined_settings(parts),
         search={key: grid for part in parts for key, grid in part.search.items()},
         architecture=whole.architecture,
-        optimizer=optimizers[0] if optimizers else adam,
+        optimizer=whole.optimizer if steppers else adam,
         start=whole.start if any(p.start is not None for p in parts) else None,
         penalty=whole.penalty if penalised else None,
         penalty_gradient_=whole.penalty_gradient_ if penalised and written else None,
         after_step=whole.after_step if any(p.after_step for p in parts) else None,
+        before_task=whole.before_task if any(p.before_task for p in parts) else None,
         watches=any(part.watches for part in parts),
+        watches_gradients=any(part.watches_gradients for part in parts),
         restarts=any(part.restarts for part in parts),
         parts=tuple(part.name for part in parts),
+        trial_lr=(steppers or parts)[0].trial_lr,
     )

@@ -6,16 +6,11 @@ import torch
 from torch import Tensor
 
 from isometry.core.settings import require, setting
-from isometry.core.stacking import Parameters
 from isometry.methods.entry_adam import entry_adam
 from isometry.methods.method import AdamSettings, Method, register
 from isometry.methods.resets import by_unit, replace_units_, widths
-from isometry.methods.structure import (
-    State,
-    Structure,
-    Training,
-    one_output_a_unit,
-)
+from isometry.methods.structure import State, one_output_a_unit
+from isometry.methods.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +35,7 @@ class _ContinualBackpropSettings(AdamSettings):
         require(0 <= decay < 1, "utility_decay", "0 <= utility_decay < 1", decay)
 
 
-def _unborn(
-    structure: Structure,
-    parameters: Parameters,
-    seeds: list[int],
-    settings: _ContinualBackpropSettings,
-) -> State:
+def _unborn(training: Training) -> State:
     """Return each unit's age, utility and mean activation, and what is owed: all zero.
 
     Units of all hidden layers stand side by side, ``(members, units)``; ``owed`` is
@@ -55,10 +45,10 @@ def _unborn(
 
     Source: Dohare et al. 2024.
     """
-    one_output_a_unit(structure, "cbp")
-    weight = parameters[structure.layers[0].weight]
-    shape = (len(seeds), sum(widths(structure, parameters)))
-    layers = (len(seeds), len(structure.layers))
+    one_output_a_unit(training.structure, "cbp")
+    weight = next(iter(training.parameters.values()))
+    shape = (len(training.seeds), sum(widths(training)))
+    layers = (len(training.seeds), len(training.structure.layers))
     return {
         "age": weight.new_zeros(shape, device="cpu"),
         "utility": weight.new_zeros(shape),
@@ -84,7 +74,7 @@ def reach(training: Training, index: int) -> Tensor:
     return sums[0] if len(sums) == 1 else torch.stack(sums).sum(0)
 
 
-def _observe_(training: Training, seen: list[Tensor]) -> None:
+def _observe_(training: Training) -> None:
     """Let every unit age by one step and move its running utility and mean.
 
     ``u <- decay u + (1 - decay) E|h| sum_k |w_k|``, and the same for the mean of h.
@@ -93,6 +83,7 @@ def _observe_(training: Training, seen: list[Tensor]) -> None:
         subtracts the mean of h and divides by the incoming weights.
     """
     state, decay = training.state, training.settings.utility_decay
+    seen = training.activations
     reaches = torch.cat([reach(training, i) for i in range(len(seen))], 1)
     size = torch.cat([h.abs().mean(1) for h in seen], 1)
     state["age"].add_(1)
@@ -117,7 +108,7 @@ def lowest(utility: Tensor, mature: Tensor, count: Tensor) -> Tensor:
     return (rank < count.unsqueeze(1)) & mature
 
 
-def _replacement_step(training: Training, step: int, seen: list[Tensor]) -> None:
+def _replacement_step(training: Training) -> None:
     """Replace the mature units of lowest utility, at a rate that is a fraction a step.
 
     Fractions add up until they make a unit; Adam counts steps entry by entry, so
@@ -130,8 +121,8 @@ def _replacement_step(training: Training, step: int, seen: list[Tensor]) -> None
     settings, state = training.settings, training.state
     for name in ("age", "owed"):  # a checkpoint brings all to the device
         state[name] = state[name].cpu()
-    _observe_(training, seen)
-    sizes = widths(training.structure, training.parameters)
+    _observe_(training)
+    sizes = widths(training)
     mature = state["age"] > settings.maturity
     eligible = torch.stack([part.sum(1) for part in mature.split(sizes, 1)], 1)
     state["owed"].add_(eligible, alpha=settings.replacement_rate)
@@ -151,7 +142,7 @@ def _replacement_step(training: Training, step: int, seen: list[Tensor]) -> None
     ]
     for index, units in enumerate(chosen):
         if units.any():
-            labels = ("cbp", step)
+            labels = ("cbp", training.step)
             replace_units_(training, index, units, means[index], labels=labels)
     new = torch.cat(chosen, 1)
     for name in ("age", "utility", "mean"):

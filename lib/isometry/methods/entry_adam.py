@@ -6,9 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isometry.core.stacking import Parameters
 from isometry.methods.method import adam_keywords
-from isometry.methods.structure import Roles
+from isometry.methods.training import Training
 
 
 def _entry_adam_step_(
@@ -90,17 +89,13 @@ class _EntryAdam(torch.optim.Optimizer):
 MEMORY = ("exp_avg", "exp_avg_sq", "corrections", "corrections_sq")
 
 
-def entry_adam(
-    parameters: Parameters, roles: Roles, lr: float, settings: Any
-) -> torch.optim.Optimizer:
+def entry_adam(training: Training) -> torch.optim.Optimizer:
     """Return :class:`_EntryAdam` over the stack.
 
     Args:
-        parameters: name -> ``(members, ...)``.
-        roles: Not used.
-        lr: Learning rate, > 0.
-        settings: With Adam's own settings.
+        training: Its settings have Adam's own.
 
     Source: Dohare et al., Nature 2024.
     """
-    return _EntryAdam(parameters.values(), lr=lr, **adam_keywords(settings))
+    keywords = adam_keywords(training.settings)
+    return _EntryAdam(training.parameters.values(), lr=training.lr, **keywords)

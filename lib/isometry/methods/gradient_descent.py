@@ -8,9 +8,8 @@ import torch
 
 from isometry.core.messages import refusal
 from isometry.core.settings import keys
-from isometry.core.stacking import Parameters
 from isometry.methods.method import AdamSettings, Method, adam
-from isometry.methods.structure import Roles
+from isometry.methods.training import Training
 
 # What to do instead of a method that is an optimiser itself.
 COUPLED = "use adam_isometry: under SGD the coupled and the decoupled pull are one"
@@ -22,14 +21,7 @@ INSTEAD = {
 }
 
 
-def sgd(
-    parameters: Parameters,
-    roles: Roles,
-    lr: float,
-    settings: Any,
-    *,
-    momentum: float = 0.0,
-) -> torch.optim.Optimizer:
+def sgd(training: Training, *, momentum: float = 0.0) -> torch.optim.Optimizer:
     """Return ``torch.optim.SGD`` over the stack: it acts entry by entry.
 
     ``b <- momentum b + g`` and ``W <- W - lr b``, with b = g in the first step. Not
@@ -37,15 +29,13 @@ def sgd(
     member would depend on how many others there are.
 
     Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is; not used.
-        lr: Learning rate, > 0.
-        settings: The method's own; not used.
+        training: The stack and its learning rate.
         momentum: Dimensionless, in [0, 1); 0: nothing is remembered.
 
     Source: Polyak 1964; without dampening and without Nesterov's look ahead.
     """
-    return torch.optim.SGD(parameters.values(), lr=lr, momentum=momentum)
+    own = training.parameters.values()
+    return torch.optim.SGD(own, lr=training.lr, momentum=momentum)
 
 
 def check_optimizer(method: Method, method_settings: Any, settings: Any) -> None:

@@ -9,14 +9,14 @@ from torch import Tensor
 from isometry.adamo import AdamO, isometry_penalty, max_stable_rate
 from isometry.core.matrices import as_matrix
 from isometry.core.settings import require, setting
-from isometry.core.stacking import Parameters
 from isometry.methods.method import (
     AdamSettings,
     Method,
     adam_keywords,
     register,
 )
-from isometry.methods.structure import Architecture, Roles
+from isometry.methods.structure import Architecture
+from isometry.methods.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,36 +96,25 @@ def strength_of_pull(pull: float, isometry_lr: float) -> float:
     return pull / isometry_lr
 
 
-def regularised(
-    parameters: Parameters, roles: Roles, settings: _PenaltySettings
-) -> list[str]:
-    """Return the names of the weights that the penalty sees.
+def regularised(training: Training) -> list[str]:
+    """Return the names of the weights that the penalty sees, the head's if asked for.
 
     Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is.
-        settings: Says whether the head is one of them.
+        training: Its settings say whether the head is one of them.
 
     Source: arXiv 2606.09762, Eq. 16 sums over all layers; biases are left alone.
     """
-    wanted = ("hidden", "head") if settings.isometry_head else ("hidden",)
-    return [name for name in parameters if roles[name] in wanted]
+    head = training.settings.isometry_head
+    return training.structure.named("hidden", *(("head",) if head else ()))
 
 
-def adamo(
-    parameters: Parameters, roles: Roles, lr: float, settings: _AdamOSettings
-) -> torch.optim.Optimizer:
+def _adamo(training: Training) -> torch.optim.Optimizer:
     """Return AdamO over the stack, the isometry step on weights only.
-
-    Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is.
-        lr: Learning rate, > 0.
-        settings: Strength, rate and period of the isometry step.
 
     Source: arXiv 2606.09762, Eq. 19-20.
     """
-    chosen = set(regularised(parameters, roles, settings))
+    settings: _AdamOSettings = training.settings
+    chosen, parameters = set(regularised(training)), training.parameters
     weights = [p for name, p in parameters.items() if name in chosen]
     others = [p for name, p in parameters.items() if name not in chosen]
     groups: list[dict[str, Any]] = [{"params": weights}]
@@ -135,7 +124,7 @@ def adamo(
         group["isometry_dims"] = 1
     return AdamO(
         groups,
-        lr=lr,
+        lr=training.lr,
         isometry_strength=settings.isometry_strength,
         isometry_lr=settings.isometry_lr,
         isometry_every=settings.isometry_every,
@@ -144,17 +133,14 @@ def adamo(
     )
 
 
-def _gram_penalty(
-    parameters: Parameters, roles: Roles, settings: _PenaltySettings
-) -> Tensor:
+def _gram_penalty(training: Training) -> Tensor:
     """Return ``lambda * sum_l R_iso(W_l)`` of each member, for the loss.
 
     Source: arXiv 2606.09762, Eq. 16, coupled form.
     """
-    names = regularised(parameters, roles, settings)
-    matrices = [as_matrix(parameters[name], 1) for name in names]
-    total = torch.stack([isometry_penalty(matrix) for matrix in matrices]).sum(0)
-    return settings.isometry_strength * total
+    weights = [training.parameters[name] for name in regularised(training)]
+    terms = [isometry_penalty(as_matrix(weight, 1)) for weight in weights]
+    return training.settings.isometry_strength * torch.stack(terms).sum(0)
 
 
 def _maxmin_network(
@@ -180,7 +166,7 @@ ADAMO = register(
         source="arXiv 2606.09762, Eq. 19-20",
         settings=_AdamOSettings(),
         search=ADAMO_SEARCH,
-        optimizer=adamo,
+        optimizer=_adamo,
     )
 )
 ADAM_ISOMETRY = register(
@@ -211,6 +197,6 @@ ADAMO_MAXMIN = register(
         settings=_AdamOMaxMinSettings(),
         search=ADAMO_SEARCH,
         architecture=_maxmin_network,
-        optimizer=adamo,
+        optimizer=_adamo,
     )
 )

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from isometry.core.registry import Registry
 from isometry.core.settings import require, setting
-from isometry.core.stacking import Parameters
-from isometry.methods.structure import Architecture, Roles, State, Structure
+from isometry.methods.structure import Architecture, State
+from isometry.methods.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +45,17 @@ def _keep_architecture(architecture: Architecture, settings: Any) -> Architectur
     return architecture
 
 
-def adam(
-    parameters: Parameters, roles: Roles, lr: float, settings: Any
-) -> torch.optim.Optimizer:
+def adam(training: Training) -> torch.optim.Optimizer:
     """Return fused ``torch.optim.Adam`` over the stack: Adam acts entry by entry.
 
     Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is; not used.
-        lr: Learning rate, > 0.
-        settings: An :class:`AdamSettings`.
+        training: Its settings are an :class:`AdamSettings`.
 
     Source: Kingma & Ba 2015.
     """
+    keywords = adam_keywords(training.settings)
     return torch.optim.Adam(
-        parameters.values(), lr=lr, fused=True, **adam_keywords(settings)
+        training.parameters.values(), lr=training.lr, fused=True, **keywords
     )
 
 
@@ -67,7 +63,8 @@ def adam(
 class Method:
     """One way of keeping a network plastic.
 
-    All functions work on stacked parameters and keep the members apart.
+    Every place but ``architecture`` is a function of one :class:`Training`. All work on
+    stacked parameters and keep the members apart.
 
     Attributes:
         name: As typed on the command line.
@@ -77,25 +74,26 @@ class Method:
         search: Values of its own settings that a search tries, by name; those of the
             literature where there are any.
         architecture: What it changes of the network.
-        optimizer: ``(parameters, roles, lr, settings) -> Optimizer``. Where it is the
-            default, :func:`adam`, a run may put gradient descent in its place.
-        start: ``(structure, parameters, seeds, settings) -> State``: what it carries
-            along from step to step and from task to task, made from the network before
-            its first step; tensors ``(members, ...)`` that its functions change in
-            place. A checkpoint keeps them. None: it carries nothing.
-        penalty: ``(parameters, roles, settings) -> (members,)``, added to each
-            member's loss, or None. A method that carries a state gets it as a fourth
-            argument, here and in ``penalty_gradient_``.
-        penalty_gradient_: The same arguments; adds the penalty's gradient to the
-            gradients in place. Optional: where it is written out, training uses it
-            and does not differentiate the penalty.
-        after_step: ``(training, step, activations)``, called without autograd after
-            each optimiser step; ``training`` is a :class:`Training`, and ``step``
-            counts the steps taken before, over all tasks.
-        watches: Whether ``after_step`` needs the activations of the step's minibatch,
-            one ``(members, samples, units)`` a hidden layer; otherwise it gets None.
+        optimizer: Returns what takes the steps. Where it is the default, :func:`adam`,
+            a run may put gradient descent in its place.
+        start: Returns what the method carries along from step to step and from task to
+            task, made from the network before its first step: tensors
+            ``(members, ...)`` that the other places change in place. A checkpoint keeps
+            them. None: it carries nothing.
+        penalty: Returns ``(members,)``, added to each member's loss, or is None.
+        penalty_gradient_: Adds the penalty's gradient to the gradients in place.
+            Optional: where it is written out, training uses it and does not
+            differentiate the penalty.
+        after_step: Acts after each optimiser step, without autograd.
+        before_task: Acts at the start of every task after a network's first, before its
+            first step, without autograd.
+        watches: Whether ``after_step`` needs the activations of the step's minibatch.
+        watches_gradients: Whether it needs the loss's gradients by them as well, for
+            which ``watches`` is to be set too.
         restarts: Whether every task starts from a new network.
         parts: The names of the methods it is a combination of, if it is one.
+        trial_lr: A learning rate at which it learns a small task within some twenty
+            passes; for the contract tests.
     """
 
     name: str
@@ -104,14 +102,17 @@ class Method:
     settings: Any = field(default_factory=AdamSettings)
     search: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     architecture: Callable[[Architecture, Any], Architecture] = _keep_architecture
-    optimizer: Callable[[Parameters, Roles, float, Any], torch.optim.Optimizer] = adam
-    start: Callable[[Structure, Parameters, list[int], Any], State] | None = None
-    penalty: Callable[..., Tensor] | None = None
-    penalty_gradient_: Callable[..., None] | None = None
-    after_step: Callable[..., None] | None = None
+    optimizer: Callable[[Training], torch.optim.Optimizer] = adam
+    start: Callable[[Training], State] | None = None
+    penalty: Callable[[Training], Tensor] | None = None
+    penalty_gradient_: Callable[[Training], None] | None = None
+    after_step: Callable[[Training], None] | None = None
+    before_task: Callable[[Training], None] | None = None
     watches: bool = False
+    watches_gradients: bool = False
     restarts: bool = False
     parts: tuple[str, ...] = ()
+    trial_lr: float = 1e-2
 
 
 METHODS: Registry[Method] = Registry("method")

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from isometry.core.matrices import as_matrix
 from isometry.core.settings import require, setting
-from isometry.core.stacking import Parameters
 from isometry.methods.method import AdamSettings, Method, adam_keywords, register
-from isometry.methods.structure import Roles
+from isometry.methods.training import Training
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: the steepest at zero
 ITERATIONS = 5
@@ -138,24 +137,20 @@ class Muon(torch.optim.Adam):
         weight.sub_(step, alpha=rate * sqrt(max(1, out / fan_in)))
 
 
-def muon(
-    parameters: Parameters, roles: Roles, lr: float, settings: _MuonSettings
-) -> torch.optim.Optimizer:
+def _muon(training: Training) -> torch.optim.Optimizer:
     """Return Muon over the stack: hidden weights by Muon, all else by Adam.
 
-    Args:
-        parameters: name -> ``(members, ...)``.
-        roles: Say which are hidden weights; a kernel is the matrix (out, in * k * k).
-        lr: Learning rate of Adam, > 0.
-        settings: Muon's rate and momentum, and Adam's own settings.
+    A kernel is the matrix (out, in * k * k).
 
     Source: Jordan et al. 2024.
     """
+    settings: _MuonSettings = training.settings
+    parameters, roles = training.parameters, training.roles
     hidden = [p for name, p in parameters.items() if roles[name] == "hidden"]
     others = [p for name, p in parameters.items() if roles[name] != "hidden"]
     return Muon(
         [{"params": hidden, "muon": True}, {"params": others}],
-        lr,
+        training.lr,
         muon_lr=settings.muon_lr,
         momentum=settings.muon_momentum,
         **adam_keywords(settings),
@@ -169,6 +164,6 @@ MUON = register(
         source="Jordan et al. 2024, KellerJordan/Muon",
         settings=_MuonSettings(),
         search={"muon_lr": (0.1, 0.02, 4e-3, 8e-4)},
-        optimizer=muon,
+        optimizer=_muon,
     )
 )

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from isometry.core.matrices import as_matrix
 from isometry.core.settings import require, setting
-from isometry.core.stacking import Parameters
 from isometry.methods.method import AdamSettings, Method, register
-from isometry.methods.structure import Roles, State, Structure
+from isometry.methods.structure import Role, State
+from isometry.methods.training import Training
 
 STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5)  # the grid of Kumar et al. 2023
 PARSEVAL_WIDTH = 64  # the width at which the published strengths count as they are
@@ -48,44 +48,40 @@ class L2Settings(AdamSettings):
         require(value >= 0, "l2_strength", "l2_strength >= 0", value)
 
 
-def _decayed(roles: Roles) -> list[str]:
+def _decayed(training: Training) -> list[str]:
     """Return the names of what L2 pulls to zero: all but a normalisation's own.
 
     Source: the public code of Kumar et al. 2023 leaves a normalisation out as well.
     """
-    return [name for name, role in roles.items() if role not in ("gain", "offset")]
+    return training.structure.named("hidden", "head", "embedding", "vector")
 
 
-def l2_penalty(parameters: Parameters, roles: Roles, settings: L2Settings) -> Tensor:
+def l2_penalty(training: Training) -> Tensor:
     """Return ``strength / 2 * ||theta||^2`` of each member, biases and head included.
 
     Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is.
-        settings: The strength.
+        training: Its settings have the strength.
 
     Returns:
         ``(members,)``.
 
     Source: Kumar et al. 2023; the factor 1/2 is their code's, not their formula's.
     """
-    squares = [squared_norm(parameters[name]) for name in _decayed(roles)]
-    return settings.l2_strength / 2 * torch.stack(squares).sum(0)
+    squares = [squared_norm(training.parameters[name]) for name in _decayed(training)]
+    return training.settings.l2_strength / 2 * torch.stack(squares).sum(0)
 
 
-def l2_gradient_(parameters: Parameters, roles: Roles, settings: L2Settings) -> None:
+def l2_gradient_(training: Training) -> None:
     """Add ``strength * theta`` to the gradients.
 
     Args:
-        parameters: name -> ``(members, ...)``, with gradients.
-        roles: What each parameter is.
-        settings: The strength.
+        training: Its settings have the strength.
 
     Source: the gradient of :func:`l2_penalty`.
     """
-    for name in _decayed(roles):
-        parameter = parameters[name]
-        parameter.grad.add_(parameter, alpha=settings.l2_strength)  # type: ignore[union-attr]
+    strength = training.settings.l2_strength
+    for name in _decayed(training):
+        training.gradient(name).add_(training.parameters[name], alpha=strength)
 
 
 # --- L2 Init --------------------------------------------------------------------------
@@ -111,34 +107,29 @@ class _L2InitSettings(AdamSettings):
         require(value >= 0, "l2_init_strength", "l2_init_strength >= 0", value)
 
 
-def _anchors(
-    structure: Structure,
-    parameters: Parameters,
-    seeds: list[int],
-    settings: _L2InitSettings,
-) -> State:
-    """Return copies of all parameters, from before the first step.
-
-    Source: Kumar et al. 2023. One public copy takes those after the first step.
-    """
-    return {name: tensor.detach().clone() for name, tensor in parameters.items()}
+VECTORS: tuple[Role, ...] = ("vector", "gain", "offset")
 
 
-def _anchored(
-    parameters: Parameters, roles: Roles, settings: _L2InitSettings
-) -> list[str]:
+def _anchored(training: Training) -> list[str]:
     """Return the names of what L2 Init pulls: all, or all but vectors.
 
     Source: Kumar et al. 2023 for all; weights alone as in the code of arXiv 2606.09762
         for reinforcement learning, see ``book/departures.md``.
     """
-    spared = () if settings.l2_init_vectors else ("vector", "gain", "offset")
-    return [name for name in parameters if roles[name] not in spared]
+    vectors = VECTORS if training.settings.l2_init_vectors else ()
+    return training.structure.named("hidden", "head", "embedding", *vectors)
 
 
-def _l2_init_penalty(
-    parameters: Parameters, roles: Roles, settings: _L2InitSettings, state: State
-) -> Tensor:
+def _anchors(training: Training) -> State:
+    """Return copies of what is pulled, from before the first step.
+
+    Source: Kumar et al. 2023. One public copy takes those after the first step.
+    """
+    names = _anchored(training)
+    return {name: training.parameters[name].detach().clone() for name in names}
+
+
+def _l2_init_penalty(training: Training) -> Tensor:
     """Return ``strength / 2 * ||theta - theta_0||^2`` of each member.
 
     The formula in the paper has no 1/2, the authors' code has one. We follow the code,
@@ -146,22 +137,19 @@ def _l2_init_penalty(
 
     Source: Kumar et al. 2023.
     """
-    names = _anchored(parameters, roles, settings)
-    squares = [squared_norm(parameters[name] - state[name]) for name in names]
-    return settings.l2_init_strength / 2 * torch.stack(squares).sum(0)
+    own, start = training.parameters, training.state
+    squares = [squared_norm(own[name] - anchor) for name, anchor in start.items()]
+    return training.settings.l2_init_strength / 2 * torch.stack(squares).sum(0)
 
 
-def _l2_init_gradient_(
-    parameters: Parameters, roles: Roles, settings: _L2InitSettings, state: State
-) -> None:
+def _l2_init_gradient_(training: Training) -> None:
     """Add ``strength * (theta - theta_0)`` to the gradients.
 
     Source: the gradient of :func:`_l2_init_penalty`.
     """
-    for name in _anchored(parameters, roles, settings):
-        parameter = parameters[name]
-        gap = parameter - state[name]
-        parameter.grad.add_(gap, alpha=settings.l2_init_strength)  # type: ignore[union-attr]
+    for name, anchor in training.state.items():
+        gap = training.parameters[name] - anchor
+        training.gradient(name).add_(gap, alpha=training.settings.l2_init_strength)
 
 
 # --- Parseval -------------------------------------------------------------------------
@@ -196,9 +184,13 @@ def _row_deviation(weight: Tensor, scale: float) -> Tensor:
     return deviation
 
 
-def _parseval_penalty(
-    parameters: Parameters, roles: Roles, settings: _ParsevalSettings
-) -> Tensor:
+def _hidden_matrices(training: Training) -> dict[str, Tensor]:
+    """Return each hidden weight as a matrix ``(members, out, in)``."""
+    names = training.structure.named("hidden")
+    return {name: as_matrix(training.parameters[name], 1) for name in names}
+
+
+def _parseval_penalty(training: Training) -> Tensor:
     """Return ``strength * sum_l (64 / width)^2 ||W_l W_l^T - s I||_F^2``, for the loss.
 
     Hidden layers only. The official code has the factor of the width and s = 2, the
@@ -208,32 +200,27 @@ def _parseval_penalty(
 
     Source: Chung et al., NeurIPS 2024, and their code.
     """
+    settings: _ParsevalSettings = training.settings
     terms = []
-    for name, role in roles.items():
-        if role == "hidden":
-            matrix = as_matrix(parameters[name], 1)
-            deviation = _row_deviation(matrix, settings.parseval_scale)
-            factor = (PARSEVAL_WIDTH / matrix.shape[-2]) ** 2
-            terms.append(factor * squared_norm(deviation))
+    for matrix in _hidden_matrices(training).values():
+        deviation = _row_deviation(matrix, settings.parseval_scale)
+        factor = (PARSEVAL_WIDTH / matrix.shape[-2]) ** 2
+        terms.append(factor * squared_norm(deviation))
     return settings.parseval_strength * torch.stack(terms).sum(0)
 
 
-def _parseval_gradient_(
-    parameters: Parameters, roles: Roles, settings: _ParsevalSettings
-) -> None:
+def _parseval_gradient_(training: Training) -> None:
     """Add ``4 strength (64 / width)^2 (W W^T - s I) W`` to the gradients.
 
     Source: the gradient of :func:`_parseval_penalty`.
     """
-    for name, role in roles.items():
-        if role == "hidden":
-            matrix = as_matrix(parameters[name], 1)
-            deviation = _row_deviation(matrix, settings.parseval_scale)
-            factor = (PARSEVAL_WIDTH / matrix.shape[-2]) ** 2
-            gradient = as_matrix(parameters[name].grad, 1)  # type: ignore[arg-type]
-            gradient.baddbmm_(
-                deviation, matrix, alpha=4 * settings.parseval_strength * factor
-            )
+    settings: _ParsevalSettings = training.settings
+    for name, matrix in _hidden_matrices(training).items():
+        deviation = _row_deviation(matrix, settings.parseval_scale)
+        factor = (PARSEVAL_WIDTH / matrix.shape[-2]) ** 2
+        rate = 4 * settings.parseval_strength * factor
+        gradient = as_matrix(training.gradient(name), 1)
+        gradient.baddbmm_(deviation, matrix, alpha=rate)
 
 
 L2 = register(

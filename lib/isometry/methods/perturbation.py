@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 from math import sqrt
 
-from torch import Tensor
-
 from isometry.core.settings import require, setting
 from isometry.core.stacking import stack
 from isometry.methods.method import AdamSettings, Method, register
-from isometry.methods.structure import Training
+from isometry.methods.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +44,7 @@ def factors(settings: _PerturbationSettings) -> tuple[float, float]:
     return kept**every, settings.perturb * sqrt(total)
 
 
-def _perturbation_step(
-    training: Training, step: int, seen: list[Tensor] | None
-) -> None:
+def _perturbation_step(training: Training) -> None:
     """Shrink the parameters and add a share of a freshly initialised network.
 
     The noise has the scale of each layer's initialisation, as in the authors' code:
@@ -58,6 +54,7 @@ def _perturbation_step(
 
     Source: Ash & Adams 2020; as a rule for every step Kumar et al. 2023.
     """
+    step = training.step
     if (step + 1) % training.settings.perturb_every:
         return
     kept, share = factors(training.settings)

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 import torch
 
 from isometry.core.settings import require, setting
-from isometry.core.stacking import Parameters
 from isometry.methods.method import (
     AdamSettings,
     Method,
     adam_keywords,
     register,
 )
-from isometry.methods.structure import Roles
+from isometry.methods.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,22 +29,15 @@ class _AdamWSettings(AdamSettings):
         require(self.weight_decay >= 0, "weight_decay", needed, self.weight_decay)
 
 
-def adamw(
-    parameters: Parameters, roles: Roles, lr: float, settings: _AdamWSettings
-) -> torch.optim.Optimizer:
+def _adamw(training: Training) -> torch.optim.Optimizer:
     """Return fused ``torch.optim.AdamW`` over the stack.
-
-    Args:
-        parameters: name -> ``(members, ...)``.
-        roles: What each parameter is; not used.
-        lr: Learning rate, > 0.
-        settings: The decay and Adam's own settings.
 
     Source: Loshchilov & Hutter 2019.
     """
+    settings: _AdamWSettings = training.settings
     return torch.optim.AdamW(
-        parameters.values(),
-        lr=lr,
+        training.parameters.values(),
+        lr=training.lr,
         fused=True,
         weight_decay=settings.weight_decay,
         **adam_keywords(settings),
@@ -66,7 +58,7 @@ ADAMW = register(
         source="Loshchilov & Hutter 2019",
         settings=_AdamWSettings(),
         search={"weight_decay": (1.0, 1e-1, 1e-2, 1e-3)},
-        optimizer=adamw,
+        optimizer=_adamw,
     )
 )
 FRESH = register(

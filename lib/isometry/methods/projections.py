@@ -10,16 +10,10 @@ from torch import Tensor
 from isometry.adamo.arithmetic import applied
 from isometry.core.matrices import as_matrix, smaller_gram
 from isometry.core.settings import require, setting
-from isometry.core.stacking import Parameters
 from isometry.maxmin import CONVERGENCE_LIMIT, newton_schulz
 from isometry.methods.method import AdamSettings, Method, register
-from isometry.methods.structure import (
-    Architecture,
-    State,
-    Structure,
-    Training,
-    per_member,
-)
+from isometry.methods.structure import Architecture, State, per_member
+from isometry.methods.training import Training
 
 # --- Normalize-and-Project ------------------------------------------------------------
 
@@ -64,27 +58,16 @@ def _member_norm(tensor: Tensor) -> Tensor:
     return torch.linalg.vector_norm(tensor.flatten(1), dim=1)
 
 
-def initial_norms(
-    structure: Structure,
-    parameters: Parameters,
-    seeds: list[int],
-    settings: _NaPSettings,
-) -> State:
+def _initial_norms(training: Training) -> State:
     """Return the norm of each hidden weight before the first step, ``(members,)``.
-
-    Args:
-        structure: Names the hidden weights.
-        parameters: name -> ``(members, ...)``.
-        seeds: Not used.
-        settings: Not used.
 
     Source: Lyle et al. 2024, arXiv 2407.01800.
     """
-    hidden = structure.named("hidden")
-    return {name: _member_norm(parameters[name].detach()) for name in hidden}
+    hidden = training.structure.named("hidden")
+    return {name: _member_norm(training.parameters[name].detach()) for name in hidden}
 
 
-def _nap_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
+def _nap_step(training: Training) -> None:
     """Rescale hidden weights to their initial norms, and each pair of gain and offset.
 
     ``W <- ||W_0||_F W / ||W||_F``, and ``(g, b) <- sqrt(d) (g, b) / ||(g, b)||`` for d
@@ -95,7 +78,7 @@ def _nap_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
 
     Source: Lyle et al. 2024, arXiv 2407.01800.
     """
-    if (step + 1) % training.settings.nap_every:
+    if (training.step + 1) % training.settings.nap_every:
         return
     parameters = training.parameters
     for name, norm in training.state.items():
@@ -151,7 +134,7 @@ def _first_iteration(matrix: Tensor) -> Tensor:
     return applied(matrix, polynomial)
 
 
-def _projection_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
+def _projection_step(training: Training) -> None:
     """Take hidden weights towards the nearest semi-orthogonal matrix, heads not.
 
     One iteration ``W <- 1.5 W - 0.5 W W^T W`` makes a deviation e of a singular value
@@ -161,7 +144,7 @@ def _projection_step(training: Training, step: int, seen: list[Tensor] | None) -
     Source: arXiv 2606.09762, Sec. 6 (its baseline NS); Bjorck & Bowie 1971.
     """
     settings = training.settings
-    if (step + 1) % settings.projection_every:
+    if (training.step + 1) % settings.projection_every:
         return
     for name in training.structure.named("hidden"):
         weight = training.parameters[name]
@@ -188,7 +171,7 @@ class _ClippingSettings(AdamSettings):
         require(self.clip > 0, "clip", "clip > 0", self.clip)
 
 
-def _clipping_step(training: Training, step: int, seen: list[Tensor] | None) -> None:
+def _clipping_step(training: Training) -> None:
     """Clamp weights and biases to ``+- kappa s_l``, s_l the bound of a fresh draw.
 
     ``s_l`` is ``1 / sqrt(fan_in)`` under torch's initialisation, as published; else
@@ -217,7 +200,7 @@ NAP = register(
         settings=_NaPSettings(),
         search={"nap_every": (1, 1000)},
         architecture=_nap_network,
-        start=initial_norms,
+        start=_initial_norms,
         after_step=_nap_step,
     )
 )

@@ -6,15 +6,10 @@ import torch
 from torch import Tensor
 
 from isometry.core.settings import require, setting
-from isometry.core.stacking import Parameters
 from isometry.methods.method import AdamSettings, Method, register
 from isometry.methods.resets import replace_units_, widths
-from isometry.methods.structure import (
-    State,
-    Structure,
-    Training,
-    one_output_a_unit,
-)
+from isometry.methods.structure import State, one_output_a_unit
+from isometry.methods.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +34,14 @@ class _ReDoSettings(AdamSettings):
             require(value >= 1, key, f"{key} >= 1", value)
 
 
-def _no_activity(
-    structure: Structure,
-    parameters: Parameters,
-    seeds: list[int],
-    settings: _ReDoSettings,
-) -> State:
+def _no_activity(training: Training) -> State:
     """Return each unit's summed activity, zero, all hidden layers side by side.
 
     Source: Sokar et al. 2023.
     """
-    one_output_a_unit(structure, "redo")
-    weight = parameters[structure.layers[0].weight]
-    units = sum(widths(structure, parameters))
-    return {"activity": weight.new_zeros(len(seeds), units)}
+    one_output_a_unit(training.structure, "redo")
+    some = next(iter(training.parameters.values()))
+    return {"activity": some.new_zeros(len(training.seeds), sum(widths(training)))}
 
 
 def dormant(activity: Tensor, threshold: float) -> Tensor:
@@ -71,7 +60,7 @@ def dormant(activity: Tensor, threshold: float) -> Tensor:
     return activity <= threshold * activity.mean(1, keepdim=True)
 
 
-def _redo_step(training: Training, step: int, seen: list[Tensor]) -> None:
+def _redo_step(training: Training) -> None:
     """Recycle the dormant units of every hidden layer, at every k-th step.
 
     A recycled unit has new incoming weights, zero outgoing ones and zero moments in
@@ -83,17 +72,17 @@ def _redo_step(training: Training, step: int, seen: list[Tensor]) -> None:
     Source: Sokar et al., ICML 2023; google/dopamine.
     """
     settings, activity = training.settings, training.state["activity"]
-    left = -(step + 1) % settings.redo_every
+    left = -(training.step + 1) % settings.redo_every
     if left >= settings.redo_window:
         return
-    activity += torch.cat([h.abs().mean(1) for h in seen], 1)
+    activity += torch.cat([h.abs().mean(1) for h in training.activations], 1)
     if left:
         return
-    parts = activity.split(widths(training.structure, training.parameters), 1)
+    parts = activity.split(widths(training), 1)
     for index, part in enumerate(parts):
         chosen = dormant(part, settings.redo_threshold)
         if chosen.any():
-            replace_units_(training, index, chosen, labels=("redo", step))
+            replace_units_(training, index, chosen, labels=("redo", training.step))
     activity.zero_()
 
 

@@ -6,18 +6,18 @@ import torch
 from torch import Tensor
 
 from isometry.core.seeding import generator
-from isometry.core.stacking import Parameters
-from isometry.methods.structure import Layer, Structure, Training
+from isometry.methods.structure import Layer
+from isometry.methods.training import Training
 
 
-def widths(structure: Structure, parameters: Parameters) -> list[int]:
+def widths(training: Training) -> list[int]:
     """Return the number of units of each hidden layer.
 
     Args:
-        structure: Names the layers.
-        parameters: name -> ``(members, ...)``.
+        training: The stack.
     """
-    return [parameters[layer.weight].shape[1] for layer in structure.layers]
+    layers = training.structure.layers
+    return [training.parameters[layer.weight].shape[1] for layer in layers]
 
 
 def replace_units_(

@@ -7,15 +7,10 @@ import torch
 from torch import Tensor
 
 from isometry.core.settings import require, setting
-from isometry.core.stacking import Parameters
 from isometry.methods.method import AdamSettings, Method, register
 from isometry.methods.resets import replace_units_, widths
-from isometry.methods.structure import (
-    State,
-    Structure,
-    Training,
-    one_output_a_unit,
-)
+from isometry.methods.structure import State, one_output_a_unit
+from isometry.methods.training import Training
 
 BINS_AN_OCTAVE = 4  # of the histogram of gaps: neighbours differ by 19 %
 
@@ -44,12 +39,7 @@ class _SNRSettings(AdamSettings):
         require(self.snr_every >= 1, "snr_every", "snr_every >= 1", self.snr_every)
 
 
-def _no_silence(
-    structure: Structure,
-    parameters: Parameters,
-    seeds: list[int],
-    settings: _SNRSettings,
-) -> State:
+def _no_silence(training: Training) -> State:
     """Return each unit's silence, histogram of gaps and threshold, before any firing.
 
     Units of all hidden layers stand side by side: ``silence`` and ``threshold`` are
@@ -57,9 +47,10 @@ def _no_silence(
 
     Source: Farias & Jozefiak 2025.
     """
-    one_output_a_unit(structure, "snr")
-    weight = parameters[structure.layers[0].weight]
-    shape = (len(seeds), sum(widths(structure, parameters)))
+    settings: _SNRSettings = training.settings
+    one_output_a_unit(training.structure, "snr")
+    weight = next(iter(training.parameters.values()))
+    shape = (len(training.seeds), sum(widths(training)))
     bins = ceil(BINS_AN_OCTAVE * log2(1 + settings.snr_most)) + 1
     return {
         "silence": weight.new_zeros(shape),
@@ -106,7 +97,7 @@ def _may_be_due(state: State, images: int) -> bool:
     return bool((state["room"] < 0).any())
 
 
-def _silence_step(training: Training, step: int, seen: list[Tensor]) -> None:
+def _silence_step(training: Training) -> None:
     """Count silences, learn each unit's own, and reset units silent for too long.
 
     A unit fires in a minibatch if one of its activations is above zero. Its silence
@@ -118,7 +109,7 @@ def _silence_step(training: Training, step: int, seen: list[Tensor]) -> None:
 
     Source: Farias & Jozefiak, ICLR 2025; ajozefiak/SelfNormalizedResets.
     """
-    settings, state = training.settings, training.state
+    settings, state, seen = training.settings, training.state, training.activations
     silence, gaps = state["silence"], state["gaps"]
     fired = torch.cat([(h > 0).any(1) for h in seen], 1)
     place = _bin_of(silence, gaps.shape[-1]).unsqueeze(-1)
@@ -126,7 +117,7 @@ def _silence_step(training: Training, step: int, seen: list[Tensor]) -> None:
     images = seen[0].shape[1] // training.structure.layers[0].places
     silence.add_(images).masked_fill_(fired, 0)
     due = _may_be_due(state, images)
-    if (step + 1) % settings.snr_every == 0:
+    if (training.step + 1) % settings.snr_every == 0:
         state["threshold"].copy_(thresholds(gaps, settings))
         gaps.mul_(0.5)
         due = True
@@ -134,10 +125,10 @@ def _silence_step(training: Training, step: int, seen: list[Tensor]) -> None:
         return
     chosen = silence > state["threshold"]
     if chosen.any():
-        sizes = widths(training.structure, training.parameters)
-        for index, units in enumerate(chosen.split(sizes, 1)):
+        labels = ("snr", training.step)
+        for index, units in enumerate(chosen.split(widths(training), 1)):
             if units.any():
-                replace_units_(training, index, units, labels=("snr", step))
+                replace_units_(training, index, units, labels=labels)
         silence.masked_fill_(chosen, 0)
         gaps.masked_fill_(chosen.unsqueeze(-1), 0)
         state["threshold"].masked_fill_(chosen, settings.snr_most)

@@ -6,12 +6,11 @@ import torch
 from torch import Tensor
 
 from isometry.core.matrices import as_matrix
-from isometry.core.seeding import generator
 from isometry.core.settings import require, setting
-from isometry.core.stacking import Parameters
 from isometry.methods.method import AdamSettings, Method, register
 from isometry.methods.penalties import squared_norm
-from isometry.methods.structure import Roles, State, Structure, per_member
+from isometry.methods.structure import State, per_member
+from isometry.methods.training import Training
 
 EXPONENT = 2  # k of Lewandowski et al. 2025
 
@@ -48,34 +47,26 @@ class _SpectralSettings(AdamSettings):
         require(value >= 0, "spectral_strength", "spectral_strength >= 0", value)
 
 
-def weights_of(roles: Roles) -> list[str]:
+def _weights_of(training: Training) -> list[str]:
     """Return the names of all weights, the head's included.
-
-    Args:
-        roles: What each parameter is.
 
     Source: both papers sum over all layers.
     """
-    return [name for name, role in roles.items() if role in ("hidden", "head")]
+    return training.structure.named("hidden", "head")
 
 
-def _power_vectors(
-    structure: Structure,
-    parameters: Parameters,
-    seeds: list[int],
-    settings: AdamSettings,
-) -> State:
+def _power_vectors(training: Training) -> State:
     """Return a random unit vector ``(members, out)`` for each weight.
 
     Source: Miyato et al. 2018; the vector is carried from step to step.
     """
     state = {}
-    for name in weights_of(structure.roles):
-        out = parameters[name].shape[1]
-        draws = [generator(seed, "method", "power", name) for seed in seeds]
-        drawn = torch.stack([torch.randn(out, generator=draw) for draw in draws])
+    for name in _weights_of(training):
+        weight, draws = training.parameters[name], training.generators("power", name)
+        sizes = weight.shape[1]
+        drawn = torch.stack([torch.randn(sizes, generator=draw) for draw in draws])
         unit = drawn / torch.linalg.vector_norm(drawn, dim=1, keepdim=True)
-        state[name] = unit.to(parameters[name])
+        state[name] = unit.to(weight)
     return state
 
 
@@ -107,54 +98,48 @@ def _power_step_(matrix: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
     return sigma.squeeze(1), right
 
 
-def largest(parameters: Parameters, name: str, state: State) -> Tensor:
+def largest(training: Training, name: str) -> Tensor:
     """Return each member's sigma_max of a weight, ``(members,)``, differentiable.
 
     Args:
-        parameters: name -> ``(members, ...)``.
+        training: Its state holds the carried vectors, which take one step.
         name: Which weight.
-        state: The carried vectors, which take one step.
 
     Source: Yoshida & Miyato 2017: sigma = u^T W v with u and v held.
     """
-    matrix, left = as_matrix(parameters[name], 1), state[name]
+    matrix, left = as_matrix(training.parameters[name], 1), training.state[name]
     _, right = _power_step_(matrix.detach(), left)
     return (left.clone() * images(matrix, right)).sum(1)
 
 
-def _add_outer_(parameter: Tensor, factor: Tensor, left: Tensor, right: Tensor) -> None:
+def _add_outer_(gradient: Tensor, factor: Tensor, left: Tensor, right: Tensor) -> None:
     """Add ``factor * u v^T`` of each member to a gradient."""
-    gradient = as_matrix(parameter.grad, 1)  # type: ignore[arg-type]
-    gradient.addcmul_((left * factor.unsqueeze(1)).unsqueeze(2), right.unsqueeze(1))
+    scaled = (left * factor.unsqueeze(1)).unsqueeze(2)
+    as_matrix(gradient, 1).addcmul_(scaled, right.unsqueeze(1))
 
 
-def _spectral_norm_penalty(
-    parameters: Parameters, roles: Roles, settings: _SpectralNormSettings, state: State
-) -> Tensor:
+def _spectral_norm_penalty(training: Training) -> Tensor:
     """Return ``strength / 2 * sum_l sigma_max(W_l)^2`` of each member, head included.
 
     Source: Yoshida & Miyato 2017; a kernel is the matrix (out, in * k * k).
     """
-    squares = [largest(parameters, name, state).square() for name in weights_of(roles)]
-    return settings.spectral_norm_strength / 2 * torch.stack(squares).sum(0)
+    squares = [largest(training, name).square() for name in _weights_of(training)]
+    return training.settings.spectral_norm_strength / 2 * torch.stack(squares).sum(0)
 
 
-def _spectral_norm_gradient_(
-    parameters: Parameters, roles: Roles, settings: _SpectralNormSettings, state: State
-) -> None:
+def _spectral_norm_gradient_(training: Training) -> None:
     """Add ``strength * sigma u v^T`` to the gradients.
 
     Source: the gradient of :func:`_spectral_norm_penalty`.
     """
-    for name in weights_of(roles):
-        sigma, right = _power_step_(as_matrix(parameters[name], 1), state[name])
-        factor = settings.spectral_norm_strength * sigma
-        _add_outer_(parameters[name], factor, state[name], right)
+    for name in _weights_of(training):
+        left = training.state[name]
+        sigma, right = _power_step_(as_matrix(training.parameters[name], 1), left)
+        factor = training.settings.spectral_norm_strength * sigma
+        _add_outer_(training.gradient(name), factor, left, right)
 
 
-def _spectral_penalty(
-    parameters: Parameters, roles: Roles, settings: _SpectralSettings, state: State
-) -> Tensor:
+def _spectral_penalty(training: Training) -> Tensor:
     """Return ``strength * sum_l (sigma_max(W_l)^k - 1)^2 + ||b_l||^(2k)``, k = 2.
 
     Offsets count as biases, and a normalisation's gain is pulled to one by its squared
@@ -164,21 +149,20 @@ def _spectral_penalty(
 
     Source: Lewandowski et al., ICLR 2025, arXiv 2406.06811.
     """
+    parameters = training.parameters
     terms = [
-        (largest(parameters, name, state) ** EXPONENT - 1).square()
-        for name in weights_of(roles)
+        (largest(training, name) ** EXPONENT - 1).square()
+        for name in _weights_of(training)
     ]
-    for name, role in roles.items():
+    for name, role in training.roles.items():
         if role in ("vector", "offset"):
             terms.append(squared_norm(parameters[name]) ** EXPONENT)
         elif role == "gain":
             terms.append(squared_norm(parameters[name] - 1))
-    return settings.spectral_strength * torch.stack(terms).sum(0)
+    return training.settings.spectral_strength * torch.stack(terms).sum(0)
 
 
-def _spectral_gradient_(
-    parameters: Parameters, roles: Roles, settings: _SpectralSettings, state: State
-) -> None:
+def _spectral_gradient_(training: Training) -> None:
     """Add the gradient of :func:`_spectral_penalty` to the gradients.
 
     ``2 k (sigma^k - 1) sigma^(k-1) u v^T`` for a weight, ``2 k ||b||^(2k-2) b`` for a
@@ -186,18 +170,19 @@ def _spectral_gradient_(
 
     Source: the gradient of :func:`_spectral_penalty`.
     """
-    k, strength = EXPONENT, settings.spectral_strength
-    for name, role in roles.items():
-        parameter = parameters[name]
+    k, strength = EXPONENT, training.settings.spectral_strength
+    for name, role in training.roles.items():
+        parameter, gradient = training.parameters[name], training.gradient(name)
         if role in ("hidden", "head"):
-            sigma, right = _power_step_(as_matrix(parameter, 1), state[name])
+            left = training.state[name]
+            sigma, right = _power_step_(as_matrix(parameter, 1), left)
             factor = 2 * k * strength * (sigma**k - 1) * sigma ** (k - 1)
-            _add_outer_(parameter, factor, state[name], right)
+            _add_outer_(gradient, factor, left, right)
         elif role == "gain":
-            parameter.grad.add_(parameter - 1, alpha=2 * strength)  # type: ignore[union-attr]
+            gradient.add_(parameter - 1, alpha=2 * strength)
         elif role in ("vector", "offset"):
             factor = 2 * k * strength * squared_norm(parameter) ** (k - 1)
-            parameter.grad.add_(per_member(factor, parameter) * parameter)  # type: ignore[union-attr]
+            gradient.add_(per_member(factor, parameter) * parameter)
 
 
 SPECTRAL_NORM = register(

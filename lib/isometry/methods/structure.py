@@ -1,16 +1,15 @@
-"""What a method sees of a network and of its training, whatever the network is."""
+"""What a method sees of a network, whatever the network is."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from isometry.core.messages import refusal
 from isometry.core.stacking import Parameters
 
-Role = Literal["hidden", "head", "embedding", "vector", "gain", "offset"]
+Role = Literal["hidden", "head", "embedding", "vector", "gain", "offset", "spared"]
 Roles = dict[str, Role]  # parameter name -> what it is in the network
 State = dict[str, Any]  # name -> (members, ...), or another such dictionary
 
@@ -92,7 +91,7 @@ class Structure:
     """A network as methods see it: names and roles, no class of network.
 
     Attributes:
-        roles: What each parameter is.
+        roles: What each parameter is; ``spared``: methods leave it alone.
         layers: The hidden layers, in the order of their activations.
         heads: The output layers.
         inner: Layers without units of their own, such as attention's projections.
@@ -119,28 +118,6 @@ class Structure:
             if layer.weight == weight:
                 return layer.bias
         return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Training:
-    """One stack in training, as a method's steps see it.
-
-    Attributes:
-        structure: The network.
-        parameters: name -> ``(members, ...)``, changed in place.
-        optimizer: Holds the parameters; its state may be changed in place.
-        seeds: One a member; all that a method draws comes from
-            ``generator(seed, "method", ...)``.
-        settings: The method's own.
-        state: What the method carries along, see :attr:`Method.start`.
-    """
-
-    structure: Structure
-    parameters: Parameters
-    optimizer: torch.optim.Optimizer
-    seeds: list[int]
-    settings: Any
-    state: State
 
 
 def one_output_a_unit(structure: Structure, method: str) -> None:

@@ -220,7 +220,7 @@ class ActorCritic:
 
         Returns:
             ``(members, batch, num_actions)``, ``(members, batch)``, and in the order of
-            the structure's layers ``(members, samples, units)``.
+            the structure's layers ``(members, batch, units)``, maps as maps.
         """
         (logits, values), activations = self._outputs(parameters, inputs, PARTS)
         return logits, values.squeeze(-1), activations

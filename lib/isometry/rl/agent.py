@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 from isometry.core.messages import refusal
-from isometry.methods import Architecture, Method, Roles, Structure
+from isometry.methods import Architecture, Method, Structure
+from isometry.methods.structure import Roles
 from isometry.rl import make_vec
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.continual_benchmarks import ContinualBenchmark
@@ -86,15 +87,18 @@ def in_reach(structure: Structure, settings: ContinualSettings) -> Structure:
         settings: Say whether heads and shared layers are left alone.
 
     Returns:
-        The structure without the roles of what is left alone; heads stay named, so that
-        the weights that read a unit are known. If methods act on the value's head
-        alone, they do so as on any hidden weight.
+        The structure with the role ``spared`` for what is left alone; heads stay named,
+        so that the weights that read a unit are known. If methods act on the value's
+        head alone, they do so as on any hidden weight.
 
     Source: :data:`isometry.rl.protocols.AUTHORS_CODE`: hidden kernels only.
     """
     structure = _with_value_head(structure, settings)
     spared = _spared_prefixes(settings)
-    roles = {n: r for n, r in structure.roles.items() if not n.startswith(spared)}
+    roles: Roles = {
+        name: "spared" if name.startswith(spared) else role
+        for name, role in structure.roles.items()
+    }
     layers = [la for la in structure.layers if not la.weight.startswith(spared)]
     return replace(structure, roles=roles, layers=tuple(layers))
 
@@ -125,21 +129,6 @@ def _spared_prefixes(settings: ContinualSettings) -> tuple[str, ...]:
         "hidden.shared": settings.protect_shared,
     }
     return tuple(prefix for prefix, spared in chosen.items() if spared)
-
-
-def optimizer_roles(structure: Structure, settings: ContinualSettings) -> Roles:
-    """Return what each parameter is to an optimiser; spared ones are plain Adam's.
-
-    Args:
-        structure: Of actor and critic.
-        settings: Of the run.
-    """
-    spared = _spared_prefixes(settings)
-    roles = _with_value_head(structure, settings).roles
-    return {
-        name: "embedding" if name.startswith(spared) and role != "vector" else role
-        for name, role in roles.items()
-    }
 
 
 def check_heads(method_settings: Any, settings: ContinualSettings) -> None:

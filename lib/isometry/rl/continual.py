@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,11 @@ import torch
 from isometry.core.checkpoint import Run, on_device, restored, save
 from isometry.core.messages import refusal
 from isometry.methods import Method
-from isometry.methods.binding import hooks, new_optimizer, started
-from isometry.rl.agent import check_heads, in_reach, network_of, optimizer_roles
+from isometry.methods.binding import Bound
+from isometry.rl.agent import check_heads, in_reach, network_of
 from isometry.rl.continual_benchmarks import ContinualBenchmark
 from isometry.rl.continual_settings import ContinualSettings
-from isometry.rl.visit import one_visit
+from isometry.rl.visit import first_boards, one_visit
 
 Progress = Callable[[int, int], None]  # (visits done, visits)
 
@@ -74,32 +75,35 @@ def train(
     check_heads(method_settings, settings)
     device = torch.device(device)
     network = network_of(benchmark, method, method_settings, settings)
-    whole = network.structure()
-    structure, roles = in_reach(whole, settings), optimizer_roles(whole, settings)
+    structure = in_reach(network.structure(), settings)
+    bound = Bound(
+        method=method, settings=method_settings, structure=structure, lr=settings.lr
+    )
     run = Run(seeds=list(seeds))
     if checkpoint is not None and checkpoint.exists():
         run = restored(checkpoint, device)
     optimizer = None
     with _one_thread(device):
         while run.task < settings.tasks:
-            if run.task == 0 or method.restarts:
+            new = run.task == 0 or method.restarts
+            if new:
                 run.parameters = on_device(network.stacked(run.seeds, run.task), device)
                 optimizer = run.optimizer_state = None
-                run.carried = started(run, structure, method, method_settings)
+                bound.start(run)
             if settings.reset_optimizer:
                 optimizer = run.optimizer_state = None
             if optimizer is None:
-                optimizer = new_optimizer(
-                    run, roles, method, method_settings, settings.lr
-                )
-            intervene = hooks(run, structure, method, method_settings, optimizer)
+                optimizer = bound.optimizer(run)
+            if not new:
+                first = partial(first_boards, benchmark, settings, run, device)
+                bound.before_task(run, optimizer, first)
             one_visit(
                 benchmark,
                 settings,
                 run,
                 network,
                 optimizer,
-                intervene,
+                bound.hooks(run, optimizer),
                 len(structure.layers),
                 device,
             )

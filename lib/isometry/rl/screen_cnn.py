@@ -154,8 +154,8 @@ def screen_activations(
         architecture: Activation and normalisation.
 
     Returns:
-        ``(members, batch, features)``, channel by channel, and ``(members, samples,
-        channels)`` for each convolution, every place of a map a sample.
+        ``(members, batch, features)``, channel by channel, and the maps ``(members,
+        batch, channels, rows, columns)`` of each convolution.
 
     Source: see the module.
     """
@@ -173,5 +173,5 @@ def screen_activations(
             )
             maps = torch.addcmul(offset, maps, gain)
         maps = activate(maps, architecture, 2)
-        found.append(maps.movedim(2, -1).flatten(1, 3))
+        found.append(maps)
     return maps.flatten(2), found

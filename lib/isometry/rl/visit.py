@@ -1,6 +1,7 @@
 """One visit: a stack of agents plays one game each, learns, and is measured."""
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from isometry.core.checkpoint import Run
 from isometry.core.denormals import denormals_flushed
-from isometry.methods.binding import note_divergence, task_records
+from isometry.methods.binding import Hooks, note_divergence, task_records
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.agent_diagnostics import agent_diagnostics
 from isometry.rl.continual_benchmarks import ContinualBenchmark
@@ -112,6 +113,49 @@ def _other_games(settings: ContinualSettings, games: list[str]) -> list[list[str
     ]
 
 
+def _training_stage(
+    benchmark: ContinualBenchmark,
+    settings: ContinualSettings,
+    run: Run,
+    device: torch.device,
+) -> tuple[list[str], Stage]:
+    """Return the game of each member at a run's next visit, and the stage."""
+    seeds, visit = run.seeds, run.task
+    games = [game_of(settings, seed, visit) for seed in seeds]
+    own = (games, seeds, visit, settings.num_envs, "training")
+    return games, stage_of(benchmark.suite, settings, *own, device=device)
+
+
+def first_boards(
+    benchmark: ContinualBenchmark,
+    settings: ContinualSettings,
+    run: Run,
+    device: torch.device,
+) -> tuple[Tensor, None]:
+    """Return the boards with which a run's next visit begins, as the agents see them.
+
+    Args:
+        benchmark: Names the suite.
+        settings: Of the run.
+        run: Between two visits.
+        device: Where the networks are.
+
+    Returns:
+        ``(members, games, features)``; no targets, for nothing has been played.
+    """
+    _, stage = _training_stage(benchmark, settings, run, device)
+    small = torch.empty(len(run.seeds), settings.num_envs, prod(stage.players.shape))
+    small = small.to(device)
+    reset_(stage.players, small)
+    if stage.channels is None:
+        return small, None
+    small = small.unflatten(-1, stage.players.shape)
+    whole = small.new_zeros(*small.shape[:-1], settings.pad_channels)
+    for member, channels in enumerate(stage.channels):
+        whole[member, ..., channels] = small[member]
+    return whole.flatten(2), None
+
+
 @denormals_flushed()
 def one_visit(
     benchmark: ContinualBenchmark,
@@ -119,7 +163,7 @@ def one_visit(
     run: Run,
     network: ActorCritic,
     optimizer: torch.optim.Optimizer,
-    intervene: dict[str, Any],
+    hooks: Hooks,
     layers: int,
     device: torch.device,
 ) -> None:
@@ -131,22 +175,12 @@ def one_visit(
         run: Is changed.
         network: Actor and critic.
         optimizer: Holds the run's parameters.
-        intervene: Where the method intervenes.
+        hooks: Where the method intervenes.
         layers: Hidden layers that the method sees.
         device: Where the networks are.
     """
     seeds, visit = run.seeds, run.task
-    games = [game_of(settings, seed, visit) for seed in seeds]
-    stage = stage_of(
-        benchmark.suite,
-        settings,
-        games,
-        seeds,
-        visit,
-        settings.num_envs,
-        "training",
-        device=device,
-    )
+    games, stage = _training_stage(benchmark, settings, run, device)
     learner = Learner(
         network=network,
         parameters=run.parameters,
@@ -154,7 +188,7 @@ def one_visit(
         settings=settings,
         seeds=seeds,
         channels=stage.channels,
-        intervene=intervene,
+        hooks=hooks,
         layers=layers,
     )
     rollout = empty_rollout(stage.players, settings)

@@ -15,13 +15,7 @@ from isometry.core.messages import refusal
 from isometry.core.precision import exact_matmul
 from isometry.core.stacking import Parameters
 from isometry.methods import Method
-from isometry.methods.binding import (
-    hooks,
-    new_optimizer,
-    note_divergence,
-    started,
-    task_records,
-)
+from isometry.methods.binding import Bound, Hooks, note_divergence, task_records
 from isometry.methods.gradient_descent import with_optimizer
 from isometry.plasticity import removed_fraction
 from isometry.supervised.benchmarks import Benchmark
@@ -51,6 +45,19 @@ def _task_plasticity(initial_loss: Tensor, final_loss: Tensor) -> Tensor:
     return torch.where(removable, removed, math.nan)
 
 
+def first_batch(
+    task: Task, settings: SupervisedSettings, run: Run
+) -> tuple[Tensor, Tensor]:
+    """Return inputs and labels of the first minibatch of a run's next task.
+
+    Args:
+        task: The stacked task.
+        settings: Epochs and batch size.
+        run: Between two tasks.
+    """
+    return next(batches(task, settings, run.seeds, run.task))
+
+
 @denormals_flushed()
 def one_task(
     run: Run,
@@ -58,7 +65,7 @@ def one_task(
     task: Task,
     settings: SupervisedSettings,
     optimizer: torch.optim.Optimizer,
-    intervene: dict[str, Any],
+    hooks: Hooks,
 ) -> None:
     """Train on one task, record what was measured, and step the run on.
 
@@ -68,7 +75,7 @@ def one_task(
         task: The stacked task.
         settings: Epochs and batch size.
         optimizer: Holds the run's parameters.
-        intervene: Where the method intervenes, from :func:`hooks`.
+        hooks: Where the method intervenes.
     """
     steps = settings.epochs * math.ceil(settings.images_per_task / settings.batch_size)
     measured = partial(evaluate, network, run.parameters)
@@ -78,10 +85,10 @@ def one_task(
         network,
         run.parameters,
         optimizer,
-        stream=stream,
-        steps=steps,
+        hooks,
+        stream,
+        steps,
         precision=settings.precision,
-        **intervene,
     )
     final_loss, final_accuracy = measured(task.inputs, task.labels)
     metrics = {
@@ -153,27 +160,34 @@ def train(
     benchmark.check_blend(settings)
     method = with_optimizer(method, method_settings, settings)
     network = network_of(method, method_settings, settings, pixels)
-    structure = network.structure()
+    bound = Bound(
+        method=method,
+        settings=method_settings,
+        structure=network.structure(),
+        lr=settings.lr,
+    )
     run = Run(seeds=list(seeds))
     if checkpoint is not None and checkpoint.exists():
         run = restored(checkpoint, device)
     optimizer = None
     while run.task < settings.tasks:
-        if run.task == 0 or method.restarts:
+        new = run.task == 0 or method.restarts
+        if new:
             run.parameters = on_device(network.stacked(run.seeds, run.task), device)
             optimizer = run.optimizer_state = None
-            run.carried = started(run, structure, method, method_settings)
+            bound.start(run)
         if settings.reset_optimizer:
             optimizer = run.optimizer_state = None
         if optimizer is None:
-            optimizer = new_optimizer(
-                run, structure.roles, method, method_settings, settings.lr
-            )
+            optimizer = bound.optimizer(run)
         tasks = [benchmark.task(pixels, settings, seed, run.task) for seed in run.seeds]
-        intervene = hooks(run, structure, method, method_settings, optimizer)
         with exact_matmul(device, tf32=settings.precision == "tf32"):
             task = stacked_tasks(tasks, device)
-            one_task(run, network, task, settings, optimizer, intervene)
+            if not new:
+                first = partial(first_batch, task, settings, run)
+                bound.before_task(run, optimizer, first)
+            hooks = bound.hooks(run, optimizer)
+            one_task(run, network, task, settings, optimizer, hooks)
         if checkpoint is not None and run.task < settings.tasks:
             run.optimizer_state = optimizer.state_dict()
             save(run, checkpoint)

@@ -13,6 +13,7 @@ from isometry.core.bare_step import bare_step
 from isometry.core.precision import Precision, half_products
 from isometry.core.seeding import generator
 from isometry.core.stacking import Parameters
+from isometry.methods.binding import Hooks
 from isometry.supervised.blending import rows_before
 from isometry.supervised.networks.kinds import Network
 from isometry.supervised.settings import SupervisedSettings
@@ -130,22 +131,22 @@ def _recorded_pass(
     network: Network,
     parameters: Parameters,
     optimizer: torch.optim.Optimizer,
-    penalty: Callable[[], Tensor] | None,
-    watch: bool,
-    precision: Precision = "float32",
+    hooks: Hooks,
+    precision: Precision,
 ) -> Callable[[Tensor, Tensor], Pass]:
     """Return a function that passes a minibatch forward and back, by autograd."""
 
     def one_pass(inputs: Tensor, labels: Tensor) -> Pass:
         with half_products(inputs.device, precision):
-            if watch:
+            if hooks.watch:
                 logits, activations = network.watched(parameters, inputs)
             else:
                 logits, activations = network.forward(parameters, inputs), []
         if logits.dtype == torch.bfloat16:
             logits = logits.float()
         loss = _member_losses(logits, labels)
-        objective = loss if penalty is None else loss + penalty()
+        objective = loss if hooks.penalty is None else loss + hooks.penalty()
+        hooks.look(activations)
         optimizer.zero_grad(set_to_none=True)
         objective.sum().backward()
         return logits.detach(), loss.detach(), activations
@@ -157,13 +158,10 @@ def train_task(
     network: Network,
     parameters: Parameters,
     optimizer: torch.optim.Optimizer,
-    penalty: Callable[[], Tensor] | None,
+    hooks: Hooks | None,
     stream: Iterator[tuple[Tensor, Tensor]],
     steps: int,
     *,
-    add_gradient: Callable[[], None] | None = None,
-    after_step: Callable[[int, list[Tensor] | None], None] | None = None,
-    watch: bool = False,
     precision: Precision = "float32",
 ) -> tuple[Tensor, Tensor]:
     """Train on the minibatches and return what each step saw before its update.
@@ -172,42 +170,33 @@ def train_task(
         network: The network.
         parameters: Leaf tensors that the optimiser holds.
         optimizer: Takes the step.
-        penalty: Gives ``(members,)`` to add to the losses, or None.
+        hooks: Where a method intervenes, if one does.
         stream: Minibatches.
         steps: How many there are.
-        add_gradient: Adds to the gradients before the optimiser's step, or None.
-        after_step: Called after it, without autograd, with the number of steps of this
-            task taken before and the activations, or None.
-        watch: Whether ``after_step`` gets each hidden layer's activations on the step's
-            minibatch, ``(members, samples, units)``, from before the step.
         precision: Of the network's products.
 
     Returns:
         Loss in nats and accuracy in [0, 1], each ``(steps, members)``.
     """
-    some = next(iter(parameters.values()))
+    some, hooks = next(iter(parameters.values())), hooks or Hooks()
     losses = torch.empty(steps, some.shape[0], device=some.device)
     hits = []  # counted at the end: a kernel costs more between two large ones
     written = False
-    exact = precision != "bfloat16"
-    if penalty is None and exact and is_written(network, parameters):
+    plain = precision != "bfloat16" and hooks.penalty is None
+    if plain and not hooks.watch_gradients and is_written(network, parameters):
         one_pass, written = written_pass(network, parameters), True
     else:
-        one_pass = _recorded_pass(
-            network, parameters, optimizer, penalty, watch, precision
-        )
+        one_pass = _recorded_pass(network, parameters, optimizer, hooks, precision)
     update: Callable[[], Any] = optimizer.step
     with torch.set_grad_enabled(not written):
         for step, (inputs, labels) in enumerate(stream):
             logits, loss, activations = one_pass(inputs, labels)
-            if add_gradient is not None:
-                add_gradient()
+            if hooks.add_gradient is not None:
+                hooks.add_gradient()
             update()
             if written and step == 0:
                 update = bare_step(optimizer) or optimizer.step
             losses[step] = loss
             hits.append(logits.argmax(-1) == labels)
-            if after_step is not None:
-                with torch.no_grad():
-                    after_step(step, activations if watch else None)
+            hooks.act(step, activations)
     return losses, torch.stack([hit.float().mean(1) for hit in hits])

@@ -20,7 +20,8 @@ from isometry.core.messages import unknown
 from isometry.core.settings import changed
 from isometry.core.stacking import Parameters
 from isometry.lab.store import TIDY
-from isometry.methods import METHODS
+from isometry.methods import METHODS, Training
+from isometry.methods.binding import Hooks
 from isometry.supervised.benchmarks import BENCHMARKS
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.settings import SupervisedSettings
@@ -114,19 +115,24 @@ def after_killing(
         strength = strength_for_relaxation(RELAXATION, settings.lr)
         own = changed(own, {"isometry_strength": strength})
     parameters = {n: p.detach().clone().requires_grad_() for n, p in start.items()}
-    roles = network.roles()
-    optimizer = chosen.optimizer(parameters, roles, settings.lr, own)
-    penalty = None
-    if chosen.penalty is not None:
-        penalty = partial(chosen.penalty, parameters, roles, own)
     seeds = list(range(len(tasks[0].labels)))
+    training = Training(
+        structure=network.structure(),
+        parameters=parameters,
+        seeds=seeds,
+        settings=own,
+        lr=settings.lr,
+    )
+    optimizer, hooks = chosen.optimizer(training), None
+    if chosen.penalty is not None:
+        hooks = Hooks(penalty=partial(chosen.penalty, training))
     per_task = settings.epochs * -(-settings.images_per_task // settings.batch_size)
     chunk, step, frames = per_task // records, 0, []
     for index, task in enumerate(tasks, start=first_task):
         stream = batches(task, settings, seeds, index)
         for _ in range(records):
             part = islice(stream, chunk)
-            seen = train_task(network, parameters, optimizer, penalty, part, chunk)
+            seen = train_task(network, parameters, optimizer, hooks, part, chunk)
             step += chunk
             if method == "redo" and step % REDO_PERIOD < chunk:
                 fresh = network.stacked(seeds, "recycled", step)
@@ -191,7 +197,14 @@ def trained_before(
     ]
     parameters = {n: p.requires_grad_() for n, p in network.stacked(seeds).items()}
     adam = METHODS.get("adam")
-    optimizer = adam.optimizer(parameters, network.roles(), settings.lr, adam.settings)
+    training = Training(
+        structure=network.structure(),
+        parameters=parameters,
+        seeds=seeds,
+        settings=adam.settings,
+        lr=settings.lr,
+    )
+    optimizer = adam.optimizer(training)
     per_task = settings.epochs * -(-settings.images_per_task // settings.batch_size)
     for index, task in enumerate(tasks[: scale.before]):
         stream = batches(task, settings, seeds, index)

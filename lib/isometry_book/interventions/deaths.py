@@ -13,7 +13,6 @@ from isometry.core.checkpoint import Run
 from isometry.core.precision import exact_matmul
 from isometry.core.stacking import Parameters
 from isometry.lab.plans import Plan
-from isometry.methods.binding import hooks
 from isometry.plasticity import dormancy_scores
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.streams import Pixels
@@ -22,6 +21,7 @@ from isometry_book.interventions.forks import copied
 from isometry_book.interventions.runs import (
     CPU,
     Row,
+    bound_to,
     fresh_run,
     next_task,
     optimizer_of,
@@ -99,11 +99,11 @@ def contender_rows(
     rows = rows_of_metrics(
         benchmark, contender, zero, {"dead_fraction": before.double().mean(1)}
     )
-    methods = planned.method, planned.method_settings
+    bound = bound_to(planned, network)
     for done in range(1, max(further) + 1):
-        intervene = hooks(taken, network.structure(), *methods, optimizer)
+        hooks = bound.hooks(taken, optimizer)
         with exact_matmul(CPU):
-            one_task(taken, network, task, planned.settings, optimizer, intervene)
+            one_task(taken, network, task, planned.settings, optimizer, hooks)
         rows += [
             (benchmark, contender, r["seed"], done, r["metric"], r["value"])
             for r in taken.records

@@ -11,7 +11,7 @@ from isometry.core.checkpoint import Run, on_device, restored
 from isometry.core.messages import refusal
 from isometry.core.precision import exact_matmul
 from isometry.lab.plans import Plan
-from isometry.methods.binding import hooks, new_optimizer, started
+from isometry.methods.binding import Bound
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.streams import Pixels, Task
 from isometry.supervised.trainer import network_of, one_task, train
@@ -60,8 +60,7 @@ def fresh_run(planned: Plan, pixels: Pixels, seeds: list[int], task: int) -> Run
     network = perceptron_of(planned, pixels)
     run = Run(seeds=list(seeds), task=task)
     run.parameters = on_device(network.stacked(run.seeds, task), CPU)
-    arguments = (network.structure(), planned.method, planned.method_settings)
-    run.carried = started(run, *arguments)
+    bound_to(planned, network).start(run)
     return run
 
 
@@ -114,6 +113,21 @@ def next_task(planned: Plan, pixels: Pixels, run: Run) -> Task:
     return stacked_tasks(tasks, CPU)
 
 
+def bound_to(planned: Plan, network: MLP) -> Bound:
+    """Return a plan's method bound to its network.
+
+    Args:
+        planned: Method and settings.
+        network: The plan's.
+    """
+    return Bound(
+        method=planned.method,
+        settings=planned.method_settings,
+        structure=network.structure(),
+        lr=planned.settings.lr,
+    )
+
+
 def optimizer_of(planned: Plan, network: MLP, run: Run) -> torch.optim.Optimizer:
     """Return a run's optimiser with the run's state.
 
@@ -122,8 +136,7 @@ def optimizer_of(planned: Plan, network: MLP, run: Run) -> torch.optim.Optimizer
         network: The run's.
         run: Between two tasks.
     """
-    methods = planned.method, planned.method_settings
-    return new_optimizer(run, network.roles(), *methods, planned.settings.lr)
+    return bound_to(planned, network).optimizer(run)
 
 
 def after_next(
@@ -150,7 +163,8 @@ def after_next(
         The fork; its records hold this task's metrics.
     """
     network, fork = perceptron_of(planned, pixels), copied(run)
-    optimizer = optimizer_of(planned, network, fork)
+    bound = bound_to(planned, network)
+    optimizer = bound.optimizer(fork)
     if lr is not None:
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -163,10 +177,9 @@ def after_next(
     )
     for change in INTERVENTIONS[intervention]:
         change(seen)
-    methods = planned.method, planned.method_settings
-    intervene = hooks(fork, network.structure(), *methods, optimizer)
+    hooks = bound.hooks(fork, optimizer)
     with exact_matmul(CPU):
-        one_task(fork, network, task, planned.settings, optimizer, intervene)
+        one_task(fork, network, task, planned.settings, optimizer, hooks)
     fork.optimizer_state = optimizer.state_dict()
     return fork
 

@@ -5,13 +5,24 @@ import torch
 from isometry.adamo.revival import dead_units, never_fires
 from isometry.core.stacking import member
 from isometry.lab.store import TIDY
-from isometry.methods import METHODS
+from isometry.methods import METHODS, Training
 from isometry.supervised.trainer import network_of
 from isometry.supervised.training import train_task
 from isometry_book.c5_adamo import revival_study as revival
 from isometry_book.c5_adamo import revival_units as units_of
 from isometry_book.c5_adamo.revival_bound import bounds, greedy_partings, promised
 from isometry_book.c5_adamo.study import study_pixels
+
+
+def training_of(method, network, parameters):
+    """Return what a method's optimiser is made from."""
+    return Training(
+        structure=network.structure(),
+        parameters=parameters,
+        seeds=[0, 1],
+        settings=METHODS.get(method).settings,
+        lr=1e-3,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +60,7 @@ def test_dead_units_have_no_gradient_and_only_the_isometry_step_moves_them(train
     rows = {}
     for name in ("adam", "adamo"):
         own = {n: p.detach().clone().requires_grad_() for n, p in start.items()}
-        method = METHODS.get(name)
-        optimizer = method.optimizer(own, network.roles(), 1e-3, method.settings)
+        optimizer = METHODS.get(name).optimizer(training_of(name, network, own))
         batch = (tasks[0].inputs[:, :32], tasks[0].labels[:, :32])
         train_task(network, own, optimizer, None, iter([batch] * 3), 3)
         rows[name] = own["hidden.0.weight"].detach()[:, :32]
@@ -62,9 +72,7 @@ def test_recycling_revives_dormant_units_and_leaves_the_outputs_alone(trained):
     network, parameters, tasks = trained
     inputs = tasks[0].inputs
     start = units_of.killed(network, parameters, inputs, "strong_bias")
-    optimizer = METHODS.get("adam").optimizer(
-        start, network.roles(), 1e-3, METHODS.get("adam").settings
-    )
+    optimizer = METHODS.get("adam").optimizer(training_of("adam", network, start))
     network.forward(start, inputs).sum().backward()
     optimizer.step()
     before = {name: p.detach().clone() for name, p in start.items()}

@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from isometry.core.checkpoint import Run, on_device
 from isometry.core.stacking import member
 from isometry.methods import Architecture, get
-from isometry.methods.binding import hooks, new_optimizer, started
+from isometry.methods.binding import Bound
 from isometry.rl import make_vec
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.ppo.players import _action_codes, _in_threads, players_of, reset_
@@ -66,10 +66,12 @@ def stack_of(seeds, settings=SMALL, games=GAMES, max_steps=25, device=CPU):
     rollout = empty_rollout(players, settings)
     count = players.shape[-1]
     channels = torch.stack([torch.arange(10).roll(s)[:count] for s in seeds]).to(device)
-    optimizer = new_optimizer(
-        run, network.roles(), method, method.settings, settings.lr
+    structure = network.structure()
+    bound = Bound(
+        method=method, settings=method.settings, structure=structure, lr=settings.lr
     )
-    run.carried = started(run, network.structure(), method, method.settings)
+    bound.start(run)
+    optimizer = bound.optimizer(run)
     learner = Learner(
         network=network,
         parameters=run.parameters,
@@ -77,7 +79,7 @@ def stack_of(seeds, settings=SMALL, games=GAMES, max_steps=25, device=CPU):
         settings=settings,
         seeds=run.seeds,
         channels=channels,
-        intervene=hooks(run, network.structure(), method, method.settings, optimizer),
+        hooks=bound.hooks(run, optimizer),
         layers=4,
     )
     reset_(players, rollout.boards[:, 0])

@@ -6,8 +6,8 @@ from torch.testing import assert_close
 
 from isometry.core.checkpoint import Run
 from isometry.lab.run import plan
-from isometry.methods.binding import new_optimizer
-from isometry.rl.agent import in_reach, network_of, optimizer_roles
+from isometry.methods.binding import Bound
+from isometry.rl.agent import in_reach, network_of
 from isometry.rl.continual import train
 from isometry.rl.ppo import fast
 
@@ -48,11 +48,10 @@ def test_the_value_head_counts_as_hidden_and_the_policy_head_not():
     own = planned("adamo", protect_value_head=False)
     parts = own.method, own.method_settings, own.settings
     whole = network_of(own.benchmark, *parts).structure()
-    reached, roles = in_reach(whole, own.settings), optimizer_roles(whole, own.settings)
-    assert reached.roles[VALUE] == roles[VALUE] == "hidden"
-    assert reached.roles["head.critic.bias"] == roles["head.critic.bias"] == "vector"
-    assert not {name for name in reached.roles if name.startswith("head.actor")}
-    assert roles[POLICY] == "embedding"
+    reached = in_reach(whole, own.settings)
+    assert reached.roles[VALUE] == "hidden"
+    assert reached.roles["head.critic.bias"] == "vector"
+    assert reached.named("spared") == [POLICY, "head.actor.bias"]
     assert [layer.weight for layer in reached.heads] == [POLICY]
     assert [layer.weight for layer in reached.inner] == [VALUE]
     assert reached.layers == whole.layers
@@ -111,8 +110,9 @@ def test_the_value_head_is_among_the_weights_that_adamo_pulls():
         parts = own.method, own.method_settings
         network, run = network_of(own.benchmark, *parts, own.settings), Run(seeds=[0])
         run.parameters = network.stacked(run.seeds)
-        roles = optimizer_roles(network.structure(), own.settings)
-        optimizer = new_optimizer(run, roles, *parts, 1e-3)
+        structure = in_reach(network.structure(), own.settings)
+        bound = Bound(method=parts[0], settings=parts[1], structure=structure, lr=1e-3)
+        optimizer = bound.optimizer(run)
         pulled = {id(p) for p in optimizer.param_groups[0]["params"]}
         names = {name for name, p in run.parameters.items() if id(p) in pulled}
         hidden = {f"hidden.{p}.{i}.weight" for p in ("actor", "critic") for i in (0, 1)}

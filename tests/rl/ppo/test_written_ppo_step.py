@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from isometry.core.seeding import generator
 from isometry.methods import Architecture
+from isometry.methods.binding import Hooks
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.ppo.fast.gradient import clip_rows_, policy_gradient, value_gradient
 from isometry.rl.ppo.fast.written_chain import WRITTEN
@@ -53,7 +54,7 @@ def learner_of(seeds, settings=SETTINGS, dtype=torch.float32, **changes):
         settings=settings,
         seeds=seeds,
         channels=torch.stack(shown),
-        intervene={"penalty": None, "watch": True},
+        hooks=Hooks(watch=True),
         layers=2 * network.architecture.depth,
     )
 
@@ -167,13 +168,13 @@ def test_a_member_that_is_not_a_number_stays_so_and_the_others_go_on():
 
 def test_a_members_added_gradient_and_a_new_learning_rate_are_heeded():
     pair = [learner_of([4, 9], dtype=torch.float64) for _ in range(2)]
-    for learner in pair:
+    for i, learner in enumerate(pair):
 
         def push(own=learner.parameters):
             with torch.no_grad():
                 own["head.critic.bias"].grad[1] += 7.0
 
-        learner.intervene["add_gradient"] = push
+        pair[i] = replace(learner, hooks=Hooks(add_gradient=push))
     steps = written_step(pair[0]), gradient_step
     for lr in (1e-2, 1e-2, 3e-3, 0.0):
         for learner, step in zip(pair, steps, strict=True):
@@ -199,8 +200,8 @@ def test_what_it_does_not_know_is_left_to_autograd(changes, known):
     assert is_written(learner) is known
     shared = replace(learner.network, shared="frames")
     assert not is_written(replace(learner, network=shared))
-    learner.intervene["penalty"] = lambda: torch.zeros(1)
-    assert not is_written(learner)
+    for hooks in (Hooks(penalty=lambda: torch.zeros(1)), Hooks(watch_gradients=True)):
+        assert not is_written(replace(learner, hooks=hooks))
 
 
 def test_the_written_losses_have_the_gradient_of_the_loss():

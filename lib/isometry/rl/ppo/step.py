@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from isometry.core.stacking import Parameters
+from isometry.methods.binding import Hooks
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.ppo.loss import (
     Losses,
@@ -40,7 +40,7 @@ class Learner:
         settings: PPO's.
         seeds: One a member.
         channels: Where a board's channels stand, see :meth:`ActorCritic.placed`.
-        intervene: From :func:`isometry.methods.binding.hooks`.
+        hooks: Where its method intervenes.
         layers: Hidden layers that the method sees, the last ones of all.
     """
 
@@ -50,7 +50,7 @@ class Learner:
     settings: PPOSettings
     seeds: list[int]
     channels: Tensor | None
-    intervene: dict[str, Any]
+    hooks: Hooks
     layers: int
 
 
@@ -106,22 +106,23 @@ def gradient_step(
 
     Returns:
         :data:`STATISTICS` before the step, ``(6, members)``, and every hidden layer's
-        activations.
+        activations, maps as maps.
 
     Source: Schulman et al. 2017.
     """
-    network, intervene = learner.network, learner.intervene
+    network, hooks = learner.network, learner.hooks
     boards, batch = _minibatch_of(samples, chosen)
     placed = network.placed(learner.parameters, learner.channels)
     logits, values, activations = network.watched(placed, boards)
     losses = ppo_losses(logits, values, batch, learner.settings)
     objective = losses.total
-    if intervene["penalty"] is not None:
-        objective = objective + intervene["penalty"]()
+    if hooks.penalty is not None:
+        objective = objective + hooks.penalty()
+    hooks.look(activations)
     learner.optimizer.zero_grad(set_to_none=True)
     objective.sum().backward()
-    if "add_gradient" in intervene:
-        intervene["add_gradient"]()
+    if hooks.add_gradient is not None:
+        hooks.add_gradient()
     groups = gradient_groups(learner.parameters)
     clip_gradients_(learner.parameters, groups, learner.settings)
     learner.optimizer.step()

@@ -70,18 +70,13 @@ def update_(
         samples.members,
         device=samples.numbers.device,
     )
-    after = learner.intervene.get("after_step")
-    watch = learner.intervene["watch"]
     taken = 0
     for epoch in range(settings.epochs):
         labels = (visit, update, epoch)
         order = orders(learner.seeds, count, *labels, device=seen.device)
         for chosen in order.split(count // settings.minibatches, 1):
             seen[taken], activations = step(learner, samples, chosen)
-            if after is not None:
-                own = [a.detach() for a in activations[-learner.layers :]]
-                with torch.no_grad():
-                    done = update * settings.gradient_steps + taken
-                    after(done, own if watch else None)
+            done = update * settings.gradient_steps + taken
+            learner.hooks.act(done, activations[-learner.layers :])
             taken += 1
     return seen

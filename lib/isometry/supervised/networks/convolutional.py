@@ -13,6 +13,7 @@ from isometry.methods import Architecture, Roles, Structure
 from isometry.methods.activations import (
     NORMALISATION_EPS,
     activate,
+    as_samples,
     normalise,
 )
 from isometry.methods.initialisation import (
@@ -119,16 +120,6 @@ def _normalise_maps(
     return torch.addcmul(offset[by_channel], standard, gain[by_channel])
 
 
-def _as_samples(hidden: Tensor) -> Tensor:
-    """Return activations with every place of an image as a sample of its own.
-
-    Source: Dohare et al. 2024 and Sokar et al. 2023: a channel is a unit.
-    """
-    if hidden.ndim == 3:
-        return hidden
-    return hidden.movedim(2, -1).flatten(1, 3)
-
-
 @dataclass(frozen=True, kw_only=True)
 class CNN:
     """Sizes of a convolutional network: image, hidden layers, classes.
@@ -230,14 +221,14 @@ class CNN:
     def watched(
         self, parameters: Parameters, inputs: Tensor
     ) -> tuple[Tensor, list[Tensor]]:
-        """Return the logits and every hidden layer's activations, from one pass.
+        """Return the logits and every hidden layer's activations, maps as maps.
 
         Args:
             parameters: name -> ``(members, ...)``.
             inputs: ``(members, batch, features)``, flat images.
         """
         layers = self._layers(parameters, inputs)
-        return self._head(parameters, layers[-1]), [_as_samples(h) for h in layers]
+        return self._head(parameters, layers[-1]), layers
 
     def hidden_activations(
         self, parameters: Parameters, inputs: Tensor
@@ -250,7 +241,7 @@ class CNN:
             parameters: name -> ``(members, ...)``.
             inputs: ``(members, batch, features)``, flat images.
         """
-        return [_as_samples(h) for h in self._layers(parameters, inputs)]
+        return [as_samples(h) for h in self._layers(parameters, inputs)]
 
     def _head(self, parameters: Parameters, hidden: Tensor) -> Tensor:
         """Return the logits, ``(members, batch, num_classes)``."""

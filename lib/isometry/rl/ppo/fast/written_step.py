@@ -43,7 +43,8 @@ def is_written(learner: Learner) -> bool:
     return (
         is_known(learner.network, learner.parameters)
         and (own.activation != "leaky_relu" or own.negative_slope > 0)
-        and learner.intervene["penalty"] is None
+        and learner.hooks.penalty is None
+        and not learner.hooks.watch_gradients
     )
 
 
@@ -146,7 +147,7 @@ def written_step(learner: Learner) -> Step:
     batch = settings.update_steps // settings.minibatches
     chains = {part: chain_of(network, parameters, part, batch) for part in PARTS}
     activations = [hidden for part in PARTS for hidden in chains[part].hidden]
-    add_gradient = learner.intervene.get("add_gradient")
+    add_gradient = learner.hooks.add_gradient
     columns = _columns_of(network, learner.channels)
     held: dict[str, Any] = {"update": learner.optimizer.step}
 

@@ -1,0 +1,76 @@
+"""What every place of a method gets: one stack in training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isometry.core.seeding import Label, generator
+from isometry.core.stacking import Parameters
+from isometry.methods.structure import Roles, State, Structure
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Training:
+    """One stack in training, as every place of a method sees it.
+
+    Attributes:
+        structure: The network: roles, layers, how a new member is drawn.
+        parameters: name -> ``(members, ...)``, all of them; changed in place.
+        seeds: One a member.
+        settings: The method's own.
+        lr: The run's learning rate, > 0.
+        task: Number of the task, from 0.
+        step: Optimiser steps taken before, over all tasks: before this one in
+            ``after_step``, before this task elsewhere.
+        state: What the method carries along, see :attr:`Method.start`.
+        optimizer: Holds the parameters; its state may be changed in place. Only
+            ``after_step`` and ``before_task`` have it.
+        activations: Of the step's minibatch, one ``(members, samples, units)`` a hidden
+            layer; for ``after_step`` of a method that watches, else empty.
+        gradients: Of the sum of the members' losses by these activations, of the same
+            shapes; if the method asks for them, else empty.
+        inputs: The new task's first minibatch, ``(members, batch, features)``; for
+            ``before_task`` only.
+        targets: Its labels, ``(members, batch)``; None for games, where nothing has
+            been played yet.
+    """
+
+    structure: Structure
+    parameters: Parameters
+    seeds: list[int]
+    settings: Any
+    lr: float
+    task: int = 0
+    step: int = 0
+    state: State = field(default_factory=dict)
+    optimizer: torch.optim.Optimizer = None  # type: ignore[assignment]
+    activations: Sequence[Tensor] = ()
+    gradients: Sequence[Tensor] = ()
+    inputs: Tensor | None = None
+    targets: Tensor | None = None
+
+    @property
+    def roles(self) -> Roles:
+        """What each parameter is, those that are to be left alone included."""
+        return self.structure.roles
+
+    def gradient(self, name: str) -> Tensor:
+        """Return a parameter's gradient, to which a penalty adds its own.
+
+        Args:
+            name: Of the parameter.
+        """
+        return self.parameters[name].grad  # type: ignore[return-value]
+
+    def generators(self, *labels: Label) -> list[torch.Generator]:
+        """Return a random generator for each member, of its seed and these labels.
+
+        Labels that name the step make a draw that is the same after a restart.
+
+        Args:
+            *labels: Whose draw this is, and at which step.
+        """
+        return [generator(seed, "method", *labels) for seed in self.seeds]
