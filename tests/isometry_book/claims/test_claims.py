@@ -240,7 +240,7 @@ def test_a_store_is_judged_from_its_files(tmp_path):
 
 # --- the committed results ------------------------------------------------------------
 
-NEW = {"plasticity-kept", "maxmin-form", "literal-box"}  # of the second protocol
+FIRST_CLAIMS = 31  # of the first protocol; what the ledger has beyond them came later
 
 
 def test_every_verdict_on_the_committed_results_is_one_of_the_five():
@@ -257,7 +257,9 @@ def test_every_verdict_on_the_committed_results_is_one_of_the_five():
 def test_every_claim_of_the_first_protocol_keeps_its_first_verdict_with_its_reason():
     first = json.loads((RESULTS / "first_protocol.json").read_text())
     assert re.fullmatch("[0-9a-f]{7,40}", first["commit"])
-    assert list(first["verdicts"]) == [key for key in KEYS if key not in NEW]
+    kept = list(first["verdicts"])
+    assert kept == [key for key in KEYS if key in kept]
+    assert len(kept) == FIRST_CLAIMS
     for verdict in first["verdicts"].values():
         assert verdict["verdict"] in OUTCOMES
         assert len(verdict["reason"]) > 30
