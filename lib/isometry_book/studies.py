@@ -1,46 +1,32 @@
-"""Studies: experiments that are no benchmark run, with their numbers in the store."""
+"""All studies of the book, and how their numbers get into the store."""
 
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import pandas as pd
-
-from isometry.core.messages import unknown
+from isometry.core.registry import Registry
 from isometry.core.settings import settings_hash
 from isometry.lab.provenance import provenance
 from isometry.lab.store import COLUMNS, finished_seeds, result_path, write_file
-from isometry_book.c2_kernel import study as kernel_study
-from isometry_book.c3_deep_linear import study as deep_linear_study
-from isometry_book.c4_maxmin import study as maxmin_study
-from isometry_book.c5_adamo import cost_study, partial_study, pull, revival_study, runs
-from isometry_book.c6_benchmark import residual_study
-from isometry_book.interventions import deaths_study
-from isometry_book.interventions import study as interventions_study
+from isometry_book.c2_kernel import study as c2
+from isometry_book.c3_deep_linear import study as c3
+from isometry_book.c4_maxmin import study as c4
+from isometry_book.c5_adamo import study as c5
+from isometry_book.c6_benchmark import study as c6
+from isometry_book.interventions import study as interventions
+from isometry_book.study import Study
 
 VERSION = 1
-Study = Callable[[str, str], pd.DataFrame]  # (profile, data) -> tidy numbers
-
-STUDIES: Mapping[str, Study] = MappingProxyType(
-    {
-        "kernel": kernel_study.study,
-        "deep_linear": deep_linear_study.study,
-        "maxmin": maxmin_study.study,
-        "lipschitz": maxmin_study.lipschitz_study,
-        "adamo": runs.study,
-        "cost": cost_study.study,
-        "method_cost": cost_study.methods_study,
-        "pull": pull.pull_runs,
-        "partial": partial_study.study,
-        "residual": residual_study.study,
-        "revival": revival_study.study,
-        "interventions": interventions_study.study,
-        "natural_deaths": deaths_study.study,
-        "natural_deaths_random_label": deaths_study.random_label_study,
-    }
-)
+STUDIES: Registry[Study[Any]] = Registry("study")
+for _study in (
+    *c2.STUDIES,
+    *c3.STUDIES,
+    *c4.STUDIES,
+    *c5.STUDIES,
+    *c6.STUDIES,
+    *interventions.STUDIES,
+):
+    STUDIES.register(_study.name, _study)
 
 
 def run_study(
@@ -64,11 +50,11 @@ def run_study(
 
     Raises:
         KeyError: If there is no such study; the nearest known one is named.
+        ValueError: If there is no such profile.
     """
-    if name not in STUDIES:
-        raise KeyError(unknown("study", name, STUDIES))
+    study = STUDIES.get(name)
     started, origin = time.perf_counter(), provenance()
-    frame = STUDIES[name](profile, data)
+    frame = study.at(profile, data)
     seconds = round(time.perf_counter() - started, 3)
     settings: dict[str, Any] = {"study": name, "profile": profile, "data": data}
     entry = {"study_seconds": seconds, **origin}

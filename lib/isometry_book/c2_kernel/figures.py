@@ -55,7 +55,7 @@ def progress(ax: Axes, frame: pd.DataFrame) -> Axes:
 
     Args:
         ax: Where to draw.
-        frame: From ``kernel_learning.progress_along_directions``.
+        frame: From :func:`isometry_book.c2_kernel.learning.progress_along_directions`.
     """
     for source, look in SOURCE_STYLES.items():
         chosen = frame[frame["source"] == source]
@@ -85,7 +85,7 @@ def scale_or_condition(ax: Axes, frame: pd.DataFrame, by: str, value: str) -> Ax
 
     Args:
         ax: Where to draw.
-        frame: From ``kernel_learning.scale_against_condition``.
+        frame: From :func:`isometry_book.c2_kernel.learning.scale_against_condition`.
         by: ``"trace"`` or ``"condition_number"``.
         value: ``"plasticity"`` or ``"plasticity_shared_lr"``.
     """
@@ -105,7 +105,7 @@ def law(ax: Axes, frame: pd.DataFrame, fit: pd.DataFrame) -> Axes:
 
     Args:
         ax: Where to draw.
-        frame: From ``kernel_law.law_of``.
+        frame: From :func:`isometry_book.c2_kernel.law.law_of`.
         fit: From ``kernel_law.law_fit``.
     """
     found = fit.set_index("activation")

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from isometry.core.messages import refusal, unknown
+from isometry.core.profile import ByProfile
 from isometry.core.seeding import generator
 from isometry.ntk import conditioning, empirical_ntk, ntk_matrix
 from isometry.ntk.capture import traces
@@ -27,7 +28,7 @@ GAINS = {"relu": 2**0.5, "gelu": 2**0.5}
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How large the chapter's live experiments are in a profile.
+    """How large the chapter's live experiments are.
 
     Attributes:
         depths: Hidden layers of the law.
@@ -36,6 +37,7 @@ class Sizes:
         inputs: Inputs at which kernels are taken.
         wide: Units of the network that is trained beside its linearisation.
         tasks: Random tasks over which learning is averaged.
+        drawn: Networks of which one kernel entry is taken, see ``moments``.
     """
 
     depths: tuple[int, ...]
@@ -44,36 +46,38 @@ class Sizes:
     inputs: int
     wide: int
     tasks: int
+    drawn: int
 
 
-PROFILES = {
-    "smoke": Sizes(
-        depths=(1, 4, 8), widths=(32, 64), seeds=3, inputs=16, wide=256, tasks=2
+SIZES = ByProfile(
+    smoke=Sizes(
+        depths=(1, 4, 8),
+        widths=(32, 64),
+        seeds=3,
+        inputs=16,
+        wide=256,
+        tasks=2,
+        drawn=500,
     ),
-    "laptop": Sizes(
+    laptop=Sizes(
         depths=(1, 2, 4, 8, 16, 32),
         widths=(32, 64, 128, 256),
         seeds=5,
         inputs=16,
         wide=512,
         tasks=4,
+        drawn=1000,
     ),
-    "paper": Sizes(
+    paper=Sizes(
         depths=(1, 2, 4, 8, 16, 32, 64),
         widths=(32, 64, 128, 256, 512),
         seeds=20,
         inputs=32,
         wide=2048,
         tasks=16,
+        drawn=10_000,
     ),
-}
-
-
-def sizes_of(profile: str) -> Sizes:
-    """Return how large the live experiments are; KeyError for an unknown profile."""
-    if profile not in PROFILES:
-        raise KeyError(unknown("profile", profile, PROFILES))
-    return PROFILES[profile]
+)
 
 
 def probe_inputs(kind: str, count: int, features: int, seed: int = 0) -> Tensor:
@@ -232,13 +236,12 @@ def law_fit(law: pd.DataFrame, power: float | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def law_of(profile: str) -> pd.DataFrame:
+def law_of(sizes: Sizes) -> pd.DataFrame:
     """Return the law over depths and widths, ReLU and MaxMin, with its excess.
 
     Args:
-        profile: smoke, laptop or paper.
+        sizes: How large.
     """
-    sizes = sizes_of(profile)
     law = gap_law(
         sizes.depths,
         sizes.widths,
@@ -249,18 +252,17 @@ def law_of(profile: str) -> pd.DataFrame:
     return _with_excess(law, sizes.inputs)
 
 
-def gap_table(profile: str) -> pd.DataFrame:
+def gap_table(sizes: Sizes) -> pd.DataFrame:
     """Return the robust condition number of each activation, bias and kind of inputs.
 
     Four hidden layers of 64 units, median over seeds.
 
     Args:
-        profile: smoke, laptop or paper.
+        sizes: How large.
 
     Returns:
         One row an activation, one column a combination of inputs and bias.
     """
-    sizes = sizes_of(profile)
     activations = ("identity", "tanh", "gelu", "maxmin", "leaky_relu", "relu")
     law = gap_law(
         (4,),

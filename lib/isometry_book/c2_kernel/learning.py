@@ -16,18 +16,18 @@ from isometry.ntk.dynamics import (
     removed_along_directions,
     trained_residuals,
 )
-from isometry_book.c2_kernel.law import probe_inputs, sizes_of
+from isometry_book.c2_kernel.law import Sizes, probe_inputs
 from isometry_book.c2_kernel.networks import linear_layers, network
 
 GROUPS = 5  # groups of directions in the figure, from the fastest to the slowest
 LR_SHARES = (0.5, 1.0, 1.5)  # learning rates tried, over 1 / lambda_max
 
 
-def progress_along_directions(profile: str, seed: int = 0) -> pd.DataFrame:
+def progress_along_directions(sizes: Sizes, seed: int = 0) -> pd.DataFrame:
     """Train a wide ReLU network, its linearisation, and what the kernel predicts.
 
     Args:
-        profile: smoke, laptop or paper.
+        sizes: How large.
         seed: Of weights and targets.
 
     Returns:
@@ -37,7 +37,6 @@ def progress_along_directions(profile: str, seed: int = 0) -> pd.DataFrame:
 
     Source: ours; arXiv 2606.09762, Sec. 2, states the proportionality.
     """
-    sizes = sizes_of(profile)
     model = network([64, *[sizes.wide] * 2, 10], seed=seed, gain=2**0.5)
     inputs = 8 * probe_inputs("images", sizes.inputs, 64, seed)
     matrix = ntk_matrix(empirical_ntk(model, inputs))
@@ -117,14 +116,14 @@ def stretched(model: nn.Sequential, spread: float) -> nn.Sequential:
     return model
 
 
-def scale_against_condition(profile: str, seed: int = 0) -> pd.DataFrame:
+def scale_against_condition(sizes: Sizes, seed: int = 0) -> pd.DataFrame:
     """Train networks whose kernels differ in scale, or in condition number.
 
     Every network gets the learning rate of ``LR_SHARES`` that serves it best, and, for
     comparison, the one that suits the network with scale 1 and orthogonal weights.
 
     Args:
-        profile: smoke, laptop or paper.
+        sizes: How large.
         seed: Of weights and tasks.
 
     Returns:
@@ -135,8 +134,7 @@ def scale_against_condition(profile: str, seed: int = 0) -> pd.DataFrame:
 
     Source: ours; the claim is arXiv 2606.09762, Sec. 2.
     """
-    sizes, steps = sizes_of(profile), 10
-    shape = [64, 96, 96, 8]
+    shape, steps = [64, 96, 96, 8], 10
     inputs = probe_inputs("white", sizes.inputs, 64, seed)
     families = [("scale", factor, 1.0) for factor in (0.1, 0.3, 1.0, 3.0, 10.0)]
     families += [("condition", 1.0, spread) for spread in (1.0, 1.5, 2.0, 4.0, 8.0)]

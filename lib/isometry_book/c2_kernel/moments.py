@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from isometry.core.seeding import generator
-from isometry_book.c2_kernel.law import sizes_of
+from isometry_book.c2_kernel.law import Sizes
 from isometry_book.c2_kernel.networks import INITS
 
 SHAPES = ((1, 64), (2, 64), (4, 64), (4, 32), (4, 16))  # hidden layers, width
-NETWORKS = {"smoke": 500, "laptop": 1000, "paper": 10_000}
 BATCH = 500  # networks at a time
 
 
@@ -56,20 +55,16 @@ def _diagonal_entries(weights: list[Tensor], one: Tensor) -> Tensor:
     return total
 
 
-def diagonal_moments(profile: str) -> pd.DataFrame:
+def diagonal_moments(sizes: Sizes) -> pd.DataFrame:
     """Measure the relative second moment of a diagonal entry, over depth and width.
 
     Args:
-        profile: smoke, laptop or paper.
+        sizes: How many networks.
 
     Returns:
         Columns ``init``, ``aspect`` (depth over width) and ``log_moment``, the
         logarithm of E[K^2] / E[K]^2 over random networks.
-
-    Raises:
-        KeyError: If the profile is not known.
     """
-    sizes_of(profile)
     rows = []
     for init in INITS:
         for depth, width in SHAPES:
@@ -80,7 +75,7 @@ def diagonal_moments(profile: str) -> pd.DataFrame:
                     _diagonal_entries(
                         _drawn_weights(BATCH, depth, width, init, seed), one
                     )
-                    for seed in range(NETWORKS[profile] // BATCH)
+                    for seed in range(sizes.drawn // BATCH)
                 ]
             )
             moment = entries.square().mean() / entries.mean() ** 2

@@ -85,8 +85,8 @@ def explained(frame: pd.DataFrame) -> dict[str, Interval]:
     """Return how much of the variance of plasticity weights and gates explain.
 
     Within each seed, plasticity is regressed on the weights' and the gates' part of the
-    change in the log condition number (:func:`kernel_study.parts_of_change`). The
-    explained variance is split between the two by Shapley's rule.
+    change in the log condition number, see ``study.parts_of_change``. The explained
+    variance is split between the two by Shapley's rule.
 
     Args:
         frame: Tidy, from :func:`stream_kernels`.

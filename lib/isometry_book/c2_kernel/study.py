@@ -1,4 +1,4 @@
-"""The stored experiment of chapter 2: the kernel along a continual run.
+"""The study of chapter 2: the kernel along a continual run.
 
 Before every task, each seed's network is stopped and its kernel is taken at some of the
 task's images. What is recorded beside the task's plasticity says what the kernel looked
@@ -8,6 +8,7 @@ moved it away from where it started.
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import log
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from isometry.core.matrices import singular_values
+from isometry.core.profile import ByProfile
 from isometry.core.seeding import generator
 from isometry.core.stacking import Parameters, member
 from isometry.lab.run import Plan, plan
@@ -34,6 +36,7 @@ from isometry_book.c2_kernel.networks import (
     perceptron,
     sample_networks,
 )
+from isometry_book.study import Study
 
 STREAM = "random_label_mnist"
 BENCHMARK = "kernel_random_label"
@@ -255,21 +258,34 @@ def _gap_numbers(
     return frame.assign(benchmark=GAP, settings="width64")[COLUMNS]
 
 
-def study(profile: str, data: str) -> pd.DataFrame:
-    """Return every stored number of chapter 2, tidy.
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the study is.
 
-    Args:
-        profile: ``paper``: 50 tasks and 8 seeds; else a small run.
-        data: Data set of the stream, mnist or digits.
-
-    Returns:
-        Columns ``benchmark, method, seed, task, metric, value``.
+    Attributes:
+        seeds: Networks of each kind.
+        stream: What differs from :data:`COMMON`.
     """
-    seeds = list(range(8 if profile == "paper" else 2))
-    changes = {} if profile == "paper" else SMALL
-    frames = [
-        kernel_along_stream(method, seeds, {**changes, "data": data})
-        for method in METHODS
-    ]
+
+    seeds: int
+    stream: Mapping[str, Any]
+
+
+def _numbers(sizes: Sizes, data: str) -> pd.DataFrame:
+    """Return every stored number of chapter 2, tidy."""
+    seeds, changes = list(range(sizes.seeds)), {**sizes.stream, "data": data}
+    frames = [kernel_along_stream(method, seeds, changes) for method in METHODS]
     frames += [decomposition_errors(seeds), _gap_numbers(seeds)]
     return pd.concat(frames, ignore_index=True).drop(columns="settings")
+
+
+KERNEL = Study(
+    name="kernel",
+    sizes=ByProfile(
+        smoke=Sizes(seeds=2, stream=SMALL),
+        laptop=Sizes(seeds=2, stream=SMALL),
+        paper=Sizes(seeds=8, stream={}),
+    ),
+    run=_numbers,
+)
+STUDIES = (KERNEL,)

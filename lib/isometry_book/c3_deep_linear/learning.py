@@ -1,16 +1,15 @@
-"""How chapter 3 measures learning: sizes, networks, tasks, and steps to learn them.
+"""How chapter 3 measures learning: networks, tasks, and steps to learn them.
 
 Everything is float64 on the CPU.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from isometry.core.messages import refusal, unknown
+from isometry.core.messages import refusal
 from isometry.core.seeding import generator
 from isometry.linear import (
     deep_linear_ntk,
@@ -30,42 +29,6 @@ DISPLACEMENT = 0.25
 FRACTION = 0.01
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """How large the experiments are.
-
-    Attributes:
-        seeds: How many networks of each kind.
-        depths: Numbers of layers.
-        width: Units per layer.
-        budget: Most gradient steps that a network may take.
-        networks: How many random networks Eq. 9 is checked on.
-    """
-
-    seeds: int
-    depths: tuple[int, ...]
-    width: int
-    budget: int
-    networks: int
-
-
-SCALES = {
-    "smoke": Scale(seeds=3, depths=(2, 8, 32), width=8, budget=100, networks=10),
-    "laptop": Scale(
-        seeds=5,
-        depths=(2, 4, 8, 16, 32, 64, 128, 256),
-        width=8,
-        budget=200,
-        networks=50,
-    ),
-    "paper": Scale(
-        seeds=10,
-        depths=(2, 4, 8, 16, 32, 64, 128, 256),
-        width=16,
-        budget=1000,
-        networks=200,
-    ),
-}
 # How the networks of the depth experiment are drawn: label -> draw, drift.
 DEPTH_DRAWS: dict[str, tuple[Any, float]] = {
     "orthogonal": ("orthogonal", 0.0),
@@ -73,21 +36,6 @@ DEPTH_DRAWS: dict[str, tuple[Any, float]] = {
     "drifted": ("drifted", 0.3),
     "gaussian": ("gaussian", 0.0),
 }
-
-
-def scale_of(profile: str) -> Scale:
-    """Return the sizes of a profile; ValueError with the nearest known name.
-
-    Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
-
-    Example:
-        >>> scale_of("smoke").seeds
-        3
-    """
-    if profile not in SCALES:
-        raise ValueError(unknown("profile", profile, SCALES))
-    return SCALES[profile]
 
 
 def steps_to_learn(

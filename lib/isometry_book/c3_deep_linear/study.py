@@ -1,10 +1,10 @@
 """The experiments of chapter 3: deep linear networks, their kernels and their learning.
 
-Each function returns tidy numbers with the columns of :data:`TIDY`; ``study`` puts all
-of them together for the results store. Everything is float64 on the CPU.
+The study puts all tidy numbers together. Everything is float64 on the CPU.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from isometry.core.profile import ByProfile
 from isometry.core.seeding import generator
 from isometry.lab.store import TIDY
 from isometry.linear import (
@@ -33,26 +34,63 @@ from isometry_book.c3_deep_linear.learning import (
     DEPTH_DRAWS,
     chains,
     random_change,
-    scale_of,
     slowest_change,
     steps_to_learn,
 )
+from isometry_book.study import Study
 
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the experiments are.
+
+    Attributes:
+        seeds: How many networks of each kind.
+        depths: Numbers of layers.
+        width: Units per layer.
+        budget: Most gradient steps that a network may take.
+        networks: How many random networks Eq. 9 is checked on.
+    """
+
+    seeds: int
+    depths: tuple[int, ...]
+    width: int
+    budget: int
+    networks: int
+
+
+SIZES = ByProfile(
+    smoke=Sizes(seeds=3, depths=(2, 8, 32), width=8, budget=100, networks=10),
+    laptop=Sizes(
+        seeds=5,
+        depths=(2, 4, 8, 16, 32, 64, 128, 256),
+        width=8,
+        budget=200,
+        networks=50,
+    ),
+    paper=Sizes(
+        seeds=10,
+        depths=(2, 4, 8, 16, 32, 64, 128, 256),
+        width=16,
+        budget=1000,
+        networks=200,
+    ),
+)
 INPUTS = ("isotropic", "images", "centred", "whitened", "whitened, unit length")
 
 
-def equation_nine(profile: str) -> pd.DataFrame:
+def equation_nine(sizes: Sizes) -> pd.DataFrame:
     """Return the relative error of Eq. 9 on random orthogonal networks.
 
     Task i is a network with its own width, depth and number of inputs.
 
     Args:
-        profile: Sets how many networks.
+        sizes: How many networks.
 
     Source: arXiv 2606.09762, Eq. 9.
     """
     rows = []
-    for task in range(scale_of(profile).networks):
+    for task in range(sizes.networks):
         draws = generator(task, "equation nine")
         width, count = torch.randint(2, 17, (2,), generator=draws).tolist()
         depth = int(torch.randint(1, 65, (), generator=draws))
@@ -72,7 +110,7 @@ def equation_nine(profile: str) -> pd.DataFrame:
 
 
 def hidden_layers(
-    profile: str, conditions: Sequence[float] = (1.0, 2.0, 4.0, 8.0)
+    sizes: Sizes, conditions: Sequence[float] = (1.0, 2.0, 4.0, 8.0)
 ) -> pd.DataFrame:
     """Compare isometric layers with layers that only multiply to an isometry.
 
@@ -80,17 +118,16 @@ def hidden_layers(
     orthonormal inputs. Task i is the i-th condition number of the first layer.
 
     Args:
-        profile: Sets seeds, width and budget.
+        sizes: Seeds, width and budget.
         conditions: Condition numbers of the first layer, at least 1.
 
     Source: ours, for the claim of arXiv 2606.09762, Sec. 2.
     """
-    scale = scale_of(profile)
-    width = scale.width
+    width = sizes.width
     inputs = torch.eye(width, dtype=torch.float64)
-    changes = random_change(width, scale.seeds)
+    changes = random_change(width, sizes.seeds)
     rows: list[tuple[Any, ...]] = []
-    for seed in range(scale.seeds):
+    for seed in range(sizes.seeds):
         draws = generator(seed, "hidden layers")
         rotation, other = draw_chain([width] * 3, generator=draws)
         for task, condition in enumerate(conditions):
@@ -107,10 +144,10 @@ def hidden_layers(
                     "condition_number": condition_number(values),
                     "product_deviation": deviation,
                     "steps_random": steps_to_learn(
-                        weights, inputs, changes[seed], scale.budget
+                        weights, inputs, changes[seed], sizes.budget
                     ),
                     "steps_slowest": steps_to_learn(
-                        weights, inputs, slowest, scale.budget
+                        weights, inputs, slowest, sizes.budget
                     ),
                 }
                 rows += [
@@ -140,26 +177,25 @@ def exception() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TIDY)
 
 
-def depth_and_drift(profile: str) -> pd.DataFrame:
+def depth_and_drift(sizes: Sizes) -> pd.DataFrame:
     """Return condition numbers and learning times against depth; the task is the depth.
 
     Args:
-        profile: Sets depths, seeds, width and budget.
+        sizes: Depths, seeds, width and budget.
 
     Source: ours, after Saxe, McClelland & Ganguli, ICLR 2014.
     """
-    scale = scale_of(profile)
-    inputs = torch.eye(scale.width, dtype=torch.float64)
-    change = random_change(scale.width, scale.seeds)
+    inputs = torch.eye(sizes.width, dtype=torch.float64)
+    change = random_change(sizes.width, sizes.seeds)
     rows = []
-    for depth in scale.depths:
+    for depth in sizes.depths:
         # One stack for all draws: the many small products then cost little more.
         drawn = [
-            chains(label, depth, scale.width, scale.seeds) for label in DEPTH_DRAWS
+            chains(label, depth, sizes.width, sizes.seeds) for label in DEPTH_DRAWS
         ]
         weights = [torch.stack(layer) for layer in zip(*drawn, strict=True)]
         condition = condition_number(kernel_eigenvalues(weights, inputs))
-        steps = steps_to_learn(weights, inputs, change, scale.budget)
+        steps = steps_to_learn(weights, inputs, change, sizes.budget)
         for row, label in enumerate(DEPTH_DRAWS):
             for metric, values in (("condition_number", condition), ("steps", steps)):
                 rows += [
@@ -169,22 +205,21 @@ def depth_and_drift(profile: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TIDY)
 
 
-def depth_spectra(profile: str) -> dict[str, dict[int, list[float]]]:
+def depth_spectra(sizes: Sizes) -> dict[str, dict[int, list[float]]]:
     """Return the kernel's eigenvalues over the largest, for the first seed.
 
     Args:
-        profile: Sets depths and width.
+        sizes: Depths and width.
 
     Returns:
         By label of :data:`DEPTH_DRAWS` and depth, in descending order.
     """
-    scale = scale_of(profile)
-    inputs = torch.eye(scale.width, dtype=torch.float64)
+    inputs = torch.eye(sizes.width, dtype=torch.float64)
     spectra: dict[str, dict[int, list[float]]] = {}
     for label in DEPTH_DRAWS:
         spectra[label] = {}
-        for depth in scale.depths:
-            values = kernel_eigenvalues(chains(label, depth, scale.width, 1), inputs)[0]
+        for depth in sizes.depths:
+            values = kernel_eigenvalues(chains(label, depth, sizes.width, 1), inputs)[0]
             spectra[label][depth] = (values / values[0]).tolist()
     return spectra
 
@@ -217,11 +252,11 @@ def input_batches(data: str, seeds: int) -> dict[str, Tensor]:
     return dict(zip(INPUTS, stacks, strict=True))
 
 
-def _input_priors(profile: str, data: str) -> pd.DataFrame:
+def _input_priors(sizes: Sizes, data: str) -> pd.DataFrame:
     """Return the condition number of ``X X^T`` under several input priors."""
     benchmark, metric = f"input_prior_{data}", "condition_number"
     rows = []
-    for method, batches in input_batches(data, scale_of(profile).seeds).items():
+    for method, batches in input_batches(data, sizes.seeds).items():
         for seed, batch in enumerate(batches):
             value = condition_number(gram_eigenvalues(batch)).item()
             rows.append((benchmark, method, seed, 0, metric, value))
@@ -262,18 +297,17 @@ def mode_curves(
     return modes[:, : len(targets)], torch.from_numpy(np.stack(theory, 1))
 
 
-def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
-    """Return all tidy numbers of chapter 3.
-
-    Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
-        data: The images of the input prior.
-    """
+def _numbers(sizes: Sizes, data: str) -> pd.DataFrame:
+    """Return all tidy numbers of chapter 3; the input prior is of these images."""
     parts = [
-        equation_nine(profile),
-        hidden_layers(profile),
+        equation_nine(sizes),
+        hidden_layers(sizes),
         exception(),
-        depth_and_drift(profile),
-        _input_priors(profile, data),
+        depth_and_drift(sizes),
+        _input_priors(sizes, data),
     ]
     return pd.concat(parts, ignore_index=True)
+
+
+DEEP_LINEAR = Study(name="deep_linear", sizes=SIZES, run=_numbers)
+STUDIES = (DEEP_LINEAR,)

@@ -18,11 +18,11 @@ from torch import Tensor
 
 from isometry.core.seeding import generator
 from isometry.lab.store import TIDY
+from isometry_book.c4_maxmin.sizes import Sizes
 from isometry_book.c4_maxmin.training import (
     Batch,
-    Network,
-    draw_network,
-    scale_of,
+    Stack,
+    draw_stack,
     train,
 )
 
@@ -93,41 +93,40 @@ def _negative_estimate(outputs: Tensor, weights: Tensor) -> Tensor:
 
 
 def _trained_critic(
-    method: str, dimension: int, profile: str, seeds: int, rate: float
-) -> Network:
+    method: str, dimension: int, sizes: Sizes, seeds: int, rate: float
+) -> Stack:
     """Return critics trained from scratch, their weights orthogonal in every step."""
-    scale = scale_of(profile)
-    width = scale.fit_width
-    network = draw_network(method, [dimension, width, width, width, 1], seeds)
+    width = sizes.fit_width
+    stack = draw_stack(method, [dimension, width, width, width, 1], seeds)
     batch = partial(_critic_batch, dimension, seeds, SAMPLES)
-    steps = scale.fit_steps
-    train(network, batch, _negative_estimate, steps=steps, lr=rate, decay=True)
-    return network
+    steps = sizes.fit_steps
+    train(stack, batch, _negative_estimate, steps=steps, lr=rate, decay=True)
+    return stack
 
 
-def wasserstein(profile: str) -> pd.DataFrame:
+def wasserstein(sizes: Sizes) -> pd.DataFrame:
     """Return the estimated distance of centres and spheres; the exact one is one.
 
     The estimate is taken on fresh points; the best learning rate of each seed counts.
 
     Args:
-        profile: Sets seeds, width, steps and learning rates.
+        sizes: Seeds, width, steps and learning rates.
 
     Returns:
         Tidy numbers; the task is the dimension of the space.
 
     Source: after Anil, Lucas & Grosse, ICML 2019, Sec. 7.1.
     """
-    scale, rows = scale_of(profile), []
-    seeds = scale.fit_seeds
+    rows = []
+    seeds = sizes.fit_seeds
     for dimension in DIMENSIONS:
         points, weights = _critic_batch(dimension, seeds, 3999, -1)
         for method in CONTESTANTS:
             found = []
-            for rate in scale.rates:
-                network = _trained_critic(method, dimension, profile, seeds, rate)
+            for rate in sizes.rates:
+                stack = _trained_critic(method, dimension, sizes, seeds, rate)
                 with torch.no_grad():
-                    found.append(-_negative_estimate(network(points), weights))
+                    found.append(-_negative_estimate(stack(points), weights))
             best = torch.stack(found).amax(0).tolist()
             rows += [
                 ("wasserstein_spheres", method, seed, dimension, "distance", value)
@@ -136,11 +135,11 @@ def wasserstein(profile: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TIDY)
 
 
-def critic_maps(profile: str, points: int = 81) -> dict[str, Tensor]:
+def critic_maps(sizes: Sizes, points: int = 81) -> dict[str, Tensor]:
     """Return the exact critic and one trained critic of each kind, on a square.
 
     Args:
-        profile: Sets width and steps of the training.
+        sizes: Width and steps of the training.
         points: Of a side of the square, which reaches to 3.2 from the origin.
 
     Returns:
@@ -152,9 +151,9 @@ def critic_maps(profile: str, points: int = 81) -> dict[str, Tensor]:
     plane = torch.stack((x, y), -1)
     maps = {"axis": axis, "exact": _exact_critic(plane)}
     for method in CONTESTANTS:
-        network = _trained_critic(method, 2, profile, 1, 1e-2)
+        stack = _trained_critic(method, 2, sizes, 1, 1e-2)
         with torch.no_grad():
-            values = network(plane.view(1, -1, 2)).view(points, points)
-            level = network(centres(2)[None]).mean()
+            values = stack(plane.view(1, -1, 2)).view(points, points)
+            level = stack(centres(2)[None]).mean()
         maps[method] = values - level
     return maps

@@ -11,10 +11,11 @@ from torch.nn import functional
 from isometry.core.seeding import generator
 from isometry.lab.store import TIDY
 from isometry.supervised.data.sets import load
-from isometry_book.c4_maxmin.training import draw_network, scale_of, train
+from isometry_book.c4_maxmin.sizes import Sizes
+from isometry_book.c4_maxmin.training import draw_stack, train
 
 TARGETS = {"absolute_value": 1, "cone": 16}  # dimension of the inputs
-FAMILIES = ("maxmin", "relu_layernorm", "relu")  # of the deep training
+DEEP = ("maxmin", "relu_layernorm", "relu")  # of the deep training
 
 
 def _regression_batch(
@@ -46,32 +47,32 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def expressiveness(
-    profile: str, *, targets: Sequence[str] = tuple(TARGETS), share: float = 1.0
+    sizes: Sizes, *, targets: Sequence[str] = tuple(TARGETS), share: float = 1.0
 ) -> pd.DataFrame:
     """Return the error on Lipschitz targets with exactly orthogonal weights.
 
     Args:
-        profile: Sets seeds, steps, width and learning rates.
+        sizes: Seeds, steps, width and learning rates.
         targets: Keys of :data:`TARGETS`.
-        share: Of the profile's training steps that are taken, in (0, 1].
+        share: Of the training steps that are taken, in (0, 1].
 
     Source: Anil, Lucas & Grosse, ICML 2019.
     """
-    scale, rows = scale_of(profile), []
-    steps = round(share * scale.fit_steps)
+    rows = []
+    steps = round(share * sizes.fit_steps)
     for target in targets:
         dimension = TARGETS[target]
-        width = scale.fit_width if dimension > 1 else 16
-        test = _regression_batch(target, scale.fit_seeds, 4000, -1)
+        width = sizes.fit_width if dimension > 1 else 16
+        test = _regression_batch(target, sizes.fit_seeds, 4000, -1)
         for method in ("maxmin", "relu_orthogonal"):
             errors = []
-            for rate in scale.rates:
-                network = draw_network(
-                    method, [dimension, width, width, width, 1], scale.fit_seeds
+            for rate in sizes.rates:
+                stack = draw_stack(
+                    method, [dimension, width, width, width, 1], sizes.fit_seeds
                 )
-                batch = partial(_regression_batch, target, scale.fit_seeds, 128)
+                batch = partial(_regression_batch, target, sizes.fit_seeds, 128)
                 train(
-                    network,
+                    stack,
                     batch,
                     squared_error,
                     steps=steps,
@@ -79,7 +80,7 @@ def expressiveness(
                     decay=True,
                 )
                 with torch.no_grad():
-                    errors.append(squared_error(network(test[0]), test[1]))
+                    errors.append(squared_error(stack(test[0]), test[1]))
             best = torch.stack(errors).amin(0).tolist()
             rows += [
                 (f"lipschitz_{target}", method, seed, 0, "squared_error", value)
@@ -88,25 +89,24 @@ def expressiveness(
     return pd.DataFrame(rows, columns=TIDY)
 
 
-def profile_of_fits(profile: str, points: int = 201) -> dict[str, Tensor]:
+def fitted_curves(sizes: Sizes, points: int = 201) -> dict[str, Tensor]:
     """Return what one network of each kind makes of the absolute value.
 
     Args:
-        profile: Sets the steps.
+        sizes: Steps.
         points: How many inputs between -1 and 1.
 
     Returns:
         ``(points,)`` by method, and ``"x"``.
     """
-    scale = scale_of(profile)
     x = torch.linspace(-1, 1, points)
     fits = {"x": x}
     for method in ("maxmin", "relu_orthogonal"):
-        network = draw_network(method, [1, 16, 16, 16, 1], 1)
+        stack = draw_stack(method, [1, 16, 16, 16, 1], 1)
         batch = partial(_regression_batch, "absolute_value", 1, 128)
-        train(network, batch, squared_error, steps=scale.fit_steps, lr=1e-2, decay=True)
+        train(stack, batch, squared_error, steps=sizes.fit_steps, lr=1e-2, decay=True)
         with torch.no_grad():
-            fits[method] = network(x[None, :, None])[0, :, 0]
+            fits[method] = stack(x[None, :, None])[0, :, 0]
     return fits
 
 
@@ -142,34 +142,33 @@ def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     return each.view(targets.shape).mean(1)
 
 
-def deep_training(profile: str, data: str, width: int = 32) -> pd.DataFrame:
+def deep_training(sizes: Sizes, data: str, width: int = 32) -> pd.DataFrame:
     """Return the training loss of very deep networks on images, at their best rate.
 
     Args:
-        profile: Sets depths, steps, learning rates and seeds.
+        sizes: Depths, steps, learning rates and seeds.
         data: Name of a data set.
         width: Units of every hidden layer.
 
     Returns:
         Tidy numbers; the task is the step, the benchmark names the depth.
     """
-    scale = scale_of(profile)
-    batch, pixels, classes = _image_batches(data, scale.seeds)
+    batch, pixels, classes = _image_batches(data, sizes.seeds)
     rows = []
-    for depth in scale.deep:
-        sizes = [pixels, *[width] * depth, classes]
-        for family in FAMILIES:
+    for depth in sizes.deep:
+        shape = [pixels, *[width] * depth, classes]
+        for family in DEEP:
             curves = [
                 train(
-                    draw_network(family, sizes, scale.seeds),
+                    draw_stack(family, shape, sizes.seeds),
                     batch,
                     cross_entropy,
-                    steps=scale.deep_steps,
+                    steps=sizes.deep_steps,
                     lr=rate,
                 )
-                for rate in scale.deep_rates
+                for rate in sizes.deep_rates
             ]
-            last = max(1, scale.deep_steps // 10)
+            last = max(1, sizes.deep_steps // 10)
             best = min(curves, key=lambda curve: curve[-last:].nan_to_num(9).mean())
             rows += [
                 (f"deep_{data}_{depth}", family, seed, step, "loss", loss)

@@ -1,7 +1,6 @@
 """The experiments of chapter 4: MaxMin networks, their isometry and what they fit.
 
-Each function returns tidy numbers with the columns of :data:`TIDY`; ``study`` and
-``lipschitz_study`` put them together for the results store.
+Each function returns tidy numbers; two studies put them together for the store.
 """
 
 import pandas as pd
@@ -18,7 +17,8 @@ from isometry.maxmin import (
 )
 from isometry_book.c4_maxmin.critics import wasserstein
 from isometry_book.c4_maxmin.fits import deep_training, expressiveness
-from isometry_book.c4_maxmin.training import scale_of
+from isometry_book.c4_maxmin.sizes import SIZES, Sizes
+from isometry_book.study import Study
 
 PRECISIONS = {
     "float64": torch.float64,
@@ -80,17 +80,17 @@ def twins(seed: int, depth: int) -> dict[str, nn.Sequential]:
     return {"maxmin": network, "relu": rectified}
 
 
-def jacobians(profile: str) -> pd.DataFrame:
+def jacobians(sizes: Sizes) -> pd.DataFrame:
     """Return extremes of the Jacobian's singular values against depth, the task.
 
     Args:
-        profile: Sets depths and seeds.
+        sizes: Depths and seeds.
 
     Source: arXiv 2606.09762, Sec. 3.
     """
-    scale, rows = scale_of(profile), []
-    for depth in scale.depths:
-        for seed in range(scale.seeds):
+    rows = []
+    for depth in sizes.depths:
+        for seed in range(sizes.seeds):
             for method, values in jacobian_spectra(seed, depth).items():
                 found = {
                     "largest_singular_value": values[0],
@@ -104,16 +104,16 @@ def jacobians(profile: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TIDY)
 
 
-def precisions(profile: str) -> pd.DataFrame:
+def precisions(sizes: Sizes) -> pd.DataFrame:
     """Return how far from one the singular values are in each type, against depth.
 
     Args:
-        profile: Sets depths and seeds.
+        sizes: Depths and seeds.
     """
-    scale, rows = scale_of(profile), []
-    for depth in scale.depths:
+    rows = []
+    for depth in sizes.depths:
         for method, dtype in PRECISIONS.items():
-            for seed in range(scale.seeds):
+            for seed in range(sizes.seeds):
                 network = twins(seed, depth)["maxmin"].to(dtype)
                 draws = generator(seed, "input")
                 inputs = torch.randn(1, WIDTH, generator=draws).to(dtype)
@@ -125,19 +125,19 @@ def precisions(profile: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TIDY)
 
 
-def distances(profile: str, pairs: int = 200) -> pd.DataFrame:
+def distances(sizes: Sizes, pairs: int = 200) -> pd.DataFrame:
     """Return how much of the distance between two inputs is left, against depth.
 
     Isometry almost everywhere is local: within one region of the network. Sorting
     folds space, and a fold brings points of two regions closer together.
 
     Args:
-        profile: Sets depths and seeds.
+        sizes: Depths and seeds.
         pairs: How many pairs of independent inputs.
     """
-    scale, rows = scale_of(profile), []
-    for depth in scale.depths:
-        for seed in range(scale.seeds):
+    rows = []
+    for depth in sizes.depths:
+        for seed in range(sizes.seeds):
             draws = generator(seed, "pairs")
             first, second = torch.randn(
                 2, pairs, WIDTH, generator=draws, dtype=torch.float64
@@ -150,19 +150,19 @@ def distances(profile: str, pairs: int = 200) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TIDY)
 
 
-def backward_norms(profile: str) -> pd.DataFrame:
+def backward_norms(sizes: Sizes) -> pd.DataFrame:
     """Return what a semi-orthogonal layer makes of the length of a gradient (Eq. 14).
 
     Methods: ``"square"``; ``"wide"``, more inputs than outputs; ``"tall"``, fewer. A
     back-propagated gradient v becomes ``W^T v``.
 
     Args:
-        profile: Sets the seeds; each has its own sizes.
+        sizes: How many seeds; each has shapes of its own.
 
     Source: arXiv 2606.09762, Eq. 14.
     """
     rows = []
-    for seed in range(10 * scale_of(profile).seeds):
+    for seed in range(10 * sizes.seeds):
         draws = generator(seed, "backward norms")
         small, extra = torch.randint(2, 33, (2,), generator=draws).tolist()
         shapes = {
@@ -185,29 +185,23 @@ def backward_norms(profile: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TIDY)
 
 
-def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
-    """Return the tidy numbers of chapter 4 but for those of :func:`lipschitz_study`.
-
-    Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
-        data: The images of the deep training.
-    """
+def _isometry_numbers(sizes: Sizes, data: str) -> pd.DataFrame:
+    """Return the tidy numbers of chapter 4 but for what networks fit."""
     parts = [
-        jacobians(profile),
-        precisions(profile),
-        distances(profile),
-        backward_norms(profile),
-        deep_training(profile, data),
+        jacobians(sizes),
+        precisions(sizes),
+        distances(sizes),
+        backward_norms(sizes),
+        deep_training(sizes, data),
     ]
     return pd.concat(parts, ignore_index=True)
 
 
-def lipschitz_study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
-    """Return what networks with orthogonal weights fit: regressions and critics.
+def _fit_numbers(sizes: Sizes, data: str) -> pd.DataFrame:
+    """Return what networks with orthogonal weights fit; needs no images."""
+    return pd.concat([expressiveness(sizes), wasserstein(sizes)], ignore_index=True)
 
-    Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
-        data: Not used; every study takes it.
-    """
-    parts = [expressiveness(profile), wasserstein(profile)]
-    return pd.concat(parts, ignore_index=True)
+
+MAXMIN = Study(name="maxmin", sizes=SIZES, run=_isometry_numbers)
+LIPSCHITZ = Study(name="lipschitz", sizes=SIZES, run=_fit_numbers)
+STUDIES = (MAXMIN, LIPSCHITZ)

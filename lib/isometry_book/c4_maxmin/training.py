@@ -1,8 +1,7 @@
 """Small stacked trainers of chapter 4: seeds side by side, weights held orthogonal.
 
 The chapter's networks are plain stacks of layers, and its questions need their weights
-exactly orthogonal in every step, so the loop is written out here. The sizes of all
-experiments of the chapter stand here too.
+exactly orthogonal in every step, so the loop is written out here.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,86 +21,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # outputs, targets -> (seeds,)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
-    """How large the experiments are.
-
-    Attributes:
-        seeds: How many networks of each kind.
-        depths: Hidden layers of the Jacobians.
-        fit_seeds: How many networks of each kind in the regressions and critics.
-        fit_steps: Training steps of the regressions and critics.
-        fit_width: Units per hidden layer of the same.
-        rates: Learning rates of the same; the best counts.
-        deep: Hidden layers of the networks that learn images.
-        deep_steps: Training steps on images.
-        deep_rates: Learning rates on images; the best final loss counts.
-    """
-
-    seeds: int
-    depths: tuple[int, ...]
-    fit_seeds: int
-    fit_steps: int
-    fit_width: int
-    rates: tuple[float, ...]
-    deep: tuple[int, ...]
-    deep_steps: int
-    deep_rates: tuple[float, ...]
-
-
-SCALES = {
-    "smoke": Scale(
-        seeds=2,
-        depths=(1, 10, 100),
-        fit_seeds=2,
-        fit_steps=150,
-        fit_width=32,
-        rates=(1e-2,),
-        deep=(50,),
-        deep_steps=20,
-        deep_rates=(1e-3,),
-    ),
-    "laptop": Scale(
-        seeds=3,
-        depths=(1, 3, 10, 30, 100, 300, 1000),
-        fit_seeds=5,
-        fit_steps=1500,
-        fit_width=64,
-        rates=(1e-2,),
-        deep=(50, 200),
-        deep_steps=100,
-        deep_rates=(1e-3,),
-    ),
-    "paper": Scale(
-        seeds=8,
-        depths=(1, 3, 10, 30, 100, 300, 1000),
-        fit_seeds=8,
-        fit_steps=3000,
-        fit_width=128,
-        rates=(3e-3, 1e-2),
-        deep=(50, 200),
-        deep_steps=1000,
-        deep_rates=(1e-4, 3e-4, 1e-3, 3e-3),
-    ),
-}
-
-
-def scale_of(profile: str) -> Scale:
-    """Return the sizes of a profile; ValueError with the nearest known name.
-
-    Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
-
-    Example:
-        >>> scale_of("laptop").depths[-1]
-        1000
-    """
-    if profile not in SCALES:
-        raise ValueError(unknown("profile", profile, SCALES))
-    return SCALES[profile]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Architecture:
+class Family:
     """What stands between the weights, and how the weights begin and stay.
 
     Attributes:
@@ -121,13 +41,11 @@ class Architecture:
     normalised: bool = False
 
 
-ARCHITECTURES: dict[str, Architecture] = {
-    "maxmin": Architecture(activation=group_sort),
-    "relu_orthogonal": Architecture(activation=torch.relu),
-    "relu": Architecture(
-        activation=torch.relu, gain=2**0.5, orthogonal=False, held=False
-    ),
-    "relu_layernorm": Architecture(
+FAMILIES: dict[str, Family] = {
+    "maxmin": Family(activation=group_sort),
+    "relu_orthogonal": Family(activation=torch.relu),
+    "relu": Family(activation=torch.relu, gain=2**0.5, orthogonal=False, held=False),
+    "relu_layernorm": Family(
         activation=torch.relu,
         gain=2**0.5,
         orthogonal=False,
@@ -138,17 +56,17 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class Stack:
     """A stack of networks with the same sizes.
 
     Attributes:
-        architecture: What stands between the weights.
+        family: What stands between the weights.
         weights: One ``(seeds, out, in)`` per layer.
         biases: One ``(seeds, 1, out)`` per layer.
         gains: One ``(seeds, 1, out)`` per hidden layer if normalised, else none.
     """
 
-    architecture: Architecture
+    family: Family
     weights: list[Tensor]
     biases: list[Tensor]
     gains: list[Tensor]
@@ -168,15 +86,15 @@ class Network:
                 break
             if self.gains:
                 x = functional.layer_norm(x, x.shape[-1:]) * self.gains[layer]
-            x = self.architecture.activation(x)
+            x = self.family.activation(x)
         return x
 
 
-def draw_network(name: str, sizes: Sequence[int], seeds: int) -> Network:
+def draw_stack(name: str, sizes: Sequence[int], seeds: int) -> Stack:
     """Return one network per seed, as a stack, in float32.
 
     Args:
-        name: A key of :data:`ARCHITECTURES`.
+        name: A key of :data:`FAMILIES`.
         sizes: Units of every layer, from the inputs to the outputs.
         seeds: How many.
 
@@ -185,27 +103,25 @@ def draw_network(name: str, sizes: Sequence[int], seeds: int) -> Network:
 
     Source: ours; Gaussian weights of gain sqrt 2 are He et al., ICCV 2015.
     """
-    if name not in ARCHITECTURES:
-        raise KeyError(unknown("architecture", name, ARCHITECTURES))
-    architecture = ARCHITECTURES[name]
+    if name not in FAMILIES:
+        raise KeyError(unknown("family", name, FAMILIES))
+    family = FAMILIES[name]
     weights: list[Tensor] = []
     for layer, (fan_in, out) in enumerate(pairwise(sizes)):
         weight = torch.empty(seeds, out, fan_in)
         for seed in range(seeds):
             draws = generator(seed, "weights", name, layer)
-            if architecture.orthogonal:
+            if family.orthogonal:
                 torch.nn.init.orthogonal_(weight[seed], generator=draws)
             else:
                 torch.nn.init.normal_(weight[seed], std=fan_in**-0.5, generator=draws)
-        weights.append((weight * architecture.gain).requires_grad_())
+        weights.append((weight * family.gain).requires_grad_())
     shapes = [(seeds, 1, out) for out in sizes[1:]]
     biases = [torch.zeros(shape, requires_grad=True) for shape in shapes]
     gains = []
-    if architecture.normalised:
+    if family.normalised:
         gains = [torch.ones(shape, requires_grad=True) for shape in shapes[:-1]]
-    return Network(
-        architecture=architecture, weights=weights, biases=biases, gains=gains
-    )
+    return Stack(family=family, weights=weights, biases=biases, gains=gains)
 
 
 def hold(weights: Sequence[Tensor], iterations: int = 3) -> None:
@@ -227,7 +143,7 @@ def hold(weights: Sequence[Tensor], iterations: int = 3) -> None:
 
 
 def train(
-    network: Network,
+    stack: Stack,
     batch: Callable[[int], Batch],
     loss: Loss,
     *,
@@ -238,7 +154,7 @@ def train(
     """Train in place with Adam and return the losses before every step.
 
     Args:
-        network: A stack of networks.
+        stack: Is changed.
         batch: Step to a batch for every seed.
         loss: One number per seed.
         steps: How many.
@@ -248,18 +164,18 @@ def train(
     Returns:
         ``(steps, seeds)``.
     """
-    optimizer = torch.optim.Adam(network.parameters(), lr=lr)
+    optimizer = torch.optim.Adam(stack.parameters(), lr=lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     losses = []
     for step in range(steps):
         inputs, targets = batch(step)
-        each = loss(network(inputs), targets)
+        each = loss(stack(inputs), targets)
         optimizer.zero_grad()
         each.sum().backward()
         optimizer.step()
         if decay:
             schedule.step()
-        if network.architecture.held:
-            hold(network.weights)
+        if stack.family.held:
+            hold(stack.weights)
         losses.append(each.detach())
     return torch.stack(losses)

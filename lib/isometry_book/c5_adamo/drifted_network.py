@@ -15,7 +15,7 @@ from isometry.core.seeding import generator
 from isometry.supervised.data.sets import load
 from isometry.supervised.streams import chosen_images, scaled
 from isometry_book.c4_maxmin.fits import cross_entropy
-from isometry_book.c4_maxmin.training import Batch, draw_network, train
+from isometry_book.c4_maxmin.training import Batch, draw_stack, train
 
 HIDDEN = (96, 64, 64)  # units of the hidden layers
 LAYERS = ("widening", "narrowing", "square", "head")
@@ -70,9 +70,9 @@ def drifted_network(seeds: int, steps: int, data: str = "digits") -> Drifted:
     chosen = [chosen_images(pixels, IMAGES, seed) for seed in range(seeds)]
     inputs = torch.stack([pixels.train_inputs[index] for index in chosen])
     sizes = [inputs.shape[-1], *HIDDEN, pixels.num_classes]
-    network = draw_network("relu_orthogonal", sizes, seeds)
-    network = replace(network, architecture=replace(network.architecture, held=False))
-    initial = tuple(weight.detach().double() for weight in network.weights)
+    stack = draw_stack("relu_orthogonal", sizes, seeds)
+    stack = replace(stack, family=replace(stack.family, held=False))
+    initial = tuple(weight.detach().double() for weight in stack.weights)
     classes = pixels.num_classes
 
     def batch(step: int) -> Batch:
@@ -85,10 +85,10 @@ def drifted_network(seeds: int, steps: int, data: str = "digits") -> Drifted:
             found.append((inputs[seed, rows], labels[rows]))
         return torch.stack([x for x, _ in found]), torch.stack([y for _, y in found])
 
-    train(network, batch, cross_entropy, steps=steps, lr=LR)
+    train(stack, batch, cross_entropy, steps=steps, lr=LR)
     return Drifted(
         initial=initial,
-        weights=tuple(weight.detach().double() for weight in network.weights),
-        biases=tuple(bias.detach().double().squeeze(1) for bias in network.biases),
+        weights=tuple(weight.detach().double() for weight in stack.weights),
+        biases=tuple(bias.detach().double().squeeze(1) for bias in stack.biases),
         inputs=inputs.double(),
     )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from isometry.adamo import relaxation_steps, singular_value_flow
 from isometry.adamo.drift import kept_share
-from isometry_book.c5_adamo.study import SpectraRecord
+from isometry_book.c5_adamo.continual import SpectraRecord
 from isometry_book.style import BLUE, GREEN, GREY, PALETTE, RC, VERMILION, method_style
 
 LINES = ("-", "--", ":", "-.")

@@ -6,50 +6,42 @@ well one quantity alone foretells a run is measured on runs that were left out.
 """
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from isometry.core.messages import unknown
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import Interval, stratified_bootstrap
 from isometry.lab.store import TIDY
-from isometry_book.c5_adamo.study import record_spectra, study_pixels, study_settings
+from isometry_book.c5_adamo.continual import (
+    Sizes,
+    record_spectra,
+    stream_pixels,
+    stream_settings,
+)
 
 BENCHMARK = "adamo_pull"
 RATES = (3e-4, 1e-3, 3e-3)
 STRENGTHS = (1e-2, 1e-1, 1.0, 10.0)
-SEEDS = {"smoke": 2, "laptop": 3, "paper": 5}
-SIZES: dict[str, dict[str, Any]] = {
-    "smoke": {"tasks": 4, "epochs": 4},
-    "laptop": {"tasks": 6, "epochs": 12},
-    "paper": {"tasks": 20, "epochs": 50},
-}
 DEGREE = 3  # of the polynomial in the logarithm
 KEYS = ["lr", "isometry_strength", "steps"]
 
 
-def pull_runs(profile: str, data: str) -> pd.DataFrame:
+def pull_runs(sizes: Sizes, data: str) -> pd.DataFrame:
     """Train AdamO under a grid of rates and strengths, and record after every task.
 
     Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        sizes: Of each run; the learning rate is one of :data:`RATES`.
         data: A data set's name.
 
     Returns:
         Tidy numbers. The task counts the combinations of rate, strength and length;
         metrics are lr, isometry_strength, steps, online_accuracy of the task that ends
         there, and deviation, the mean of ``|Gram - I|_F`` over the hidden layers.
-
-    Raises:
-        KeyError: If the profile is not known.
     """
-    if profile not in SIZES:
-        raise KeyError(unknown("profile", profile, SIZES))
-    settings = replace(study_settings(profile, data), **SIZES[profile])
-    pixels, seeds = study_pixels(settings), list(range(SEEDS[profile]))
+    settings = stream_settings(sizes, data)
+    pixels, seeds = stream_pixels(settings), list(range(sizes.seeds))
     rows, combination = [], 0
     for lr in RATES:
         for strength in (0.0, *STRENGTHS):

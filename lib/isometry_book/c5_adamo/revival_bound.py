@@ -9,7 +9,7 @@ from torch import Tensor
 from isometry.adamo import isometry_gradient
 from isometry.adamo.parting import parting_bound
 from isometry.adamo.revival import dead_units, revival_margin, revival_steps
-from isometry.core.messages import unknown
+from isometry.core.profile import ByProfile
 from isometry.core.seeding import generator
 
 RATE = 0.01
@@ -17,7 +17,7 @@ LONGEST = 1000  # steps that a unit is waited for
 DRIFT = 1e-3  # Frobenius norm a step, 1/80 in a relaxation time
 TURNED = 8  # rows of the square layer that the greedy adversary turns
 RELAXATION = 10  # steps, in its runs
-LAYERS = {"smoke": 20, "laptop": 100, "paper": 300}
+LAYERS = ByProfile(smoke=20, laptop=100, paper=300)
 UNITS, FAN_IN, INPUTS, KILLED = 8, 12, 8, 4
 BY_DIRECTION = 3  # of the killed ones; the rest by bias
 
@@ -45,26 +45,21 @@ def _first_firing(weight: Tensor, bias: Tensor, inputs: Tensor, rate: float) -> 
     return first
 
 
-def bounds(profile: str) -> pd.DataFrame:
+def bounds(layers: int) -> pd.DataFrame:
     """Compare the bound with what happens, for every dead unit of random layers.
 
     Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``; sets how many layers.
+        layers: How many.
 
     Returns:
         One row a dead unit: killed (direction or bias), margin, bound and steps, both
         infinite where there is none.
-
-    Raises:
-        KeyError: If the profile is not known.
     """
-    if profile not in LAYERS:
-        raise KeyError(unknown("profile", profile, LAYERS))
-    layers = [_dead_layer(seed) for seed in range(LAYERS[profile])]
-    weights, biases, inputs = (torch.stack(part) for part in zip(*layers, strict=True))
+    drawn = [_dead_layer(seed) for seed in range(layers)]
+    weights, biases, inputs = (torch.stack(part) for part in zip(*drawn, strict=True))
     fired = _first_firing(weights, biases, inputs, RATE)
     rows = []
-    for layer, steps in zip(layers, fired, strict=True):
+    for layer, steps in zip(drawn, fired, strict=True):
         dead = dead_units(*layer)[:KILLED]
         margin = revival_margin(*layer)
         bound = revival_steps(*layer, RATE, longest=LONGEST)
@@ -80,24 +75,19 @@ def bounds(profile: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def promised(profile: str, drift: float = DRIFT) -> dict[str, int]:
+def promised(layers: int, drift: float = DRIFT) -> dict[str, int]:
     """Count the dead units whose return is promised although the task moves the layer.
 
     Args:
-        profile: As in :func:`bounds`.
+        layers: How many.
         drift: Bound on what else moves the layer, Frobenius norm a step.
 
     Returns:
         ``near``: by the bound that is linear near isometry; ``gronwall``: by the one
         that grows exponentially.
-
-    Raises:
-        KeyError: If the profile is not known.
     """
-    if profile not in LAYERS:
-        raise KeyError(unknown("profile", profile, LAYERS))
     counts = {"near": 0, "gronwall": 0}
-    for seed in range(LAYERS[profile]):
+    for seed in range(layers):
         layer = _dead_layer(seed)
         dead = dead_units(*layer)[:KILLED]
         for name in counts:

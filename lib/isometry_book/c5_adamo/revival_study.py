@@ -32,8 +32,8 @@ from isometry.supervised.training import (
     stacked_tasks,
     train_task,
 )
+from isometry_book.c5_adamo.continual import stream_pixels
 from isometry_book.c5_adamo.revival_units import KILLS, firing, killed, recycle
-from isometry_book.c5_adamo.study import study_pixels
 
 CONTENDERS = ("adam", "adamo", "adam_isometry", "redo")
 RELAXATION = 300  # steps; sets the strength of AdamO and of the coupled form
@@ -230,7 +230,7 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
     """
     settings, scale = _revival_settings(profile, data), SCALES.get(profile)
     assert scale is not None
-    pixels = study_pixels(settings)
+    pixels = stream_pixels(settings)
     adam = METHODS.get("adam")
     network = network_of(adam, adam.settings, settings, pixels)
     assert isinstance(network, MLP)

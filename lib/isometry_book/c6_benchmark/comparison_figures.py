@@ -49,12 +49,12 @@ def standings_dots(ax: Axes, table: pd.DataFrame, title: str) -> Axes:
     return ax
 
 
-def profile_lines(ax: Axes, table: pd.DataFrame) -> Axes:
+def performance_profile_lines(ax: Axes, table: pd.DataFrame) -> Axes:
     """Draw performance profiles: the share of runs that gain more than so much.
 
     Args:
         ax: Where to draw.
-        table: From :func:`isometry_book.c6_benchmark.tables.gain_profiles`.
+        table: From :func:`isometry_book.c6_benchmark.tables.gain_performance_profiles`.
 
     Source: Agarwal et al. 2021.
     """

@@ -118,7 +118,7 @@ def stream_spread(ax: Axes, frame: pd.DataFrame, metric: str, label: str) -> Axe
 
     Args:
         ax: Where to draw.
-        frame: Tidy numbers of :mod:`isometry_book.c6_benchmark.residual_study`.
+        frame: Tidy numbers of :mod:`isometry_book.c6_benchmark.study`.
         metric: Which metric.
         label: The y axis.
     """

@@ -11,7 +11,7 @@ from isometry.lab.comparison import strength_grid
 from isometry.lab.report import BOOTSTRAP_SEED
 from isometry.lab.store import Record
 from isometry.methods import get
-from isometry_book.c6_benchmark.residual_study import DRIFT
+from isometry_book.c6_benchmark.study import DRIFT
 from isometry_book.claims.claim import Judge, Outcome, Verdict, judged
 from isometry_book.evidence.protocol import (
     CLOSE,

@@ -1,185 +1,139 @@
-"""Chapter 6: a live run of Permuted MNIST, and the stored comparison of all methods."""
+"""Chapter 6: how isometric a residual network is, at its start and after many tasks.
 
+A residual block adds to its stream, so its Jacobian is the identity plus something. The
+study trains transformers through Permuted CIFAR-10 and looks at the singular values of
+the stream's Jacobian: of each block, and of all blocks in a row, from the embedding to
+what the head reads.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
-from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import torch
+from torch import Tensor, nn
 
-from isometry.adamo import relaxation_steps
-from isometry.core.messages import unknown
-from isometry.core.settings import as_dict
-from isometry.core.statistics import Interval
-from isometry.lab.comparison import (
-    DIAGNOSTICS,
-    METRIC,
-    compared,
-    predictions,
-    scores_of,
-    standings,
-    with_choices,
-)
-from isometry.lab.labels import labels_of, trained
-from isometry.lab.report import summary
-from isometry.lab.run import plan, run
-from isometry.lab.store import Record, load_records, load_results
-from isometry.supervised.settings import SupervisedSettings
+from isometry.core.matrices import singular_values
+from isometry.core.profile import ByProfile
+from isometry.diagnostics.jacobians import jacobian
+from isometry.lab.run import plan
+from isometry.lab.store import TIDY
+from isometry.supervised.data.sets import load
+from isometry.supervised.networks.kinds import network_of
+from isometry.supervised.networks.mlp import as_module
+from isometry.supervised.networks.transformer_module import Block
+from isometry.supervised.streams import permuted, scaled
+from isometry.supervised.trainer import train
+from isometry_book.study import Study
 
-BENCHMARK = "permuted_mnist"
-SEEDS = {"smoke": 3, "laptop": 3, "paper": 8}
-LITERAL = 1e-3  # the strength the paper reports
-STRONG = 0.3  # relaxes within a few tasks of the laptop profile
-RUNS: tuple[tuple[str, dict[str, float]], ...] = (
-    ("fresh", {}),
-    ("adam", {}),
-    ("adamo", {"isometry_strength": LITERAL}),
-    ("adamo", {"isometry_strength": STRONG}),
-)
+BENCHMARK, DRIFT = "permuted_cifar10", "residual_drift"
+PROBES = 4  # inputs that Jacobians are taken at
+STREAM = {
+    "network": "transformer",
+    "depth": 4,
+    "width": 128,
+    "epochs": 4,
+    "batch_size": 20,
+    "test_images": 500,
+    "lr": 1e-3,
+}
+# Name in the store -> method and its changes of the stream's settings.
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "adam": ("adam", {}),
+    "adam_default_init": ("adam", {"init": "default"}),
+    "adamo": ("adamo", {"isometry_strength": 1.0}),
+}
 
 
-def live_comparison(
-    data: str, profile: str, store: Path, device: str = "cpu"
-) -> pd.DataFrame:
-    """Run Adam, AdamO at two strengths and a fresh network, all on the same seeds.
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the study is.
 
-    Args:
-        data: Name of the data set.
-        profile: smoke, laptop or paper.
-        store: Where the results go.
-        device: Where to train.
-
-    Returns:
-        Tidy numbers, with a column ``label`` for figures.
-
-    Raises:
-        KeyError: If the profile is not known.
-
-    Source: arXiv 2606.09762, Sec. 6, at our scale.
+    Attributes:
+        seeds: Transformers of each kind.
+        looks: After which tasks the stream of a transformer is looked at.
+        images_per_task: Of the stream.
     """
-    if profile not in SEEDS:
-        raise KeyError(unknown("profile", profile, SEEDS))
-    frames = []
-    for method, changes in RUNS:
-        frame = run(
-            BENCHMARK,
-            method,
-            range(SEEDS[profile]),
-            {"data": data, **changes},
-            profile=profile,
-            out=store,
-            device=device,
-        )
-        strength = changes.get("isometry_strength")
-        frame["label"] = f"{method}, {strength:g}" if strength else method
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+
+    seeds: int
+    looks: tuple[int, ...]
+    images_per_task: int
 
 
-def relaxation_in_tasks(data: str, profile: str) -> dict[float, float]:
-    """Return how many tasks a singular value near one takes to relax, by strength.
+def _spread_around_one(values: Tensor) -> Tensor:
+    """Return the root mean square distance of singular values from one.
 
-    Args:
-        data: Name of the data set.
-        profile: Says learning rate, images and batch size.
-
-    Returns:
-        Tasks (e-folding time of the isometry step) by strength.
-
-    Source: ours; Eq. 16 and 20 linearised at one.
+    Example:
+        >>> _spread_around_one(torch.tensor([1.0, 1.5, 0.5, 1.0])).item()
+        0.3535533845424652
     """
-    settings = plan(BENCHMARK, "adamo", {"data": data}, profile).settings
+    return (values - 1).square().mean(-1).sqrt()
+
+
+def _stream_spreads(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
+    """Return how far the Jacobians of a transformer's stream are from isometries."""
+    blocks = [part for part in model if isinstance(part, Block)]
+    with torch.no_grad():
+        stream = model[0](inputs)
+    found = []
+    start = stream
+    for block in blocks:
+        source = start.detach().requires_grad_()
+        end = block(source)
+        found.append(singular_values(jacobian(end.flatten(1), source)))
+        start = end
+    source = stream.detach().requires_grad_()
+    trunk = singular_values(jacobian(nn.Sequential(*blocks)(source).flatten(1), source))
     return {
-        strength: 1 / (strength * pull_of_strength_one(settings))
-        for strength in (LITERAL, STRONG)
+        "block_spread": float(_spread_around_one(torch.stack(found)).mean()),
+        "trunk_spread": float(_spread_around_one(trunk).mean()),
+        "trunk_largest": float(trunk.amax(-1).mean()),
+        "trunk_median": float(trunk.median(-1).values.mean()),
     }
 
 
-def pull_of_strength_one(settings: SupervisedSettings) -> float:
-    """Return the pull 8 eta_iso lambda T of a task for lambda = 1.
+def _drift(case: str, sizes: Sizes, data: str) -> pd.DataFrame:
+    """Train a case's transformers and look at their streams; the task counts tasks."""
+    (method, changes), tasks = CASES[case], max(sizes.looks)
+    stream = {"images_per_task": sizes.images_per_task, "tasks": tasks, **STREAM}
+    planned = plan(BENCHMARK, method, {"data": data, **stream, **changes}, "paper")
+    pixels = scaled(load(data), planned.settings.input_scaling)
+    arguments = (planned.method, planned.method_settings, planned.settings, pixels)
+    network = network_of(*arguments)
+    seeds = list(range(sizes.seeds))
+    rows: list[tuple[str, str, int, int, str, float]] = []
 
-    Args:
-        settings: Learning rate, epochs, images and batch size.
+    def look(done: int, parameters: Mapping[str, Tensor]) -> None:
+        if done not in sizes.looks:
+            return
+        for member, seed in enumerate(seeds):
+            task = permuted(pixels, planned.settings, seed, max(0, done - 1))
+            model = as_module(network, dict(parameters), member).double()
+            found = _stream_spreads(model, task.inputs[:PROBES].double())
+            rows.extend((DRIFT, case, seed, done, *one) for one in found.items())
 
-    Returns:
-        Dimensionless: how many relaxation times a task lasts.
+    look(0, network.stacked(seeds, 0))
+    train(planned.benchmark, *arguments, seeds, observe=look)
+    return pd.DataFrame(rows, columns=TIDY)
 
-    Source: ours; Eq. 16 and 20 linearised at one.
+
+def _numbers(sizes: Sizes, data: str) -> pd.DataFrame:
+    """Return how far the stream's Jacobians are from isometries, over tasks.
+
+    Source: the remark is of the discussion of arXiv 2606.09762, as readers report it.
     """
-    steps = settings.epochs * ceil(settings.images_per_task / settings.batch_size)
-    return steps / relaxation_steps(1.0, settings.lr)
+    frames = [_drift(case, sizes, data) for case in CASES]
+    return pd.concat(frames, ignore_index=True)
 
 
-def stored_grid(
-    store: Path, benchmark: str, profile: str = "laptop", data: str = "mnist"
-) -> pd.DataFrame:
-    """Return the summary of AdamO's strengths under a profile's own settings.
-
-    Args:
-        store: The results store.
-        benchmark: Name of the benchmark.
-        profile: Whose settings the runs must have, learning rate and all.
-        data: Name of the data set.
-
-    Returns:
-        Rows of :func:`isometry.lab.report.summary`, in its order, of AdamO, Adam and
-        fresh networks, labelled among themselves; none where the store has no such run.
-
-    Raises:
-        StoreError: If there is nothing under the benchmark's folder.
-    """
-    folder = store / benchmark
-    settings = as_dict(plan(benchmark, "adam", {"data": data}, profile).settings)
-    same = [
-        record
-        for record in load_records(folder)
-        if trained(record["settings"]) == trained(settings)
-        and record["method"] in ("adam", "adamo", "fresh")
-    ]
-    labels, table = labels_of(same), summary(folder)
-    table = table[table["settings"].isin(labels)].reset_index(drop=True)
-    return table.assign(method=table["settings"].map(labels), scale="")
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """All methods on one benchmark, at the settings a sweep chose.
-
-    Attributes:
-        runs: Method -> record.
-        scores: Mean online accuracy: one row a seed, one column a method.
-        table: Interquartile means with 95 % intervals, best first.
-        predictions: Diagnostic -> its rank correlation with the next task's plasticity.
-    """
-
-    runs: dict[str, Record]
-    scores: pd.DataFrame
-    table: pd.DataFrame
-    predictions: dict[str, Interval]
-
-
-def comparisons(store: Path, network: str = "mlp") -> dict[str, Comparison]:
-    """Return the stored comparisons of supervised benchmarks, by benchmark.
-
-    Args:
-        store: The results store.
-        network: Kind of network.
-
-    Raises:
-        StoreError: If there is nothing in the store.
-    """
-    results, records = load_results(store), with_choices(load_records(store), store)
-    found = {}
-    for benchmark in dict.fromkeys(record["benchmark"] for record in records):
-        runs = compared(records, benchmark, network)
-        own = results[results["benchmark"] == benchmark]
-        if len(runs) < 2 or METRIC not in set(own["metric"]):
-            continue  # no sweep, or games, which have a comparison of their own
-        scores = scores_of(results, runs)
-        known = {name: predictions(results, runs, name) for name in DIAGNOSTICS}
-        found[benchmark] = Comparison(
-            runs,
-            scores,
-            standings(scores),
-            {name: value for name, value in known.items() if value is not None},
-        )
-    return found
+RESIDUAL = Study(
+    name="residual",
+    sizes=ByProfile(
+        smoke=Sizes(seeds=2, looks=(0, 1, 2), images_per_task=60),
+        laptop=Sizes(seeds=4, looks=(0, 1, 2, 4, 8, 16), images_per_task=300),
+        paper=Sizes(seeds=8, looks=(0, 1, 2, 4, 8, 16, 32, 64), images_per_task=1000),
+    ),
+    run=_numbers,
+)
+STUDIES = (RESIDUAL,)

@@ -13,10 +13,10 @@ from isometry.lab.comparison import CEILING, scores_of, standings
 from isometry.lab.labels import BASELINE
 from isometry.lab.report import BOOTSTRAP_SEED
 from isometry.lab.store import Record, load_results
-from isometry_book.c5_adamo.cost_study import METHODS_BENCHMARK
-from isometry_book.c6_benchmark.study import Comparison
+from isometry_book.c5_adamo.cost import METHODS_BENCHMARK
+from isometry_book.c6_benchmark.comparisons import Comparison
 
-THRESHOLDS = 41  # of a profile
+THRESHOLDS = 41  # of a performance profile
 
 
 def diagnosed_tasks(
@@ -145,7 +145,7 @@ def costs(store: Path, network: int = 0) -> pd.DataFrame:
     return wide.rename_axis(columns=None).sort_values("time_ratio")
 
 
-def gain_profiles(
+def gain_performance_profiles(
     found: Mapping[str, Comparison], methods: Sequence[str]
 ) -> pd.DataFrame:
     """Return which share of a method's runs gains more than so much over Adam's.
@@ -156,7 +156,7 @@ def gain_profiles(
 
     Args:
         found: Benchmark -> comparison; each is a stratum of the bootstrap.
-        methods: Whose profiles.
+        methods: Whose performance profiles.
 
     Returns:
         Columns ``method, threshold, fraction, fraction_low, fraction_high``; the
@@ -179,8 +179,8 @@ def gain_profiles(
     rows = []
     for method, values in gains.items():
         draw = numpy_generator(BOOTSTRAP_SEED, "gain profile", method)
-        profile = performance_profile(values, thresholds, draw)
-        for threshold, share in zip(thresholds, profile, strict=True):
+        shares = performance_profile(values, thresholds, draw)
+        for threshold, share in zip(thresholds, shares, strict=True):
             numbers = (threshold, share.estimate, share.low, share.high)
             rows.append((method, *numbers))
     return pd.DataFrame(

@@ -65,7 +65,7 @@ def learning_curves(ax: Axes, curves: pd.DataFrame, method: str, game: str) -> A
 
     Args:
         ax: Where to draw.
-        curves: From :func:`isometry_book.c7_games.study.learning_curves`.
+        curves: From :func:`isometry_book.c7_games.tables.learning_curves`.
         method: Whose.
         game: Which game.
     """
@@ -93,7 +93,7 @@ def learning_grid(
 
     Args:
         axes: Rows are games, columns methods; those of a row share the y axis.
-        curves: From :func:`isometry_book.c7_games.study.learning_curves`.
+        curves: From :func:`isometry_book.c7_games.tables.learning_curves`.
         methods: The columns.
     """
     games = sorted(curves["game"].unique())
@@ -135,7 +135,7 @@ def score_over_cycles(ax: Axes, table: pd.DataFrame, title: str = "") -> Axes:
 
     Args:
         ax: Where to draw.
-        table: From :func:`isometry_book.c7_games.study.over_cycles`.
+        table: From :func:`isometry_book.c7_games.tables.over_cycles`.
         title: Of the panel.
 
     Returns:
@@ -231,7 +231,7 @@ def diagnostics_grid(axes: np.ndarray, table: pd.DataFrame) -> np.ndarray:
     Args:
         axes: ``(2, columns)``, a column for each of :data:`DIAGNOSTICS`, from the
             first on.
-        table: From :func:`isometry_book.c7_games.study.diagnostics_over_cycles`.
+        table: From :func:`isometry_book.c7_games.tables.diagnostics_over_cycles`.
     """
     for row, part in zip(axes, ("actor", "critic"), strict=True):
         for ax, (name, (label, log)) in zip(row, DIAGNOSTICS.items(), strict=False):

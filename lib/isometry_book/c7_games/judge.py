@@ -13,7 +13,7 @@ from isometry.lab.report import BOOTSTRAP_SEED, last_tasks
 from isometry.lab.store import Record, StoreError
 from isometry.rl.continual_settings import ContinualSettings
 from isometry.rl.protocols import PAPER_MINATAR, PAPER_OCTAX, Protocol
-from isometry_book.c7_games.study import seed_means
+from isometry_book.c7_games.tables import seed_means
 from isometry_book.c7_games.variants import depth_returns
 from isometry_book.claims.claim import Judge, Outcome, Verdict, judged
 from isometry_book.evidence.protocol import (

@@ -16,7 +16,7 @@ from isometry.lab.games_comparison import (
 from isometry.lab.labels import SCALE, labels_of, trained
 from isometry.lab.store import Record, StoreError, load_records, load_results
 from isometry.rl.ppo.settings import PPOSettings
-from isometry_book.c7_games.study import difference, intervals, late_scores, standing
+from isometry_book.c7_games.tables import difference, intervals, late_scores, standing
 
 MOST_CHANGES = 2  # settings in which a variant may differ
 USUAL_INIT = PPOSettings.init
@@ -67,8 +67,8 @@ def depth_returns(
     return ends.groupby(columns, as_index=False)["episodic_return"].mean()
 
 
-def depth_study(store: Path, benchmark: str) -> pd.DataFrame:
-    """Return the stored study of depth, see :func:`depth_returns`.
+def stored_depths(store: Path, benchmark: str) -> pd.DataFrame:
+    """Return what stored agents of several depths reach, see :func:`depth_returns`.
 
     Args:
         store: The results store.

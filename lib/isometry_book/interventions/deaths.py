@@ -1,21 +1,31 @@
-"""Units that died by themselves: handed to another method, and counted.
+"""Which method wakes units that died by themselves.
 
-The networks go to a contender with Adam's memory, learn some more tasks of the stream,
-and those units are counted that were silent on every input and are alive at the end.
+Adam learns a stream until many of its units are dead: silent on every input of the next
+task. Each contender then gets the same networks, with Adam's memory, learns some more
+tasks of the stream, and those units are counted that are alive at the end. On permuted
+images the inputs change with every task; with random labels they stay, and more units
+die.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from isometry.core.checkpoint import Run
+from isometry.core.messages import unknown
 from isometry.core.precision import exact_matmul
+from isometry.core.profile import ByProfile
 from isometry.core.stacking import Parameters
-from isometry.lab.plans import Plan
+from isometry.lab.plans import Plan, plan
+from isometry.lab.store import TIDY
 from isometry.plasticity import dormancy_scores
+from isometry.supervised.data.sets import load
 from isometry.supervised.networks.mlp import MLP
-from isometry.supervised.streams import Pixels
+from isometry.supervised.streams import Pixels, scaled
 from isometry.supervised.trainer import one_task
 from isometry_book.interventions.forks import copied
 from isometry_book.interventions.runs import (
@@ -27,7 +37,70 @@ from isometry_book.interventions.runs import (
     optimizer_of,
     perceptron_of,
     rows_of_metrics,
+    worn,
 )
+from isometry_book.study import Study
+
+# What changes from task to task -> data set -> stream.
+STREAMS = {
+    "permuted": {
+        "cifar10": "permuted_cifar10",
+        "mnist": "permuted_mnist",
+        "digits": "permuted_mnist",
+    },
+    "random_label": {
+        "cifar10": "random_label_cifar10",
+        "mnist": "random_label_mnist",
+        "digits": "random_label_mnist",
+    },
+}
+SMALL = {
+    "images_per_task": 40,
+    "batch_size": 20,
+    "epochs": 10,
+    "width": 12,
+    "depth": 2,
+    "test_images": 40,
+    "lr": 2e-2,
+}
+# Name in the store -> method and its settings.
+CONTENDERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "adam": ("adam", {}),
+    "adamo_1": ("adamo", {"isometry_strength": 1.0, "isometry_head": False}),
+    "adamo_10": ("adamo", {"isometry_strength": 10.0, "isometry_head": False}),
+    "redo": ("redo", {"redo_every": 100}),
+    "l2_init": ("l2_init", {}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large a study of deaths is.
+
+    Attributes:
+        profile: Of the stream, whose settings it starts from.
+        kind: Of the stream, a key of :data:`STREAMS`.
+        seeds: Networks.
+        before: Tasks that Adam learns.
+        further: After how many more tasks units are counted.
+        stream: What differs from the stream's settings.
+    """
+
+    profile: str
+    kind: str
+    seeds: int
+    before: int
+    further: tuple[int, ...]
+    stream: Mapping[str, Any]
+
+
+def _death_plan(contender: str, sizes: Sizes, data: str) -> Plan:
+    """Return what is trained: the stream's network and settings, and a method."""
+    streams, (method, changes) = STREAMS[sizes.kind], CONTENDERS[contender]
+    if data not in streams:
+        raise KeyError(unknown("data set", data, streams))
+    stream = {"data": data, **sizes.stream, "tasks": sizes.before + 1}
+    return plan(streams[data], method, {**stream, **changes}, sizes.profile)
 
 
 def _deaths_of(planned: Plan) -> str:
@@ -133,3 +206,46 @@ def _share_of(what: Tensor, units: Tensor) -> Tensor:
         tensor([1.], dtype=torch.float64)
     """
     return (what & units).sum(1).double() / units.sum(1)
+
+
+def _numbers(sizes: Sizes, data: str) -> pd.DataFrame:
+    """Return the tidy numbers of every contender, see :func:`contender_rows`."""
+    adam = _death_plan("adam", sizes, data)
+    pixels = scaled(load(data), adam.settings.input_scaling)
+    rows: list[Row] = []
+
+    def hand_over(run: Run) -> None:
+        for name in CONTENDERS:
+            planned = _death_plan(name, sizes, data)
+            rows.extend(contender_rows(name, planned, pixels, run, sizes.further))
+
+    worn(adam, pixels, list(range(sizes.seeds)), [sizes.before], hand_over)
+    return pd.DataFrame(rows, columns=TIDY)
+
+
+def _sizes_of(kind: str, before: int) -> ByProfile[Sizes]:
+    """Return the sizes on a kind of stream; on a laptop Adam learns so many tasks."""
+    laptop = Sizes(
+        profile="laptop",
+        kind=kind,
+        seeds=8,
+        before=before,
+        further=(1, 3, 10),
+        stream={"test_images": 1000},
+    )
+    return ByProfile(
+        smoke=Sizes(
+            profile="smoke", kind=kind, seeds=2, before=3, further=(1, 2), stream=SMALL
+        ),
+        laptop=laptop,
+        paper=replace(laptop, profile="paper", stream={}),
+    )
+
+
+DEATHS = Study(name="natural_deaths", sizes=_sizes_of("permuted", 100), run=_numbers)
+RANDOM_LABEL_DEATHS = Study(
+    name="natural_deaths_random_label",
+    sizes=_sizes_of("random_label", 40),
+    run=_numbers,
+)
+STUDIES = (DEATHS, RANDOM_LABEL_DEATHS)

@@ -7,6 +7,8 @@ networks on the same task show how much could come back. Beside this, for three
 methods, stand the kernels before the next task.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -15,11 +17,13 @@ from torch import Tensor
 
 from isometry.core.checkpoint import Run
 from isometry.core.messages import unknown
+from isometry.core.profile import ByProfile
 from isometry.lab.plans import Plan, plan
 from isometry.lab.store import TIDY
 from isometry.supervised.data.sets import load
 from isometry.supervised.diagnostics import stack_diagnostics
 from isometry.supervised.streams import Pixels, scaled
+from isometry_book.interventions import deaths
 from isometry_book.interventions.forks import INTERVENTIONS, dormant_units
 from isometry_book.interventions.kernels import adam_scales, kernel_statistics
 from isometry_book.interventions.runs import (
@@ -33,6 +37,7 @@ from isometry_book.interventions.runs import (
     rows_of_metrics,
     worn,
 )
+from isometry_book.study import Study
 
 # Data set -> stream. The study is of one stream, so that each runs by itself.
 STREAMS = {
@@ -40,35 +45,28 @@ STREAMS = {
     "mnist": "permuted_mnist",
     "digits": "permuted_mnist",
 }
-# Profile -> seeds, ages of the forks in tasks, ages at which kernels are taken, and
-# what the stream is like. At age 0 Adam has no second moment yet, and no kernel of its
-# own is recorded there.
-SIZES: dict[str, dict[str, Any]] = {
-    "smoke": {
-        "seeds": 2,
-        "ages": (0, 1, 2),
-        "looks": (0, 1, 2),
-        "stream": {
-            "images_per_task": 60,
-            "batch_size": 20,
-            "width": 12,
-            "depth": 2,
-            "test_images": 40,
-        },
-    },
-    "laptop": {
-        "seeds": 8,
-        "ages": (0, 5, 10, 20, 40, 70, 100),
-        "looks": (0, 5, *range(10, 101, 10)),
-        "stream": {"test_images": 1000},
-    },
-    "paper": {
-        "seeds": 8,
-        "ages": (0, 5, 10, 20, 40, 70, 100),
-        "looks": (0, 5, *range(10, 101, 10)),
-        "stream": {},
-    },
-}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the study of forks is.
+
+    Attributes:
+        profile: Of the stream, whose settings it starts from.
+        seeds: Networks of each kind.
+        ages: At which networks are forked, in tasks.
+        looks: Ages at which kernels are taken. At age 0 Adam has no second moment yet,
+            and no kernel of its own is recorded there.
+        stream: What differs from the stream's settings.
+    """
+
+    profile: str
+    seeds: int
+    ages: tuple[int, ...]
+    looks: tuple[int, ...]
+    stream: Mapping[str, Any]
+
+
 # Name in the store -> method and its settings. Only Adam's networks are intervened on.
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "adam": ("adam", {}),
@@ -78,15 +76,13 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
 
 
-def _study_plan(case: str, profile: str, data: str) -> Plan:
+def _fork_plan(case: str, sizes: Sizes, data: str) -> Plan:
     """Return what is trained: the stream's network and settings, and a method."""
-    if profile not in SIZES:
-        raise KeyError(unknown("profile", profile, SIZES))
     if data not in STREAMS:
         raise KeyError(unknown("data set", data, STREAMS))
-    size, (method, changes) = SIZES[profile], CASES[case]
-    stream = {"data": data, **size["stream"], "tasks": max(size["looks"]) + 1}
-    return plan(STREAMS[data], method, {**stream, **changes}, profile)
+    method, changes = CASES[case]
+    stream = {"data": data, **sizes.stream, "tasks": max(sizes.looks) + 1}
+    return plan(STREAMS[data], method, {**stream, **changes}, sizes.profile)
 
 
 def _forked(planned: Plan, pixels: Pixels, run: Run, start: Run) -> list[Row]:
@@ -133,51 +129,69 @@ def looked_at(planned: Plan, pixels: Pixels, run: Run) -> dict[str, Tensor]:
     return found | kernel_statistics(network, run.parameters, task.inputs, scales)
 
 
-def _case_rows(
-    case: str, profile: str, data: str, pixels: Pixels, seeds: list[int]
-) -> list[Row]:
+def _case_rows(case: str, sizes: Sizes, data: str, pixels: Pixels) -> list[Row]:
     """Train one method's networks and return all their rows."""
-    planned, size = _study_plan(case, profile, data), SIZES[profile]
+    planned, seeds = _fork_plan(case, sizes, data), list(range(sizes.seeds))
     benchmark = f"worn_{planned.benchmark.name}"
     start = fresh_run(planned, pixels, seeds, 0)
     rows: list[Row] = []
 
     def look(run: Run) -> None:
-        if run.task in size["looks"]:
+        if run.task in sizes.looks:
             metrics = looked_at(planned, pixels, run)
             rows.extend(rows_of_metrics(benchmark, case, run, metrics))
-        if run.task in size["ages"] and case == "adam":
+        if run.task in sizes.ages and case == "adam":
             rows.extend(_forked(planned, pixels, run, start))
-        elif run.task in size["ages"]:
+        elif run.task in sizes.ages:
             new = fresh_run(planned, pixels, seeds, run.task)
             task = next_task(planned, pixels, run)
             learned = after_next(planned, pixels, new, start.parameters, task)
             rows.extend(rows_of(benchmark, f"{case}_fresh", learned))
 
-    ages = sorted({*size["ages"], *size["looks"]})
+    ages = sorted({*sizes.ages, *sizes.looks})
     return rows + rows_of(benchmark, case, worn(planned, pixels, seeds, ages, look))
 
 
-def study(profile: str = "laptop", data: str = "cifar10") -> pd.DataFrame:
+def _numbers(sizes: Sizes, data: str) -> pd.DataFrame:
     """Return all tidy numbers of forks and of the worn networks themselves.
 
-    Args:
-        profile: smoke, laptop or paper.
-        data: cifar10 or mnist, or digits for a quick look.
-
-    Returns:
-        Benchmarks ``interventions_<stream>``, see :func:`_forked`, and
-        ``worn_<stream>``: for every method the measures of each task and, at the same
-        task, what :func:`looked_at` found before it; ``<method>_fresh`` are new
-        networks of that kind.
-
-    Raises:
-        KeyError: If profile or data are not known.
-
-    Source: ours; the claims are those of arXiv 2606.09762, Sec. 2 and 4.
+    Benchmarks ``interventions_<stream>``, see :func:`_forked`, and ``worn_<stream>``:
+    for every method the measures of each task and, at the same task, what
+    :func:`looked_at` found before it; ``<method>_fresh`` are new networks of that kind.
     """
-    settings = _study_plan("adam", profile, data).settings
+    settings = _fork_plan("adam", sizes, data).settings
     pixels = scaled(load(data), settings.input_scaling)
-    seeds = list(range(SIZES[profile]["seeds"]))
-    rows = [r for case in CASES for r in _case_rows(case, profile, data, pixels, seeds)]
+    rows = [row for case in CASES for row in _case_rows(case, sizes, data, pixels)]
     return pd.DataFrame(rows, columns=TIDY)
+
+
+LAPTOP = Sizes(
+    profile="laptop",
+    seeds=8,
+    ages=(0, 5, 10, 20, 40, 70, 100),
+    looks=(0, 5, *range(10, 101, 10)),
+    stream={"test_images": 1000},
+)
+SMOKE = Sizes(
+    profile="smoke",
+    seeds=2,
+    ages=(0, 1, 2),
+    looks=(0, 1, 2),
+    stream={
+        "images_per_task": 60,
+        "batch_size": 20,
+        "width": 12,
+        "depth": 2,
+        "test_images": 40,
+    },
+)
+FORKS = Study(
+    name="interventions",
+    sizes=ByProfile(
+        smoke=SMOKE,
+        laptop=LAPTOP,
+        paper=replace(LAPTOP, profile="paper", stream={}),
+    ),
+    run=_numbers,
+)
+STUDIES = (FORKS, *deaths.STUDIES)

@@ -71,7 +71,7 @@ class Tags(HTMLParser):
 
 
 def test_explorable_is_labelled_and_holds_all_depths():
-    spectra = study.depth_spectra("smoke")
+    spectra = study.depth_spectra(study.SIZES.smoke)
     text = draw.depth_explorable(spectra, depth=8)
     tags = Tags(text).seen
     (slider,) = [attrs for tag, attrs in tags if tag == "input"]

@@ -7,7 +7,8 @@ import isometry_book.c4_maxmin.critics as critics
 import isometry_book.c4_maxmin.study as study
 from isometry.core.seeding import generator
 from isometry.lab.store import TIDY
-from isometry_book.c4_maxmin.training import draw_network
+from isometry_book.c4_maxmin.sizes import SIZES
+from isometry_book.c4_maxmin.training import draw_stack
 
 
 def assigned(first, second):
@@ -47,7 +48,7 @@ def test_no_critic_finds_more_than_the_distance(method, dimension):
     exact = assigned(first, second)
     points = torch.cat((first, second))[None]
     weights = torch.cat((-torch.ones(64), torch.ones(64)))[None] / 64
-    network = draw_network(method, [dimension, 16, 16, 1], 1)
+    network = draw_stack(method, [dimension, 16, 16, 1], 1)
     found = []
 
     def loss(outputs, targets):
@@ -62,7 +63,7 @@ def test_no_critic_finds_more_than_the_distance(method, dimension):
 
 
 def test_maxmin_finds_more_of_the_distance_than_relu():
-    frame = critics.wasserstein("smoke")
+    frame = critics.wasserstein(SIZES.smoke)
     found = frame.groupby(["task", "method"])["value"]
     for dimension in critics.DIMENSIONS:
         lowest = found.min()[dimension, "maxmin"]
@@ -70,7 +71,7 @@ def test_maxmin_finds_more_of_the_distance_than_relu():
 
 
 def test_maps_are_zero_at_the_centres_on_average():
-    maps = critics.critic_maps("smoke", points=33)
+    maps = critics.critic_maps(SIZES.smoke, points=33)
     nearest = [
         (maps["axis"] - x).abs().argmin() for x in critics.centres(2).T.flatten()
     ]
@@ -85,7 +86,7 @@ def test_maps_are_zero_at_the_centres_on_average():
 
 @pytest.mark.slow
 def test_lipschitz_study_is_tidy_and_complete():
-    frame = study.lipschitz_study("smoke")
+    frame = study.LIPSCHITZ.at("smoke", "digits")
     assert list(frame.columns) == TIDY
     key = ["benchmark", "method", "seed", "task", "metric"]
     assert not frame.duplicated(key).any()

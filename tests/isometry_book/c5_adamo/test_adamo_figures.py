@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from torch.testing import assert_close
 
 from isometry_book.c5_adamo import figures as draw
+from isometry_book.c5_adamo.continual import SpectraRecord
 from isometry_book.c5_adamo.strength import flow_deviation, relaxation_table
-from isometry_book.c5_adamo.study import SpectraRecord
 
 SIGMA = torch.linspace(3, 0.1, 64)
 

@@ -4,9 +4,9 @@ import pytest
 
 import isometry_book.c5_adamo.judge as judges
 from isometry.lab.store import TIDY
-from isometry_book.c5_adamo import cost_study, partial_study, revival_judge, runs
-from isometry_book.c5_adamo import pull as adamo_pull
+from isometry_book.c5_adamo import cost, forms, partial_study, pull, revival_judge
 from isometry_book.c5_adamo.pull import pull_table
+from isometry_book.c5_adamo.study import ADAMO, COST
 from isometry_book.claims.claim import JUDGES
 
 CLAIMS = (
@@ -152,12 +152,12 @@ def test_what_depends_on_the_pull_alone_is_foretold_by_it_and_by_nothing_else():
     table = pull_table(pulled(lambda lr: lr))
     assert len(table) == 3 * 3 * 3
     # A cubic through eight of nine runs is not the curve itself.
-    share = adamo_pull.explained(table, "relative_deviation", "pull").estimate
+    share = pull.explained(table, "relative_deviation", "pull").estimate
     assert share > 0.85
     for other in ("lr", "isometry_strength"):
-        alone = adamo_pull.explained(table, "relative_deviation", other).estimate
+        alone = pull.explained(table, "relative_deviation", other).estimate
         assert alone < share - 0.1
-    assert adamo_pull.rank_with_pull(table, "relative_deviation").estimate == -1
+    assert pull.rank_with_pull(table, "relative_deviation").estimate == -1
 
 
 def report(time, memory, within=True):
@@ -186,7 +186,7 @@ def report(time, memory, within=True):
     ],
 )
 def test_time_is_judged_by_settings_that_learn_the_same(time, within, expected):
-    numbers = cost_study._cost_rows(report(time, 1.0, within))
+    numbers = cost._cost_rows(report(time, 1.0, within))
     assert verdict(judges.cost_time, numbers) == expected
 
 
@@ -194,14 +194,14 @@ def test_time_is_judged_by_settings_that_learn_the_same(time, within, expected):
     ("memory", "expected"), [(1.04, "reproduced"), (1.2, "partly")]
 )
 def test_memory_is_judged_on_every_network(memory, expected):
-    numbers = cost_study._cost_rows(report(1.0, memory))
+    numbers = cost._cost_rows(report(1.0, memory))
     assert verdict(judges.cost_memory, numbers) == expected
 
 
 def test_without_a_report_the_study_of_costs_says_what_to_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="run benchmarks/adamo_step"):
-        cost_study.study()
+        COST.at("paper", "digits")
 
 
 def forces(**changed):
@@ -259,7 +259,7 @@ def test_partial_measures_are_judged_by_what_they_move_and_leave(
 
 @pytest.mark.slow
 def test_the_measurements_of_adamo_are_tidy_and_complete():
-    frame = runs.study("smoke", "digits")
+    frame = ADAMO.at("smoke", "digits")
     assert list(frame.columns) == TIDY
     key = ["benchmark", "method", "seed", "task", "metric"]
     assert not frame.duplicated(key).any()
@@ -273,18 +273,6 @@ def test_the_measurements_of_adamo_are_tidy_and_complete():
 def test_discrete_steps_come_closer_to_the_flow_as_the_rate_falls():
     worst = []
     for rate in (4e-3, 2e-3):
-        found = [r for r in runs.gram_flow(1, rate) if r[4] == "flow_error"]
+        found = [r for r in forms.gram_flow(1, rate) if r[4] == "flow_error"]
         worst.append(max(r[5] for r in found))
     assert worst[1] == pytest.approx(worst[0] / 2, rel=0.1)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (lambda: runs._run_settings("smok", "digits"), "did you mean 'smoke'"),
-        (lambda: adamo_pull.pull_runs("papr", "digits"), "did you mean 'paper'"),
-    ],
-)
-def test_unknown_profiles_of_chapter_five_are_refused(call, message):
-    with pytest.raises(KeyError, match=message):
-        call()

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from isometry.adamo import singular_value_flow
 from isometry.core.seeding import generator
-from isometry_book.c5_adamo import pull, study
+from isometry_book.c5_adamo import continual, pull
 from isometry_book.c5_adamo.strength import (
     KNOWN_SETTINGS,
     departure,
@@ -19,21 +19,21 @@ from isometry_book.c5_adamo.strength import (
     state_ratio,
 )
 
-SMALL = {"tasks": 2, "epochs": 2, "width": 16, "images_per_task": 64}
+TINY = continual.Sizes(seeds=2, tasks=2, epochs=2, width=16)
 
 
 @pytest.fixture(scope="module")
 def settings():
-    return replace(study.study_settings("smoke", "digits"), **SMALL)
+    return replace(continual.stream_settings(TINY, "digits"), images_per_task=64)
 
 
 @pytest.fixture(scope="module")
 def pixels(settings):
-    return study.study_pixels(settings)
+    return continual.stream_pixels(settings)
 
 
 def test_record_starts_at_isometry_and_has_one_entry_a_task(settings, pixels):
-    record = study.record_spectra("adam", settings, pixels, [0, 1])
+    record = continual.record_spectra("adam", settings, pixels, [0, 1])
     assert record.steps.tolist() == [0, 4, 8]
     assert record.singular_values.shape == (3, 2, 3, 16)
     assert record.online_accuracy.shape == (2, 2)
@@ -42,8 +42,8 @@ def test_record_starts_at_isometry_and_has_one_entry_a_task(settings, pixels):
 
 
 def test_members_of_a_record_are_the_seeds_alone(settings, pixels):
-    both = study.record_spectra("adamo", settings, pixels, [3, 5])
-    alone = study.record_spectra("adamo", settings, pixels, [5])
+    both = continual.record_spectra("adamo", settings, pixels, [3, 5])
+    alone = continual.record_spectra("adamo", settings, pixels, [5])
     # float32 sums of another order
     assert_close(
         both.singular_values[:, 1], alone.singular_values[:, 0], rtol=1e-4, atol=1e-5
@@ -51,15 +51,15 @@ def test_members_of_a_record_are_the_seeds_alone(settings, pixels):
 
 
 def test_a_fresh_network_starts_every_task_anew(settings, pixels):
-    fresh = study.record_spectra("fresh", settings, pixels, [0])
-    adam = study.record_spectra("adam", settings, pixels, [0])
+    fresh = continual.record_spectra("fresh", settings, pixels, [0])
+    adam = continual.record_spectra("adam", settings, pixels, [0])
     assert torch.equal(fresh.singular_values[1], adam.singular_values[1])
     assert not torch.equal(fresh.singular_values[2], adam.singular_values[2])
 
 
 def test_the_coupled_penalty_reaches_the_weights(settings, pixels):
     weak, strong = (
-        study.record_spectra(
+        continual.record_spectra(
             "adam_isometry", settings, pixels, [0], isometry_strength=strength
         )
         for strength in (0.0, 1.0)
@@ -68,9 +68,8 @@ def test_the_coupled_penalty_reaches_the_weights(settings, pixels):
     assert deviation[1] < deviation[0]
 
 
-def test_the_pull_is_relative_to_the_run_without_one(monkeypatch):
-    monkeypatch.setitem(pull.SIZES, "smoke", SMALL)
-    numbers = pull.pull_runs("smoke", "digits")
+def test_the_pull_is_relative_to_the_run_without_one():
+    numbers = pull.pull_runs(TINY, "digits")
     assert not numbers.duplicated(["seed", "task", "metric"]).any()
     table = pull.pull_table(numbers)
     assert len(table) == 2 * 3 * 4 * 2
@@ -114,15 +113,10 @@ def test_adamo_keeps_no_state_beside_adams():
     assert state_ratio([5, 4, 3]) == 1
 
 
-def test_unknown_profiles_are_refused():
-    with pytest.raises(KeyError, match="unknown profile 'smok'; did you mean 'smoke'"):
-        study.study_settings("smok", "digits")
-
-
 def test_a_method_that_acts_after_each_step_acts_here_too(pixels):
-    settings = study.study_settings("smoke", "digits")
-    plain = study.record_spectra("adam", settings, pixels, [0])
-    held = study.record_spectra("nap", settings, pixels, [0], nap_every=1)
+    settings = continual.stream_settings(continual.SIZES.smoke, "digits")
+    plain = continual.record_spectra("adam", settings, pixels, [0])
+    held = continual.record_spectra("nap", settings, pixels, [0], nap_every=1)
     start, end = held.singular_values[0], held.singular_values[-1]
     norms = [one.square().sum(-1) for one in (start, end, plain.singular_values[-1])]
     torch.testing.assert_close(norms[1], norms[0])

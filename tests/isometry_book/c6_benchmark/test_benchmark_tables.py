@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from isometry.lab.store import COLUMNS, write_file
-from isometry_book.c5_adamo import cost_study
+from isometry_book.c5_adamo import cost
 from isometry_book.c6_benchmark import tables
-from isometry_book.c6_benchmark.study import Comparison
+from isometry_book.c6_benchmark.comparisons import Comparison
 
 
 def choice(chosen, *tried):
@@ -71,7 +71,7 @@ def test_gains_are_paired_with_adam_in_units_of_the_best_methods_mean_gain():
         "one": comparison([0.1, 0.5], [0.2, 0.5]),  # gains 0.1 and 0, mean 0.05
         "two": comparison([0.3, 0.3], [0.6, 0.1]),  # gains 0.3 and -0.2, mean 0.05
     }
-    table = tables.gain_profiles(found, ["adamo"])
+    table = tables.gain_performance_profiles(found, ["adamo"])
     share = table.set_index("threshold")["fraction"]
     assert share.index[[0, -1]].tolist() == pytest.approx([-4, 6])
     assert share.iloc[0] == 0.75  # the smallest gain itself is not above
@@ -95,21 +95,21 @@ def test_numbers_for_figures_are_those_of_the_run_and_finite(tmp_path):
 
 def test_the_report_of_costs_becomes_a_table_cheapest_first(tmp_path, monkeypatch):
     def row(ratio):
-        return dict.fromkeys(cost_study.COSTS, ratio) | {"lowest": 0.0}
+        return dict.fromkeys(cost.COSTS, ratio) | {"lowest": 0.0}
 
     report = {"networks": {"small": {"slow": row(2.0), "adam": row(1.0)}, "large": {}}}
-    path = tmp_path / cost_study.METHODS_REPORT
+    path = tmp_path / cost.METHODS_REPORT
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(report))
     monkeypatch.chdir(tmp_path)
-    numbers = cost_study.methods_study().assign(settings="x")
-    folder = tmp_path / "store" / cost_study.METHODS_BENCHMARK
+    numbers = cost.method_cost_numbers(None, "digits").assign(settings="x")
+    folder = tmp_path / "store" / cost.METHODS_BENCHMARK
     for method, part in numbers.groupby("method"):
         record = {"benchmark": "b", "method": method, "hash": "x", "runs": []}
         write_file(folder / f"{method}.parquet", part[COLUMNS], record)
     table = tables.costs(tmp_path / "store")
     assert table.index.tolist() == ["adam", "slow"]
-    assert table.loc["slow"].to_dict() == dict.fromkeys(cost_study.COSTS, 2.0)
+    assert table.loc["slow"].to_dict() == dict.fromkeys(cost.COSTS, 2.0)
 
 
 def test_other_metrics_stand_in_the_order_of_the_scores(tmp_path):
@@ -133,4 +133,4 @@ def test_other_metrics_stand_in_the_order_of_the_scores(tmp_path):
 def test_without_the_report_the_study_says_what_to_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"run benchmarks/methods_cost\.py"):
-        cost_study.methods_study()
+        cost.method_cost_numbers(None, "digits")

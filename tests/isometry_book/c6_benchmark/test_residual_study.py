@@ -8,7 +8,7 @@ from isometry.lab.run import plan
 from isometry.supervised.networks.kinds import network_of
 from isometry.supervised.networks.mlp import as_module
 from isometry.supervised.streams import Pixels
-from isometry_book.c6_benchmark import residual_study as study
+from isometry_book.c6_benchmark import study
 
 
 @pytest.fixture
@@ -61,8 +61,3 @@ def test_the_trunk_is_the_product_of_its_blocks(pixels):
     found = study._stream_spreads(model, inputs)
     assert_close(found["trunk_spread"], study._spread_around_one(values).item())
     assert_close(found["trunk_largest"], values.max().item())
-
-
-def test_an_unknown_profile_is_refused():
-    with pytest.raises(KeyError, match="laptop"):
-        study.study("latpop")

@@ -39,14 +39,14 @@ def test_standings_have_the_best_method_on_top_and_the_ceiling_as_a_line(ax):
     assert vertical == [0.5, 0.9]
 
 
-def test_profiles_are_drawn_against_the_gain(ax):
+def test_performance_profiles_are_drawn_against_the_gain(ax):
     rows = [
         (method, x, 1 - x, 0.9 - x, 1.0)
         for method in ("adamo", "l2")
         for x in (0.0, 0.5)
     ]
     columns = ["method", "threshold", "fraction", "fraction_low", "fraction_high"]
-    comparison.profile_lines(ax, pd.DataFrame(rows, columns=columns))
+    comparison.performance_profile_lines(ax, pd.DataFrame(rows, columns=columns))
     assert texts(ax.get_legend().get_texts()) == ["AdamO", "L2"]
     assert list(ax.lines[0].get_ydata()) == [1.0, 0.5]
 

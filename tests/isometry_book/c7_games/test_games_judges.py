@@ -5,7 +5,7 @@ import pytest
 
 from isometry.lab.report import summary
 from isometry.rl.protocols import PAPER_OCTAX
-from isometry_book.c6_benchmark.study import comparisons
+from isometry_book.c6_benchmark.comparisons import stored_comparisons
 from isometry_book.c7_games import judge as judges
 from isometry_book.claims.claim import JUDGES
 from isometry_book.claims.verdicts import judge_all
@@ -277,4 +277,4 @@ def test_a_store_of_games_is_reported_and_no_supervised_comparison(stored, agent
     adam = summary(store, "episodic_return/asterix").set_index("method").loc["adam"]
     assert adam["last"] == pytest.approx(6)
     assert np.isnan(adam["first"])
-    assert comparisons(store) == {}
+    assert stored_comparisons(store) == {}

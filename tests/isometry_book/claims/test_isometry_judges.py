@@ -90,7 +90,8 @@ def test_layerwise_needs_every_seed_and_no_exception(
 
 
 def test_layerwise_is_partly_right_on_the_study_itself():
-    numbers = [linear_study.hidden_layers("smoke"), linear_study.exception()]
+    sizes = linear_study.SIZES.smoke
+    numbers = [linear_study.hidden_layers(sizes), linear_study.exception()]
     assert verdict(deep.layerwise, *numbers) == "partly"
 
 

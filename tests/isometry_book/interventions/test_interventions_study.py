@@ -9,22 +9,23 @@ from torch.func import functional_call, jacrev, vmap
 from torch.testing import assert_close
 
 from isometry.core.stacking import member
+from isometry.lab.store import TIDY
 from isometry.ntk import conditioning, empirical_ntk, ntk_matrix
 from isometry.supervised.networks.mlp import as_module
 from isometry.supervised.trainer import train
 from isometry_book.interventions import deaths, kernels, runs, study
-from isometry_book.interventions import deaths_study as natural
 from isometry_book.interventions.correlations import correlations
 from isometry_book.interventions.report import _loss_by_rate, _returned_table
 from isometry_book.studies import run_study
 
 SEEDS = [900, 901]
+SMOKE = deaths.DEATHS.sizes.smoke
 
 
 @pytest.fixture(scope="module", params=list(study.CASES))
 def trained(request, digits):
     """A method's plan, its runs at every age, and the finished run."""
-    planned = study._study_plan(request.param, "smoke", "digits")
+    planned = study._fork_plan(request.param, study.SMOKE, "digits")
     seen = {}
     done = runs.worn(
         planned, digits, SEEDS, (0, 1, 2), lambda r: seen.update({r.task: r})
@@ -34,7 +35,7 @@ def trained(request, digits):
 
 @pytest.fixture(scope="module")
 def numbers():
-    return study.study("smoke", "digits")
+    return study.FORKS.at("smoke", "digits")
 
 
 def test_a_fork_without_intervention_is_the_run_going_on_bit_for_bit(trained, digits):
@@ -79,7 +80,7 @@ def test_new_networks_at_age_0_are_those_that_training_starts_from(trained, digi
 
 
 def test_a_learning_rate_of_a_fork_is_that_of_all_its_steps(digits):
-    planned = study._study_plan("adam", "smoke", "digits")
+    planned = study._fork_plan("adam", study.SMOKE, "digits")
     new = runs.fresh_run(planned, digits, SEEDS, 0)
     task = runs.next_task(planned, digits, new)
     arguments = (planned, digits, new, new.parameters, task)
@@ -94,7 +95,7 @@ def test_a_learning_rate_of_a_fork_is_that_of_all_its_steps(digits):
 
 
 def test_a_stream_that_ends_before_the_largest_age_is_refused(digits):
-    planned = study._study_plan("adam", "smoke", "digits")
+    planned = study._fork_plan("adam", study.SMOKE, "digits")
     with pytest.raises(ValueError, match="largest age, 3"):
         runs.worn(planned, digits, SEEDS, (0, 3), lambda run: None)
 
@@ -186,12 +187,10 @@ def test_the_study_is_stored_one_file_a_benchmark_and_method(tmp_path, numbers):
     assert {f.parent.name for f in files} == set(numbers["benchmark"])
 
 
-@pytest.mark.parametrize("module", [study, natural])
-def test_profiles_and_data_that_are_not_known_are_refused(module):
-    with pytest.raises(KeyError, match="laptop"):
-        module.study("latpop", "cifar10")
+@pytest.mark.parametrize("one", study.STUDIES, ids=lambda one: one.name)
+def test_data_that_are_not_known_are_refused(one):
     with pytest.raises(KeyError, match="cifar10"):
-        module.study("smoke", "cifar11")
+        one.at("smoke", "cifar11")
 
 
 # --- Units that died by themselves ----------------------------------------------------
@@ -199,13 +198,13 @@ def test_profiles_and_data_that_are_not_known_are_refused(module):
 
 @pytest.fixture(scope="module")
 def handed(digits):
-    planned = natural._death_plan("adam", "permuted", "smoke", "digits")
+    planned = deaths._death_plan("adam", SMOKE, "digits")
     seen = []
     done = runs.worn(
         planned,
         digits,
         SEEDS,
-        (natural.SIZES["smoke"]["before"]["permuted"],),
+        (SMOKE.before,),
         seen.append,
     )
     return seen[0], done
@@ -213,9 +212,9 @@ def handed(digits):
 
 def test_adam_handed_over_to_adam_goes_on_as_before(handed, digits):
     run, done = handed
-    planned = natural._death_plan("adam", "permuted", "smoke", "digits")
+    planned = deaths._death_plan("adam", SMOKE, "digits")
     arguments = ("adam", planned, digits, run, (1, 2))
-    frame = pd.DataFrame(deaths.contender_rows(*arguments), columns=study.TIDY)
+    frame = pd.DataFrame(deaths.contender_rows(*arguments), columns=TIDY)
     found = frame[(frame["metric"] == "online_accuracy") & (frame["task"] == 1)]
     last = [
         r["value"]
@@ -227,8 +226,8 @@ def test_adam_handed_over_to_adam_goes_on_as_before(handed, digits):
 
 def test_a_contender_gets_weights_moments_and_step_count_by_name(handed, digits):
     run, _ = handed
-    for name in natural.CONTENDERS:
-        planned = natural._death_plan(name, "permuted", "smoke", "digits")
+    for name in deaths.CONTENDERS:
+        planned = deaths._death_plan(name, SMOKE, "digits")
         taken, optimizer = deaths._handed_over(planned, digits, run)
         for index, (key, parameter) in enumerate(taken.parameters.items()):
             assert torch.equal(parameter, run.parameters[key])
@@ -239,7 +238,7 @@ def test_a_contender_gets_weights_moments_and_step_count_by_name(handed, digits)
 
 def test_l2_init_pulls_to_where_adams_training_began(handed, digits):
     run, _ = handed
-    planned = natural._death_plan("l2_init", "permuted", "smoke", "digits")
+    planned = deaths._death_plan("l2_init", SMOKE, "digits")
     taken, _ = deaths._handed_over(planned, digits, run)
     start = runs.perceptron_of(planned, digits).stacked(SEEDS, 0)
     for name, values in start.items():
@@ -248,7 +247,7 @@ def test_l2_init_pulls_to_where_adams_training_began(handed, digits):
 
 def test_dead_units_are_counted_by_hand(handed, digits):
     run, _ = handed
-    planned = natural._death_plan("adam", "permuted", "smoke", "digits")
+    planned = deaths._death_plan("adam", SMOKE, "digits")
     network = runs.perceptron_of(planned, digits)
     inputs = runs.next_task(planned, digits, run).inputs
     for index in range(len(SEEDS)):
@@ -264,7 +263,7 @@ def test_a_unit_lives_again_if_it_fires_on_the_inputs_on_which_it_was_dead(
     handed, digits
 ):
     run, _ = handed
-    planned = natural._death_plan("adam", "permuted", "smoke", "digits")
+    planned = deaths._death_plan("adam", SMOKE, "digits")
     network = runs.perceptron_of(planned, digits)
     start = runs.fresh_run(planned, digits, SEEDS, 0).parameters
     first = runs.next_task(planned, digits, run)
@@ -280,9 +279,9 @@ def test_a_unit_lives_again_if_it_fires_on_the_inputs_on_which_it_was_dead(
         )
     )
     assert not torch.equal(after, last)
-    planned = natural._death_plan("adam", "permuted", "smoke", "digits")
+    planned = deaths._death_plan("adam", SMOKE, "digits")
     arguments = ("adam", planned, digits, run, (1, 2))
-    frame = pd.DataFrame(deaths.contender_rows(*arguments), columns=study.TIDY)
+    frame = pd.DataFrame(deaths.contender_rows(*arguments), columns=TIDY)
     table = frame.pivot(index="seed", columns=["task", "metric"], values="value")
     expected = {
         (0, "dead_fraction"): before.double().mean(1),
@@ -303,10 +302,10 @@ def test_a_share_of_no_units_is_not_a_number():
     assert found[1].isnan()
 
 
-@pytest.mark.parametrize("run", [natural.study, natural.random_label_study])
-def test_the_study_of_deaths_counts_after_each_number_of_tasks(run):
-    frame = run("smoke", "digits")
-    assert set(frame["method"]) == set(natural.CONTENDERS)
+@pytest.mark.parametrize("one", deaths.STUDIES, ids=lambda one: one.name)
+def test_the_study_of_deaths_counts_after_each_number_of_tasks(one):
+    frame = one.at("smoke", "digits")
+    assert set(frame["method"]) == set(deaths.CONTENDERS)
     first = frame[frame["metric"] == "dead_fraction"]
     assert first.groupby("seed")["value"].nunique().eq(1).all(), "the same for all"
     for metric in ("died", "online_accuracy"):

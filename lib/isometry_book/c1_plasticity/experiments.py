@@ -1,6 +1,7 @@
 """The experiments of chapter 1: how plasticity is lost, and how it is measured."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from isometry.core.messages import unknown
+from isometry.core.profile import ByProfile
 from isometry.core.seeding import generator
 from isometry.lab.report import seed_scores
 from isometry.lab.run import Plan, plan
@@ -22,22 +23,6 @@ from isometry.supervised.streams import Pixels, random_label, scaled
 from isometry.supervised.trainer import network_of, train
 
 BENCHMARK = "random_label_mnist"
-# The live experiments' sizes; the stream itself has the benchmark's own profile.
-SIZES: dict[str, dict[str, Any]] = {
-    "smoke": {"worn": (0, 2, 4), "budgets": (40, 80, 160), "tasks": 2, "seeds": 2},
-    "laptop": {
-        "worn": (0, 5, 10, 25),
-        "budgets": (75, 150, 300, 600, 1200),
-        "tasks": 3,
-        "seeds": 3,
-    },
-    "paper": {
-        "worn": (0, 5, 10, 25, 50),
-        "budgets": (300, 1000, 3000, 10_000, 30_000),
-        "tasks": 5,
-        "seeds": 8,
-    },
-}
 LONGER = 5  # the long training that estimates the achievable loss, in budgets
 LONG_TASKS = 4  # tasks are exchangeable, so a few tell the level of all
 WIDTHS = (25, 100, 400)
@@ -52,19 +37,35 @@ PUBLISHED: dict[str, dict[str, float]] = {
 SCALING_TASKS = 10  # of the control, with the inputs scaled in another way
 
 
-def size(profile: str, key: str) -> Any:
-    """Return one of the sizes of the chapter's experiments.
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the experiments are that the chapter runs beside the benchmark.
 
-    Args:
-        profile: smoke, laptop or paper.
-        key: ``worn``, ``budgets``, ``tasks`` or ``seeds``.
-
-    Raises:
-        KeyError: If the profile is not known.
+    Attributes:
+        seeds: Networks of each method on the stream.
+        worn: After how many tasks a network's plasticity is measured.
+        budgets: Steps that a measurement may take.
+        tasks: New tasks of a measurement.
     """
-    if profile not in SIZES:
-        raise KeyError(unknown("profile", profile, SIZES))
-    return SIZES[profile][key]
+
+    seeds: int
+    worn: tuple[int, ...]
+    budgets: tuple[int, ...]
+    tasks: int
+
+
+SIZES = ByProfile(
+    smoke=Sizes(seeds=2, worn=(0, 2, 4), budgets=(40, 80, 160), tasks=2),
+    laptop=Sizes(
+        seeds=3, worn=(0, 5, 10, 25), budgets=(75, 150, 300, 600, 1200), tasks=3
+    ),
+    paper=Sizes(
+        seeds=8,
+        worn=(0, 5, 10, 25, 50),
+        budgets=(300, 1000, 3000, 10_000, 30_000),
+        tasks=5,
+    ),
+)
 
 
 def worn_networks(
@@ -87,7 +88,7 @@ def worn_networks(
     arguments = (planned.method, planned.method_settings, planned.settings, pixels)
     network = network_of(*arguments)
     worn = {0: as_module(network, network.stacked([seed], 0), 0)}
-    counts = [count for count in size(profile, "worn") if count > 0]
+    counts = [count for count in SIZES.of(profile).worn if count > 0]
     if width is not None:  # only the new network is asked for
         return planned, pixels, worn
 
@@ -131,7 +132,7 @@ def measured(
 
 
 def budget_curves(
-    planned: Plan, pixels: Pixels, worn: Mapping[int, nn.Module], profile: str
+    planned: Plan, pixels: Pixels, worn: Mapping[int, nn.Module], sizes: Sizes
 ) -> pd.DataFrame:
     """Return plasticity against the budget for one network at several ages.
 
@@ -139,12 +140,12 @@ def budget_curves(
         planned: Of :func:`worn_networks`.
         pixels: The data.
         worn: The network by the number of tasks it has learned.
-        profile: Says which budgets.
+        sizes: Say which budgets, and how many tasks.
 
     Returns:
         Columns ``learned`` (tasks before), ``steps``, ``plasticity``.
     """
-    tasks = _new_tasks(planned, pixels, size(profile, "tasks"))
+    tasks = _new_tasks(planned, pixels, sizes.tasks)
     rows = [
         {
             "learned": learned,
@@ -152,12 +153,12 @@ def budget_curves(
             "plasticity": measured(model, tasks, Budget(steps), planned).plasticity,
         }
         for learned, model in worn.items()
-        for steps in size(profile, "budgets")
+        for steps in sizes.budgets
     ]
     return pd.DataFrame(rows)
 
 
-def budget_units(data: str, profile: str) -> pd.DataFrame:
+def steps_and_flops(data: str, profile: str) -> pd.DataFrame:
     """Return the plasticity of new networks of three widths, by steps and by flops.
 
     The budget in floating-point operations is what the middle budget of the profile
@@ -170,13 +171,13 @@ def budget_units(data: str, profile: str) -> pd.DataFrame:
     Returns:
         Columns ``width``, ``equal steps``, ``equal flops``, ``steps for the flops``.
     """
-    budgets = size(profile, "budgets")
-    steps = Budget(budgets[len(budgets) // 2])
+    sizes = SIZES.of(profile)
+    steps = Budget(sizes.budgets[len(sizes.budgets) // 2])
     rows: list[dict[str, float]] = []
     flops = None
     for width in sorted(WIDTHS, key=lambda w: w != WIDTHS[1]):
         planned, pixels, worn = worn_networks(data, profile, width=width)
-        tasks = _new_tasks(planned, pixels, size(profile, "tasks"))
+        tasks = _new_tasks(planned, pixels, sizes.tasks)
         by_steps = measured(worn[0], tasks, steps, planned)
         flops = flops or Budget(by_steps.flops_a_step * by_steps.steps, "flops")
         by_flops = measured(worn[0], tasks, flops, planned)

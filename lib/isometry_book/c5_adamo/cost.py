@@ -63,25 +63,22 @@ def _cost_rows(report: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TIDY)
 
 
-def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
-    """Return the tidy numbers of the stored report.
+def cost_numbers(sizes: None, data: str) -> pd.DataFrame:
+    """Return what AdamO costs; FileNotFoundError if that has not been measured.
 
     Args:
-        profile: Not used: the report has one size.
-        data: Not used.
-
-    Raises:
-        FileNotFoundError: If the benchmark has not been run.
+        sizes: The report has one size.
+        data: Not needed.
     """
     return _cost_rows(json.loads(_report_path().read_text()))
 
 
-def methods_study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
+def method_cost_numbers(sizes: None, data: str) -> pd.DataFrame:
     """Return what each method costs; the task is the network's place in the report.
 
     Args:
-        profile: Not used: the report has one size.
-        data: Not used.
+        sizes: The report has one size.
+        data: Not needed.
 
     Returns:
         Metrics ``milliseconds`` of a training step, and over Adam's ``time_ratio``,

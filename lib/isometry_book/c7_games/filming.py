@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from isometry.core.checkpoint import Run, restored
-from isometry.core.messages import unknown
+from isometry.core.profile import ByProfile
 from isometry.core.stacking import Parameters
 from isometry.lab.plans import Plan, plan
 from isometry.rl.agent import network_of
@@ -30,11 +30,11 @@ COMMON: dict[str, Any] = {
     "diagnose_every": 0,
 }
 # `env_steps` of a third, whole updates.
-SIZES: dict[str, dict[str, Any]] = {
-    "smoke": {"env_steps": 1024, "num_envs": 16, "rollout_length": 64},
-    "laptop": {"env_steps": 131_072, "num_envs": 128, "minibatches": 16},
-    "paper": {"env_steps": 1_310_720, "num_envs": 128, "minibatches": 16},
-}
+SIZES: ByProfile[dict[str, Any]] = ByProfile(
+    smoke={"env_steps": 1024, "num_envs": 16, "rollout_length": 64},
+    laptop={"env_steps": 131_072, "num_envs": 128, "minibatches": 16},
+    paper={"env_steps": 1_310_720, "num_envs": 128, "minibatches": 16},
+)
 MAX_FRAMES = 301
 
 
@@ -59,9 +59,7 @@ class Learning:
 
 def _film_plan(profile: str) -> Plan:
     """Return what is trained: plain Adam on Breakout."""
-    if profile not in SIZES:
-        raise KeyError(unknown("profile", profile, SIZES))
-    changes = {**COMMON, **SIZES[profile]}
+    changes = {**COMMON, **SIZES.of(profile)}
     return plan("continual_minatar", "adam", changes, profile)
 
 
@@ -77,7 +75,7 @@ def filmed_learning(
         device: Where to train.
 
     Raises:
-        KeyError: If the profile is not known.
+        ValueError: If the profile is not known.
 
     Example:
         >>> list(filmed_learning("smoke").films)

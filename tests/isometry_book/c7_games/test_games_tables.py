@@ -9,7 +9,7 @@ from isometry.lab import games_comparison as comparison
 from isometry.lab.plans import plan
 from isometry.lab.returns import load_returns, returns_of
 from isometry.lab.store import COLUMNS, StoreError
-from isometry_book.c7_games import study, variants
+from isometry_book.c7_games import tables, variants
 
 MINATAR = "continual_minatar"
 SHARED = np.linspace(-0.05, 0.05, 5)[:, None]  # what seeds differ in
@@ -109,18 +109,18 @@ def test_late_scores_are_means_over_the_last_quarter_and_over_games(agents, toge
     both = np.stack([FALLING, FALLING - 0.2], axis=-1)
     files = agents("fresh", STEADY), agents("adam", both), agents("nap", STEADY[:3])
     scores = comparison.compared_games(*together(*files), MINATAR).scores
-    late = study.late_scores(scores)
+    late = tables.late_scores(scores)
     np.testing.assert_allclose(late["adam"], 0.55 + SHARED[:, 0])
     assert late["nap"].count() == 3
-    breakout = study.late_scores(scores, "breakout")["adam"]
+    breakout = tables.late_scores(scores, "breakout")["adam"]
     np.testing.assert_allclose(breakout, 0.65 + SHARED[:, 0])
     one = scores[scores["cycle"] == 0]
-    np.testing.assert_allclose(study.late_scores(one)["adam"], 0.9 + SHARED[:, 0])
+    np.testing.assert_allclose(tables.late_scores(one)["adam"], 0.9 + SHARED[:, 0])
 
 
 def test_a_standing_keeps_the_seeds_that_another_method_lacks():
     late = pd.DataFrame({"a": [0.1, 0.2, 0.3, 0.4], "b": [0.5, 0.7, np.nan, np.nan]})
-    table = study.standing(late)
+    table = tables.standing(late)
     assert table.index.tolist() == ["b", "a"]
     assert table["mean"].tolist() == pytest.approx([0.6, 0.25])
     assert table["seeds"].tolist() == [2, 4]
@@ -129,21 +129,21 @@ def test_a_standing_keeps_the_seeds_that_another_method_lacks():
 
 
 def test_differences_and_changes_are_paired_by_seed(found):
-    late = study.late_scores(found.scores)
-    gap = study.difference(late, "adam", "fresh")
+    late = tables.late_scores(found.scores)
+    gap = tables.difference(late, "adam", "fresh")
     assert (gap.low, gap.high) == pytest.approx((-0.35, -0.35))
-    assert study.difference(late.assign(none=np.nan), "adam", "none") is None
-    lost = study.changes(found.scores)
+    assert tables.difference(late.assign(none=np.nan), "adam", "none") is None
+    lost = tables.changes(found.scores)
     assert (lost["adam"].low, lost["adam"].high) == pytest.approx((-0.35, -0.35))
     assert lost["nap"].estimate == pytest.approx(0)
 
 
 def test_scores_over_cycles_are_middle_means_of_seeds(found):
-    table = study.over_cycles(found.scores).set_index(["method", "cycle"])
+    table = tables.over_cycles(found.scores).set_index(["method", "cycle"])
     assert table.loc["adam", "mean"].tolist() == pytest.approx([1, 0.9, 0.8, 0.7, 0.6])
     assert (table["low"] < table["mean"]).all()
     assert (table["seeds"] == 5).all()
-    own = study.over_cycles(found.scores, "breakout").set_index(["method", "cycle"])
+    own = tables.over_cycles(found.scores, "breakout").set_index(["method", "cycle"])
     assert own["mean"].to_dict() == pytest.approx(table["mean"].to_dict())
 
 
@@ -151,12 +151,12 @@ def test_an_interval_is_missing_where_a_number_is_not_finite():
     frame = pd.DataFrame(
         {"g": [0, 0, 1, 1], "seed": [0, 1] * 2, "x": [1, np.inf, 2, 4]}
     )
-    table = study.intervals(frame, ["g"], "x")
+    table = tables.intervals(frame, ["g"], "x")
     assert table["mean"].tolist() == pytest.approx([np.nan, 3], nan_ok=True)
 
 
 def test_learning_curves_are_means_over_seeds_in_the_game_that_is_played(found):
-    curves = study.learning_curves(found)
+    curves = tables.learning_curves(found)
     last = curves[(curves["method"] == "adam") & (curves["cycle"] == 4)]
     one = last[last["game"] == "breakout"]
     assert one["env_steps"].tolist() == [0, 50, 100]
@@ -166,18 +166,18 @@ def test_learning_curves_are_means_over_seeds_in_the_game_that_is_played(found):
 def test_a_diagnostic_is_ranked_against_the_score_of_the_next_visit(stored, agents):
     store = stored(agents("fresh", STEADY), agents("adam", FALLING))
     found = comparison.games_comparison(store, MINATAR)
-    looked = study.diagnosed(store, found)
+    looked = tables.diagnosed(store, found)
     assert set(looked["method"]) == {"adam", "fresh"}
     assert looked["cycle"].max() == 4
-    table = study.diagnostics_over_cycles(looked)
+    table = tables.diagnostics_over_cycles(looked)
     first = table[(table["method"] == "adam") & (table["cycle"] == 0)]
     assert first["mean"].tolist() == pytest.approx([0.75])  # visits: 1 and 1/2
     # Dormant units fall over the visits, and so do Adam's scores.
-    both = study.prediction(found, looked, "actor", "dormant_fraction")
+    both = tables.prediction(found, looked, "actor", "dormant_fraction")
     assert (both.low, both.high) == pytest.approx((1, 1))
-    assert study.prediction(found, looked, "critic", "dormant_fraction") is None
+    assert tables.prediction(found, looked, "critic", "dormant_fraction") is None
     flat = looked.assign(value=0.5)
-    assert study.prediction(found, flat, "actor", "dormant_fraction").estimate == 0
+    assert tables.prediction(found, flat, "actor", "dormant_fraction").estimate == 0
 
 
 def test_a_comparison_can_be_asked_for_by_settings(stored, agents):
@@ -223,7 +223,7 @@ def deep(agents):
 def test_another_start_is_a_line_of_its_own_in_the_study_of_depth(deep, agents, stored):
     own = {"games": "breakout", "init": "default"}
     other = [agents("adam", level(0.2), f"d{d}", **own, depth=d) for d in (4, 16)]
-    found = variants.depth_study(stored(*deep, *other), MINATAR)
+    found = variants.stored_depths(stored(*deep, *other), MINATAR)
     assert set(found["method"]) == {"adam", "adamo", "adam(init=default)"}
     table = variants.depth_table(found).set_index(["method", "depth"])
     usual, other = (table.loc[(m, 4), "mean"] for m in ("adam", "adam(init=default)"))
@@ -232,7 +232,7 @@ def test_another_start_is_a_line_of_its_own_in_the_study_of_depth(deep, agents, 
 
 def test_depths_are_compared_with_all_else_equal(deep, stored):
     store = stored(*deep)
-    found = variants.depth_study(store, MINATAR)
+    found = variants.stored_depths(store, MINATAR)
     assert set(zip(found["method"], found["depth"], strict=True)) == {
         (method, depth) for method in ("adam", "adamo") for depth in (4, 16)
     }
@@ -287,12 +287,12 @@ def test_a_comparison_without_changed_runs_has_an_empty_table_of_them(stored, ag
         ),
         (
             [("adam", level(1.0))],
-            lambda s: study.changes(comparison.games_comparison(s, MINATAR).scores),
+            lambda s: tables.changes(comparison.games_comparison(s, MINATAR).scores),
             "needed at least two cycles",
         ),
         (
             [("adam", STEADY)],
-            lambda s: variants.depth_study(s, MINATAR),
+            lambda s: variants.stored_depths(s, MINATAR),
             "one game at two depths or more, found none",
         ),
         (
@@ -320,4 +320,4 @@ def test_a_store_without_diagnostics_is_refused(stored, agents):
     assert not load_returns(store).empty
     found = comparison.games_comparison(store, MINATAR)
     with pytest.raises(StoreError, match="needed diagnostics"):
-        study.diagnosed(store, found)
+        tables.diagnosed(store, found)

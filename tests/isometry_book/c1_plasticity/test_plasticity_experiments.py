@@ -5,7 +5,7 @@ import pytest
 
 from isometry.lab.run import plan
 from isometry.lab.store import COLUMNS, StoreError, write_file
-from isometry_book.c1_plasticity import study
+from isometry_book.c1_plasticity import experiments
 
 CHANGES = {
     "relu": {"activation": "relu", "lr": 1e-4},
@@ -37,8 +37,8 @@ def test_published_size_is_the_one_of_the_positive_control():
 def test_control_is_the_mean_over_tasks_and_the_deviation_over_seeds(tmp_path):
     stored(tmp_path, "relu", {0: [0.3, 0.1], 1: [0.5, 0.3]})
     stored(tmp_path, "leaky_relu", {0: [0.9, 0.9], 1: [0.8, 0.8]})
-    runs = study.control_runs(tmp_path)
-    table = study.positive_control(runs).set_index("activation")
+    runs = experiments.control_runs(tmp_path)
+    table = experiments.positive_control(runs).set_index("activation")
     assert table.loc["relu", "ours"] == pytest.approx(30)
     assert table.loc["relu", "spread"] == pytest.approx(200**0.5)
     assert table.loc["leaky_relu", "ours"] == pytest.approx(85)
@@ -49,12 +49,12 @@ def test_control_is_the_mean_over_tasks_and_the_deviation_over_seeds(tmp_path):
 def test_a_store_without_the_control_is_refused(tmp_path):
     stored(tmp_path, "relu", {0: [0.3]})
     with pytest.raises(StoreError, match="adam-"):
-        study.control_runs(tmp_path)
+        experiments.control_runs(tmp_path)
 
 
 def test_two_scalings_are_compared_over_the_tasks_that_both_have(tmp_path):
     stored(tmp_path, "relu", {0: [0.3]})
     stored(tmp_path, "leaky_relu", {0: [0.5] * 10 + [0.9] * 40})
     stored(tmp_path, "leaky_relu", {0: [0.4] * 10}, input_scaling="unit", tasks=10)
-    found = study.other_scaling(tmp_path)
+    found = experiments.other_scaling(tmp_path)
     assert found == pytest.approx({"standard": 50, "unit": 40, "tasks": 10})

@@ -6,7 +6,7 @@ import pytest
 from isometry.core.settings import as_dict
 from isometry.lab.run import plan
 from isometry.lab.store import COLUMNS, StoreError, write_file
-from isometry_book.c6_benchmark.study import stored_grid
+from isometry_book.c6_benchmark.comparisons import stored_grid
 
 BENCHMARK = "random_label_mnist"
 

@@ -3,8 +3,7 @@
 The closed-form flow against discrete steps, and the decoupled against the coupled form.
 """
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
@@ -15,36 +14,37 @@ from isometry.adamo import (
     strength_for_relaxation,
 )
 from isometry.core.matrices import singular_values
-from isometry.core.messages import unknown
 from isometry.core.seeding import generator
 from isometry.lab.store import TIDY
-from isometry.supervised.settings import SupervisedSettings
-from isometry_book.c5_adamo.drifted_network import STEPS, drifted_network
+from isometry_book.c5_adamo import continual
+from isometry_book.c5_adamo.drifted_network import drifted_network
 from isometry_book.c5_adamo.strength import departure, flow_deviation, relax_alone
-from isometry_book.c5_adamo.study import record_spectra, study_pixels, study_settings
 
 FLOW_RATE = 5e-5  # small enough that the steps' own error stays below 1e-3
 SHAPES = {"tall": (16, 10), "wide": (10, 16), "square": (10, 10)}
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)  # the same for both forms
 ALONE = (30, 300, 3000)  # relaxation times of the pull without a task
 FORMS = ("adamo", "adam_isometry")
-SEEDS = {"smoke": 2, "laptop": 8, "paper": 10}
-SIZES: dict[str, dict[str, Any]] = {
-    "smoke": {"tasks": 2, "epochs": 2},
-    "laptop": {"tasks": 6, "epochs": 12},
-    "paper": {"tasks": 20, "epochs": 50},
-}
 Rows = list[tuple[str, str, int, int, str, float]]
 
 
-def _run_settings(profile: str, data: str) -> SupervisedSettings:
-    """Return the stream that the forms of the optimiser are compared on."""
-    if profile not in SIZES:
-        raise KeyError(unknown("profile", profile, SIZES))
-    return replace(study_settings(profile, data), lr=1e-3, **SIZES[profile])
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the measurements are.
+
+    Attributes:
+        stream: Of the continual runs; their seeds are also those of the rest, as far as
+            these take so many.
+        drifted_steps: Of Adam, before spectra are pulled without a task.
+        flow_rate: Of the discrete steps beside the flow.
+    """
+
+    stream: continual.Sizes
+    drifted_steps: int
+    flow_rate: float = FLOW_RATE
 
 
-def gram_flow(seeds: int, rate: float = FLOW_RATE) -> Rows:
+def gram_flow(seeds: int, rate: float) -> Rows:
     """Compare discrete steps of the penalty's gradient with the closed-form flow.
 
     Args:
@@ -85,17 +85,10 @@ def gram_flow(seeds: int, rate: float = FLOW_RATE) -> Rows:
     return rows
 
 
-def decoupling_alone(profile: str, data: str) -> Rows:
-    """Return by which factor each form departs from the flow, without a task.
-
-    Args:
-        profile: Sets how far the networks have drifted that give the spectra.
-        data: A data set's name.
-
-    Source: arXiv 2606.09762, Sec. 4.4.
-    """
+def _decoupling_alone(seeds: int, drifted_steps: int, data: str) -> Rows:
+    """Return by which factor each form departs from the flow, without a task."""
     lr, steps = 3e-3, 300
-    start = drifted_network(min(3, SEEDS[profile]), STEPS[profile], data)
+    start = drifted_network(seeds, drifted_steps, data)
     grid = [strength_for_relaxation(time, lr) for time in ALONE]
     rows: Rows = []
     for seed, sigma in enumerate(singular_values(start.weights[2])):
@@ -108,24 +101,14 @@ def decoupling_alone(profile: str, data: str) -> Rows:
     return rows
 
 
-def decoupling_task(profile: str, data: str) -> Rows:
-    """Return the online accuracy of both forms over a grid of strengths, the task.
-
-    Args:
-        profile: Sets the stream's length and the seeds.
-        data: A data set's name.
-
-    Returns:
-        Metrics ``online_accuracy``, over all tasks, and ``isometry_strength``.
-
-    Source: arXiv 2606.09762, Sec. 4.4.
-    """
-    settings = _run_settings(profile, data)
-    pixels, seeds = study_pixels(settings), list(range(SEEDS[profile]))
+def _decoupling_task(sizes: continual.Sizes, data: str) -> Rows:
+    """Return the online accuracy of both forms over a grid of strengths, the task."""
+    settings = continual.stream_settings(sizes, data)
+    pixels, seeds = continual.stream_pixels(settings), list(range(sizes.seeds))
     rows: Rows = []
     for form in FORMS:
         for index, strength in enumerate(STRENGTHS):
-            record = record_spectra(
+            record = continual.record_spectra(
                 form, settings, pixels, seeds, isometry_strength=strength
             )
             for seed, value in enumerate(record.online_accuracy.mean(0).tolist()):
@@ -135,18 +118,17 @@ def decoupling_task(profile: str, data: str) -> Rows:
     return rows
 
 
-def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
+def form_numbers(sizes: Sizes, data: str) -> pd.DataFrame:
     """Return all tidy numbers on AdamO itself.
 
     Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        sizes: How large.
         data: A data set's name.
 
-    Raises:
-        KeyError: If the profile is not known.
+    Source: arXiv 2606.09762, Eq. 16 and Sec. 4.4.
     """
-    parts = decoupling_task(profile, data)  # the profile is checked here first
-    parts += decoupling_alone(profile, data)
-    rate = 1e-3 if profile == "smoke" else FLOW_RATE
-    parts += gram_flow(min(5, SEEDS[profile]), rate)
+    seeds = sizes.stream.seeds
+    parts = _decoupling_task(sizes.stream, data)
+    parts += _decoupling_alone(min(3, seeds), sizes.drifted_steps, data)
+    parts += gram_flow(min(5, seeds), sizes.flow_rate)
     return pd.DataFrame(parts, columns=TIDY)
