@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from isometry.core.seeding import generator
 from isometry.plasticity import dead_fraction, dormancy_scores, dormant_fraction
+from isometry.plasticity.units import relative_activity
 
 sizes = st.tuples(
     st.integers(1, 3), st.integers(1, 6), st.integers(1, 7), st.integers(0, 1000)
@@ -70,6 +71,12 @@ def test_dormancy_scores_have_mean_one_unless_the_layer_is_silent(size):
     mean = dormancy_scores(activations).mean(-1)
     silent = (activations == 0).flatten(1).all(1)
     assert_close(mean, (~silent).double())
+
+
+def test_a_layer_that_is_not_a_number_has_no_dormant_unit():
+    activity = torch.tensor([[0.0, math.nan], [0.0, 3.0]])
+    dormant = relative_activity(activity) <= 0.1
+    assert dormant.tolist() == [[False, False], [True, False]]
 
 
 def test_dormancy_does_not_see_the_scale_of_a_layer():

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, register
 from isometry.methods.resets import replace_units_, widths
 from isometry.methods.structure import State, one_output_a_unit
 from isometry.methods.training import Training
+from isometry.plasticity.units import relative_activity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,22 +44,6 @@ def _no_activity(training: Training) -> State:
     return {"activity": some.new_zeros(len(training.seeds), sum(widths(training)))}
 
 
-def dormant(activity: Tensor, threshold: float) -> Tensor:
-    """Return which units of a layer are dormant, ``(members, units)``.
-
-    A score is a unit's mean absolute activation over the layer's mean of it. Where a
-    whole layer is silent, all of it is dormant; a member whose activations are not
-    finite has no dormant units.
-
-    Args:
-        activity: Sum of absolute activations, ``(members, units)``.
-        threshold: tau, >= 0.
-
-    Source: Sokar et al. 2023, Definition 3.1.
-    """
-    return activity <= threshold * activity.mean(1, keepdim=True)
-
-
 def _redo_step(training: Training) -> None:
     """Recycle the dormant units of every hidden layer, at every k-th step.
 
@@ -67,7 +51,7 @@ def _redo_step(training: Training) -> None:
     Adam, whose count of steps goes on: the official code. In others the count starts
     again, or moments stay, or units get their first weights back. The official score
     is taken on one large batch; ours, on the minibatches of a window, so that small
-    ones do not decide alone.
+    ones do not decide alone. A member whose activations are NaN has no dormant units.
 
     Source: Sokar et al., ICML 2023; google/dopamine.
     """
@@ -80,7 +64,7 @@ def _redo_step(training: Training) -> None:
         return
     parts = activity.split(widths(training), 1)
     for index, part in enumerate(parts):
-        chosen = dormant(part, settings.redo_threshold)
+        chosen = relative_activity(part) <= settings.redo_threshold
         if chosen.any():
             replace_units_(training, index, chosen, labels=("redo", training.step))
     activity.zero_()

@@ -29,6 +29,22 @@ def check_activations(activations: Tensor) -> None:
         )
 
 
+def relative_activity(activity: Tensor) -> Tensor:
+    """Return each unit's activity over the layer's mean of it: the dormancy score.
+
+    Args:
+        activity: Mean or sum of absolute activations, ``(..., units)``.
+
+    Returns:
+        ``(..., units)``, dimensionless, mean 1 over the units; all zero for a layer
+        that is silent altogether, NaN for one with a NaN in it.
+
+    Source: Sokar et al. 2023, Definition 3.1.
+    """
+    mean = activity.mean(-1, keepdim=True)
+    return activity / mean.where(mean != 0, 1.0)
+
+
 def dormancy_scores(activations: Tensor) -> Tensor:
     """Return each unit's mean absolute activation over the layer's mean of it.
 
@@ -45,9 +61,7 @@ def dormancy_scores(activations: Tensor) -> Tensor:
     Source: Sokar et al. 2023, Definition 3.1.
     """
     check_activations(activations)
-    size = activations.abs().mean(-2)
-    mean = size.mean(-1, keepdim=True)
-    return size / torch.where(mean > 0, mean, torch.ones_like(mean))
+    return relative_activity(activations.abs().mean(-2))
 
 
 def dormant_fraction(activations: Tensor, threshold: float = 0.1) -> Tensor:
