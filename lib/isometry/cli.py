@@ -302,17 +302,20 @@ def refused(error: Exception) -> str | None:
     Args:
         error: What a command raised.
     """
-    from isometry.lab.store import StoreError
-    from isometry.supervised.data.sets import DataError
-
     line = None
     if isinstance(error, cyclopts.CycloptsError):
         line = f"{str(error).rstrip().rstrip('.')}; see isometry --help"
     elif isinstance(error, OSError) and error.strerror:
         names = [str(n) for n in (error.filename, error.filename2) if n is not None]
         line = f"{error.strerror}: {' and '.join(names)}" if names else error.strerror
-    elif type(error) is ImportError or isinstance(
-        error, KeyError | ValueError | StoreError | DataError
-    ):
+    elif type(error) is ImportError or isinstance(error, _refusals()):
         line = str(error.args[0]) if error.args else type(error).__name__
     return None if line is None else " ".join(line.split())
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return the errors that say what to do, whose rooms open only when one came."""
+    from isometry.lab.store import StoreError
+    from isometry.supervised.data import DataError
+
+    return KeyError, ValueError, StoreError, DataError

@@ -4,8 +4,8 @@ Outside this room only these three names are used; each falls back to the plain 
 which is the one to read, for networks that the room does not know.
 """
 
+from isometry.rl.ppo.fast import written_step
 from isometry.rl.ppo.fast.reading import fastest_actor, fastest_values
-from isometry.rl.ppo.fast.written_step import is_written, written_step
 from isometry.rl.ppo.step import Learner, Step, gradient_step
 
 __all__ = ["fastest_actor", "fastest_step", "fastest_values"]
@@ -17,4 +17,6 @@ def fastest_step(learner: Learner) -> Step:
     Args:
         learner: The stack in training.
     """
-    return written_step(learner) if is_written(learner) else gradient_step
+    if written_step.is_written(learner):
+        return written_step.written_step(learner)
+    return gradient_step
