@@ -10,7 +10,7 @@ from isometry.cli import main
 from isometry.lab.run import run
 from isometry.lab.store import load_results
 from isometry.supervised.data import download
-from isometry.sweep import units
+from isometry.sweep import job
 from isometry.sweep.file import read_sweep
 
 ROOT = Path(__file__).parents[1]
@@ -187,7 +187,7 @@ def test_failures_are_listed_at_the_end_and_the_status_is_one(isometry, monkeypa
             raise MemoryError("too wide")
         return run(benchmark, method, seeds, settings, **keywords)
 
-    monkeypatch.setattr(units, "run", broken)
+    monkeypatch.setattr(job, "run", broken)
     status, out, err = isometry(SWEEP)
     assert status == 1
     assert "adamo" in out

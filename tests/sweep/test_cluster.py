@@ -76,12 +76,12 @@ def test_failures_on_a_cluster_are_counted(address, tmp_path):
 
 
 @pytest.mark.slow
-def test_where_a_worker_has_a_gpu_units_ask_for_it(address):
+def test_where_a_worker_has_a_gpu_jobs_ask_for_it(address):
     from distributed import Client, get_worker
 
     with cluster(address, "auto") as crew:
         assert crew.device == "cuda"
-        assert crew.workers == 1, "the others cannot take a unit"
+        assert crew.workers == 1, "the others cannot take a job"
     with cluster(address, "cpu") as crew:
         assert crew.workers == 2
     with Client(address, set_as_default=False) as client:

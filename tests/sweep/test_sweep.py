@@ -31,10 +31,10 @@ from isometry.lab.store import (
     result_files,
 )
 from isometry.supervised import BENCHMARKS
-from isometry.sweep import units
-from isometry.sweep.jobs import stacks_of
+from isometry.sweep import job
+from isometry.sweep.crew import processes
+from isometry.sweep.job import Job, parts, stacks_of
 from isometry.sweep.sweep import sweep
-from isometry.sweep.units import parts
 
 run_module = sys.modules[run_package.__module__]
 SMALL = {
@@ -261,7 +261,7 @@ def failing(monkeypatch):
                     raise RuntimeError("no\nmemory")
             return run(benchmark, method, seeds, settings, **keywords)
 
-        monkeypatch.setattr(units, "run", broken)
+        monkeypatch.setattr(job, "run", broken)
         return tries
 
     return fail
@@ -413,6 +413,31 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(tmp_path, uninterrupted
     entries = [e for record in load_records(tmp_path) for e in record["runs"]]
     assert all(entry["device"].endswith(", 1 thread") for entry in entries)
     assert multiprocessing.active_children() == []
+
+
+def test_a_worker_is_deaf_to_the_keyboard_from_its_first_instruction(tmp_path):
+    one = Job(
+        phase="report",
+        benchmark="permuted_mnist",
+        method="adam",
+        settings=SMALL,
+        profile="smoke",
+        seeds=(0,),
+        store=str(tmp_path),
+        device="cpu",
+        metric="online_accuracy",
+        label="",
+        cost=1.0,
+    )
+    with processes(1, "cpu") as crew:
+        done = crew.submit(0, one)
+        while not done.done():
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid, signal.SIGINT)
+            time.sleep(0.01)
+        assert 0 <= done.result() <= 1
+    assert multiprocessing.active_children() == []
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 def written(content, file):

@@ -16,7 +16,7 @@ from isometry.lab.run import run
 from isometry.lab.run import run as run_package
 from isometry.lab.store import load_records, load_results
 from isometry.supervised.data.sets import load
-from isometry.sweep import units
+from isometry.sweep import job
 from isometry.sweep.report import _search_text
 from isometry.sweep.sweep import sweep
 from isometry_book.evidence.streams import streams_of
@@ -287,14 +287,14 @@ def test_a_candidate_that_fails_on_the_way_leaves_its_search_without_a_choice(
             raise RuntimeError("no memory")
         return run(benchmark, method, seeds, settings, **keywords)
 
-    monkeypatch.setattr(units, "run", broken)
+    monkeypatch.setattr(job, "run", broken)
     outcome = swept(tmp_path)
     assert set(chosen_by(outcome)) == {("adam", "all"), ("adam", "first")}
     assert {f.name.split(" seeds")[0] for f in outcome.failures} == {
         "tune permuted_mnist adamo lr=0.1 isometry_pull=0.01"
     }
     assert set(load_results(tmp_path)["method"]) == {"adam"}
-    monkeypatch.setattr(units, "run", run)
+    monkeypatch.setattr(job, "run", run)
     assert ("adamo", "all") in chosen_by(swept(tmp_path))
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from isometry.core.settings import as_dict
-from isometry.sweep.file import grid, read_sweep
+from isometry.sweep.file import read_sweep
+from isometry.sweep.grid import grid
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "sweeps").glob("*.toml"))
 CAMPAIGN = [

@@ -6,24 +6,22 @@ import time
 
 import pytest
 
+from isometry.sweep.job import REPORT, TUNE, Job
 from isometry.sweep.progress import (
     ADDED,
     DONE,
     FAILED,
-    REPORT,
     RETRY,
     THERE,
-    TUNE,
-    Job,
     _Tally,
     left,
     told,
 )
-from isometry.sweep.units import Unit
 
 
 def job(phase=TUNE, method="adam", label="lr=0.1", cost=1.0, seeds=(0, 1)):
-    unit = Unit(
+    return Job(
+        phase=phase,
         benchmark="bench",
         method=method,
         settings={},
@@ -32,8 +30,9 @@ def job(phase=TUNE, method="adam", label="lr=0.1", cost=1.0, seeds=(0, 1)):
         store="store",
         device="cpu",
         metric="online_accuracy",
+        label=label,
+        cost=cost,
     )
-    return Job(phase=phase, unit=unit, label=label, cost=cost)
 
 
 class Terminal(io.StringIO):

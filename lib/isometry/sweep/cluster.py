@@ -1,4 +1,4 @@
-"""A Dask cluster that does the units of a sweep."""
+"""A Dask cluster that does the jobs of a sweep."""
 
 import sys
 from collections.abc import Iterator
@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from isometry.core.messages import refusal
-from isometry.sweep.units import Crew, work
+from isometry.sweep.crew import Crew
+from isometry.sweep.job import work
 
 GPU = "GPU"  # what workers call their GPUs: dask worker ADDRESS --resources "GPU=1"
 CONNECT_SECONDS = 20
@@ -16,18 +17,18 @@ CONNECT_SECONDS = 20
 def cluster(address: str, device: str) -> Iterator[Crew]:
     """Yield the workers of a Dask cluster, which must see the store's folder.
 
-    A unit for ``cuda`` asks for one :data:`GPU`, so that no GPU has two; start workers
+    A job for ``cuda`` asks for one :data:`GPU`, so that no GPU has two; start workers
     that have one with ``dask worker ADDRESS --nthreads 1 --resources "GPU=1"``.
 
     Args:
-        address: Of the scheduler.
+        address: Of the scheduler, ``tcp://host:8786``.
         device: ``auto`` (a GPU if a worker has one), ``cpu`` or ``cuda``.
 
     Raises:
         ValueError: If ``distributed`` is missing, no scheduler answers, or no worker
             has the GPU that is asked for.
     """
-    with connected(address) as client:
+    with _connected(address) as client:
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         has_gpu = any(worker["resources"].get(GPU) for worker in workers)
         if device == "auto":
@@ -42,25 +43,18 @@ def cluster(address: str, device: str) -> Iterator[Crew]:
             one["nthreads"] if device == "cpu" else int(one["resources"].get(GPU, 0))
             for one in workers
         ]
-        # The scheduler knows best who is free, so it has all units at once.
+        # The scheduler knows best who is free, so it has all jobs at once.
         yield Crew(
             workers=max(1, sum(places)),
             size=sys.maxsize,
             device=device,
-            submit=lambda place, unit: executor.submit(work, unit),
+            submit=lambda place, job: executor.submit(work, job),
         )
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Any]:
-    """Yield a client of a Dask scheduler.
-
-    Args:
-        address: Of the scheduler, ``tcp://host:8786``.
-
-    Raises:
-        ValueError: If ``distributed`` is missing or no scheduler answers.
-    """
+def _connected(address: str) -> Iterator[Any]:
+    """Yield a client of a Dask scheduler."""
     try:
         from distributed import Client
     except ModuleNotFoundError:

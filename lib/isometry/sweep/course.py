@@ -16,9 +16,9 @@ from isometry.lab.ladders import extended, untried
 from isometry.lab.run import missing_seeds
 from isometry.lab.search import Search, Sweep, Values
 from isometry.lab.store import Record, StoreError, finished_seeds
-from isometry.sweep.jobs import jobs_of, stacks_of
-from isometry.sweep.progress import ADDED, REPORT, TUNE, Job, Tell
-from isometry.sweep.units import Crew
+from isometry.sweep.crew import Crew
+from isometry.sweep.job import REPORT, TUNE, Job, jobs_of, stacks_of
+from isometry.sweep.progress import ADDED, Tell
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,20 @@ class Course:
         }
         stacks = stacks_of(self.asked, phase, counts[phase], self.crew.workers)
         folder = tuning_store(self.store) if phase == TUNE else self.store
-        candidates = [(self.searches[group], place) for place in places]
-        return jobs_of(phase, candidates, self.asked, folder, self.crew, stacks, group)
+        return [
+            job
+            for place in places
+            for job in jobs_of(
+                phase,
+                self.searches[group],
+                place,
+                self.asked,
+                store=folder,
+                device=self.crew.device,
+                stacks=stacks,
+                group=group,
+            )
+        ]
 
     def expected(self) -> list[Job]:
         """Return all jobs that are known at the start."""

@@ -48,22 +48,20 @@ numbers another way, by a part in a million.
 
 import tomllib
 from collections.abc import Mapping
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from isometry.core.messages import refusal, unknown
 from isometry.core.seeding import parsed_seeds
-from isometry.lab.ladders import check_continuable, check_ladders
-from isometry.lab.plans import benchmark_of, plan
+from isometry.lab.ladders import check_continuable
+from isometry.lab.plans import benchmark_of
 from isometry.lab.search import (
     TUNING_METRICS,
-    Search,
     Sweep,
-    Values,
     check_budgets,
     check_distinct,
 )
+from isometry.sweep.grid import cases_of, search_of
 
 TABLES = ("settings", "benchmarks", "methods", "search", "ladders")
 KINDS: dict[str, type] = {
@@ -102,12 +100,12 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
     metric = content.get("metric", judged)
     if metric not in TUNING_METRICS:
         raise KeyError(unknown("metric to choose settings by", metric, TUNING_METRICS))
-    tune_seeds, report_seeds = seeds_of(content)
+    tune_seeds, report_seeds = _seeds_of(content)
     profile = content.get("profile", "laptop")
     searches = tuple(
-        _search_of(content, benchmark, method, case, profile)
+        search_of(content, benchmark, method, case, profile, _is_continued(content))
         for benchmark in content["benchmarks"]
-        for case in _cases_of(content, benchmark)
+        for case in cases_of(content, benchmark)
         for method in content["methods"]
     )
     sweep = Sweep(
@@ -183,15 +181,8 @@ def _checked_search(content: Mapping[str, Any]) -> None:
         raise ValueError(refusal(needed, "none", "add them, or leave control out"))
 
 
-def seeds_of(content: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the seeds for tuning, if any, and those for the report.
-
-    Args:
-        content: Of the file.
-
-    Raises:
-        ValueError: If seeds to report on are missing, or some are in both.
-    """
+def _seeds_of(content: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the seeds for tuning, if any, and those for the report."""
     if "report_seeds" not in content:
         needed = "report_seeds in the sweep file"
         raise ValueError(refusal(needed, "none", 'add e.g. report_seeds = "0:8"'))
@@ -205,64 +196,3 @@ def seeds_of(content: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[int, ..
         found = f"{', '.join(map(str, both))} in tune_seeds too"
         raise ValueError(refusal(needed, found, "choose others"))
     return tune, report
-
-
-def grid(table: Mapping[str, Any], where: str) -> list[Values]:
-    """Return all points of a grid: lists stand for several values, others for one.
-
-    Args:
-        table: Value or list of values by name.
-        where: Names the table in messages.
-
-    Raises:
-        ValueError: If a list is empty or a value is no plain value.
-
-    Example:
-        >>> grid({"lr": [0.1, 0.2], "width": 8}, "[settings]")
-        [{'lr': 0.1, 'width': 8}, {'lr': 0.2, 'width': 8}]
-    """
-    axes = []
-    for key, value in table.items():
-        values = value if isinstance(value, list) else [value]
-        if not values:
-            needed = f"at least one value for {key} in {where}"
-            raise ValueError(refusal(needed, "an empty list", "add one, or leave it"))
-        for one in values:
-            if not isinstance(one, str | int | float | bool):
-                needed = f"a value or a list of values for {key} in {where}"
-                raise ValueError(refusal(needed, one, f"change {key}"))
-        axes.append(values)
-    return [dict(zip(table, point, strict=True)) for point in product(*axes)]
-
-
-def _cases_of(content: Mapping[str, Any], benchmark: str) -> list[Values]:
-    """Return the settings under which all methods are compared on a benchmark."""
-    own = content["benchmarks"][benchmark]
-    common = {k: v for k, v in content.get("settings", {}).items() if k not in own}
-    for key, value in {**common, **own}.items():
-        tables = {f"methods.{m}": space for m, space in content["methods"].items()}
-        for table, space in {**tables, "search": content.get("search", {})}.items():
-            if isinstance(value, list) and key in space:
-                needed = f"{key} as a list for all methods or in [{table}]"
-                raise ValueError(refusal(needed, "both", "leave one out"))
-    points = product(grid(common, "[settings]"), grid(own, f"[benchmarks.{benchmark}]"))
-    return [{**first, **second} for first, second in points]
-
-
-def _search_of(
-    content: Mapping[str, Any], benchmark: str, method: str, case: Values, profile: str
-) -> Search:
-    """Return the candidates of a method on a benchmark, every setting checked."""
-    ladders = check_ladders(content.get("ladders", {}))
-    space = {**content.get("search", {}), **content["methods"][method]}
-    points = grid(space, f"[methods.{method}]")
-    plans = [plan(benchmark, method, {**case, **point}, profile) for point in points]
-    return Search(
-        benchmark=benchmark,
-        method=method,
-        case=case,
-        candidates=tuple(points),
-        plans=tuple(plans),
-        ladders=ladders if _is_continued(content) else {},
-        parts=("all", "first") if content.get("control") == method else ("all",),
-    )

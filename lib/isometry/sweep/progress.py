@@ -5,47 +5,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from isometry.sweep.units import Unit
+from isometry.sweep.job import TUNE, Job
 
-TUNE, REPORT = "tune", "report"
 DONE, THERE, RETRY, FAILED = "done", "there already", "tried again", "failed"
 ADDED = "added"  # to what was expected: a search went on
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A unit with what its progress is shown by.
-
-    Attributes:
-        phase: :data:`TUNE` or :data:`REPORT`.
-        unit: The work.
-        label: The candidate's values, as typed.
-        cost: Steps times members: proportional to its time, roughly.
-        group: Number of the search that it belongs to.
-    """
-
-    phase: str
-    unit: Unit
-    label: str
-    cost: float
-    group: int = 0
-
-    def row(self) -> tuple[str, str, str]:
-        """Return the row of the live table that it belongs to."""
-        return self.phase, self.unit.benchmark, self.unit.method
-
-    def name(self) -> str:
-        """Return what a line of progress or failure calls it."""
-        seeds = ",".join(map(str, self.unit.seeds))
-        words = (*self.row(), self.label, f"seeds {seeds}")
-        return " ".join(word for word in words if word)
 
 
 @dataclass(frozen=True)
@@ -73,7 +43,9 @@ class _Tally:
         return "  ".join([*words, *([f"{failed} failed"] if failed else [])])
 
 
+Rows = dict[tuple[str, str, str], _Tally]
 Tell = Callable[[Job, str, float | None], None]  # (job, how it ended, its metric)
+Show = Callable[[Job, str, int, str], None]  # (job, state, jobs finished, time left)
 
 
 def left(started: float, done: float, total: float) -> str:
@@ -105,12 +77,13 @@ def told(jobs: Iterable[Job]) -> Iterator[Tell]:
     rows = {row: _Tally(total) for row, total in counts.items()}
     costs = {"total": sum(job.cost for job in jobs), "done": 0.0}
     started = time.monotonic()
+    shown: AbstractContextManager[Show]
     if os.environ.get("ISOMETRY_PROGRESS") == "0":
-        shown = silent()
+        shown = nullcontext(lambda *told: None)
     elif sys.stderr.isatty():
         shown = _live_table(rows)
     else:
-        shown = lines(rows)
+        shown = nullcontext(_lines(rows))
     with shown as show:
 
         def tell(job: Job, state: str, value: float | None) -> None:
@@ -134,41 +107,22 @@ def told(jobs: Iterable[Job]) -> Iterator[Tell]:
         yield tell
 
 
-Show = Callable[[Job, str, int, str], None]  # (job, state, jobs finished, time left)
-
-
-@contextmanager
-def silent() -> Iterator[Show]:
-    """Yield a function that shows nothing."""
-    yield lambda job, state, finished, remaining: None
-
-
-Rows = dict[tuple[str, str, str], _Tally]
-
-
 def _total_of(rows: Rows) -> int:
     """Return the number of all jobs that are known so far."""
     return sum(tally.total for tally in rows.values())
 
 
-@contextmanager
-def lines(rows: Rows) -> Iterator[Show]:
-    """Yield a function that prints a line a job to standard error.
-
-    Jobs that were there already are counted only.
-
-    Args:
-        rows: What is done of each row; changes.
-    """
+def _lines(rows: Rows) -> Show:
+    """Return a function that prints a line a job to standard error."""
 
     def show(job: Job, state: str, finished: int, remaining: str) -> None:
-        if state == THERE:
+        if state == THERE:  # counted only
             return
         total = _total_of(rows)
         text = f"{job.name()}: {state}; {finished} of {total}, {remaining}"
         print(text, file=sys.stderr, flush=True)
 
-    yield show
+    return show
 
 
 @contextmanager

@@ -16,14 +16,13 @@ from isometry.lab.plans import needs_images
 from isometry.lab.run import chosen_device
 from isometry.lab.search import Sweep
 from isometry.lab.store import Record, StoreError
-from isometry.supervised.data.sets import load
+from isometry.supervised.data import load
 from isometry.sweep.cluster import cluster
 from isometry.sweep.course import Course, check_store
+from isometry.sweep.crew import Crew, here, processes
 from isometry.sweep.file import read_sweep
-from isometry.sweep.jobs import Failure, finished
 from isometry.sweep.progress import told
-from isometry.sweep.units import Crew, here
-from isometry.sweep.workers import processes
+from isometry.sweep.queue import Failure, finished
 
 
 @dataclass(frozen=True, kw_only=True)
