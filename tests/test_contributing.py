@@ -118,8 +118,8 @@ def test_contributing_gives_every_room_the_floor_that_the_house_has():
     text = (ROOT / "CONTRIBUTING.md").read_text()
     table = text[text.index("| floor |") : text.index("## Where it goes")]
     told = {
-        name: int(floor)
-        for floor, names in re.findall(r"^\| (\d+) \| ([^|]*) \|", table, re.M)
+        name: float(floor)
+        for floor, names in re.findall(r"^\| ([\d.]+) \| ([^|]*) \|", table, re.M)
         for name in re.findall(r"`([a-z0-9_]+)`", names)
     }
     assert told == rooms

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from press import ROOT
 
-# The API page before the library and its book became two packages: module -> names.
+# What the API page said of the library before its book became a package of its own.
 DOCUMENTED = {
     module: names.split()
     for module, names in json.loads(
@@ -23,19 +23,12 @@ MOVED = {
     "isometry.experiments.ladders": "isometry.lab.ladders",
     "isometry.experiments.collect": "isometry.lab.collect",
     "isometry.experiments.comparison": "isometry.lab.comparison",
-    "isometry.experiments.streams": "isometry_book.evidence.streams",
     "isometry.experiments.returns": "isometry.lab.returns",
     "isometry.experiments.games_comparison": "isometry.lab.games_comparison",
-    "isometry.experiments.games_study": "isometry_book.c7_games.study",
-    "isometry.experiments.games_variants": "isometry_book.c7_games.variants",
-    "isometry.experiments.film_study": "isometry_book.c7_games.film_study",
-    "isometry.experiments.chapter": "isometry_book.chapter",
-    "isometry.figures.style": "isometry_book.style",
-    "isometry.figures.film_player": "isometry_book.c7_games.film_player",
     "isometry.supervised.PROFILES": "isometry.core.profile",
 }
 # Used by their own file alone: private now.
-PRIVATE = set(DOCUMENTED.pop("made private since"))
+GONE = set(DOCUMENTED.pop("gone since"))
 
 
 def lost(module, names):
@@ -50,12 +43,12 @@ def lost(module, names):
 
 @pytest.mark.parametrize("module", DOCUMENTED)
 def test_a_name_that_was_documented_is_importable_from_todays_place(module):
-    assert set(lost(module, DOCUMENTED[module])) <= PRIVATE
+    assert set(lost(module, DOCUMENTED[module])) <= GONE
 
 
-def test_what_is_called_private_is_not_public_after_all():
+def test_what_is_called_gone_is_gone():
     gone = {name for item in DOCUMENTED.items() for name in lost(*item)}
-    assert gone == PRIVATE
+    assert gone == GONE
 
 
 def test_the_changelog_names_every_module_that_moved():
