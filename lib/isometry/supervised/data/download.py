@@ -37,7 +37,7 @@ def fetch(name: str, root: str | Path | None = None) -> Path:
 
     Args:
         name: One of the data sets; ``digits`` is always there.
-        root: See :func:`isometry.supervised.data.files.path`.
+        root: See :func:`isometry.supervised.data.path`.
 
     Raises:
         ValueError: If the name is unknown.
