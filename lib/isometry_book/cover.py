@@ -14,20 +14,11 @@ DEPTHS = (0, 1, 4, 16)
 POINTS = 8
 
 
-def maps(isometric: bool, depth: int, seed: int = 133) -> list[Tensor]:
+def _maps(isometric: bool, depth: int, seed: int = 133) -> list[Tensor]:
     """Return the layers of one row of the figure.
 
-    Args:
-        isometric: Orthogonal matrices if true; else Gaussian ones whose mean squared
-            singular value is one.
-        depth: Number of layers, >= 0.
-        seed: Of the draws; this one keeps all panels at one scale.
-
-    Returns:
-        ``depth`` matrices ``(2, 2)``, float64.
-
     Example:
-        >>> turn = maps(True, 1)[0]
+        >>> turn = _maps(True, 1)[0]
         >>> bool(torch.allclose(turn @ turn.T, torch.eye(2, dtype=torch.float64)))
         True
     """
@@ -42,13 +33,8 @@ def maps(isometric: bool, depth: int, seed: int = 133) -> list[Tensor]:
     return layers
 
 
-def panel(ax: Axes, layers: list[Tensor]) -> Axes:
-    """Draw what ``layers`` make of a circle with marked points; return ``ax``.
-
-    Args:
-        ax: Where to draw.
-        layers: Matrices ``(2, 2)``, applied in order.
-    """
+def _panel(ax: Axes, layers: list[Tensor]) -> Axes:
+    """Draw what ``layers`` make of a circle with marked points; return ``ax``."""
     angles = torch.linspace(0, 2 * math.pi, 361, dtype=torch.float64)
     circle = torch.stack([angles.cos(), angles.sin()])
     for weight in layers:
@@ -74,9 +60,9 @@ def cover() -> Figure:
     for row, (label, isometric) in zip(
         axes, (("orthogonal layers", True), ("Gaussian layers", False)), strict=True
     ):
-        layers = maps(isometric, max(DEPTHS))
+        layers = _maps(isometric, max(DEPTHS))
         for ax, depth in zip(row, DEPTHS, strict=True):
-            panel(ax, layers[:depth])
+            _panel(ax, layers[:depth])
             if isometric:
                 plural = "" if depth == 1 else "s"
                 ax.set_title(f"{depth} layer{plural}" if depth else "inputs")

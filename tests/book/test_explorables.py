@@ -148,12 +148,12 @@ def test_presets_say_in_the_page_what_they_say_in_the_library(opened, preset):
     other = "bias" if preset == "short" else "short"
     page = opened(plane.revival_plane(other))
     page.locator(f'[data-preset="{preset}"]').click()
-    state, points = plane.PRESETS[preset][1], plane.inputs()
-    assert page.inner_text("[data-verdict]") == plane.verdict(state, points)
+    state, points = plane.PRESETS[preset][1], plane._inputs()
+    assert page.inner_text("[data-verdict]") == plane._verdict(state, points)
     slider = page.locator('[data-control="time"]')
     slider.focus()
     page.keyboard.press("End")
-    row = plane.pulled(plane.rows_of(state), plane.TIMES[-1])[0]
+    row = plane._pulled(plane._rows_of(state), plane.TIMES[-1])[0]
     drawn = page.locator("[data-now]").get_attribute("points")
     expected = plane._drawn(plane._half_plane(row, state.bias))
     assert close(drawn, expected)
@@ -220,7 +220,7 @@ def expected_paths(film, step):
     own = min(step, film.steps)
     names = ("paddle", "ball", "trail", "brick")
     paths = re.findall(r' d="([^"]*)"', film_player._paths(film.cells[own], names))
-    return paths, film_player.sentence(film, step)
+    return paths, film_player._sentence(film, step)
 
 
 @pytest.mark.browser

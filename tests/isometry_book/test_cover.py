@@ -1,6 +1,6 @@
 import torch
 
-from isometry_book.cover import cover, maps
+from isometry_book.cover import _maps, cover
 
 
 def end_to_end(layers):
@@ -12,12 +12,12 @@ def end_to_end(layers):
 
 def test_orthogonal_layers_keep_the_circle_at_any_depth():
     torch.testing.assert_close(
-        end_to_end(maps(True, 16)), torch.ones(2, dtype=torch.float64)
+        end_to_end(_maps(True, 16)), torch.ones(2, dtype=torch.float64)
     )
 
 
 def test_gaussian_layers_have_mean_squared_singular_value_one():
-    for weight in maps(False, 16):
+    for weight in _maps(False, 16):
         torch.testing.assert_close(
             torch.linalg.svdvals(weight).square().mean(),
             torch.tensor(1.0, dtype=torch.float64),
@@ -25,7 +25,7 @@ def test_gaussian_layers_have_mean_squared_singular_value_one():
 
 
 def test_gaussian_layers_flatten_the_circle():
-    largest, smallest = end_to_end(maps(False, 16))
+    largest, smallest = end_to_end(_maps(False, 16))
     assert smallest < 0.01 * largest
 
 

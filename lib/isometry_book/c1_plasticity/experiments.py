@@ -109,17 +109,10 @@ def _new_tasks(
     return [(task.inputs, task.labels) for task in tasks]
 
 
-def measured(
+def _measured(
     model: nn.Module, tasks: Any, budget: Budget, planned: Plan
 ) -> Measurement:
-    """Return a network's plasticity on some tasks, trained as the stream trains.
-
-    Args:
-        model: The network.
-        tasks: Inputs and labels of each.
-        budget: What each task may cost.
-        planned: Gives batch size and learning rate.
-    """
+    """Return a network's plasticity on some tasks, trained as the stream trains."""
     settings = planned.settings
     return measure_plasticity(
         model,
@@ -150,7 +143,7 @@ def budget_curves(
         {
             "learned": learned,
             "steps": steps,
-            "plasticity": measured(model, tasks, Budget(steps), planned).plasticity,
+            "plasticity": _measured(model, tasks, Budget(steps), planned).plasticity,
         }
         for learned, model in worn.items()
         for steps in sizes.budgets
@@ -178,9 +171,9 @@ def steps_and_flops(data: str, profile: str) -> pd.DataFrame:
     for width in sorted(WIDTHS, key=lambda w: w != WIDTHS[1]):
         planned, pixels, worn = worn_networks(data, profile, width=width)
         tasks = _new_tasks(planned, pixels, sizes.tasks)
-        by_steps = measured(worn[0], tasks, steps, planned)
+        by_steps = _measured(worn[0], tasks, steps, planned)
         flops = flops or Budget(by_steps.flops_a_step * by_steps.steps, "flops")
-        by_flops = measured(worn[0], tasks, flops, planned)
+        by_flops = _measured(worn[0], tasks, flops, planned)
         rows.append(
             {
                 "width": width,
@@ -192,13 +185,8 @@ def steps_and_flops(data: str, profile: str) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("width", ignore_index=True)
 
 
-def losses(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Return a metric as a table, one row a seed and one column a task.
-
-    Args:
-        frame: Tidy numbers of one method.
-        metric: Which metric.
-    """
+def _losses(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return a metric as a table, one row a seed and one column a task."""
     chosen = frame[frame["metric"] == metric]
     return chosen.pivot(index="seed", columns="task", values="value")
 
@@ -216,8 +204,8 @@ def achievable_losses(fresh: pd.DataFrame, long: pd.DataFrame) -> dict[str, Any]
     """
     return {
         "known minimum": 0.0,
-        "long training": float(losses(long, "final_loss").to_numpy().mean()),
-        "fresh network": losses(fresh, "final_loss"),
+        "long training": float(_losses(long, "final_loss").to_numpy().mean()),
+        "fresh network": _losses(fresh, "final_loss"),
     }
 
 
@@ -234,7 +222,7 @@ def plasticity_by_estimate(
     Returns:
         One row an estimate, one column a part: means over seeds.
     """
-    initial, final = losses(run, "initial_loss"), losses(run, "final_loss")
+    initial, final = _losses(run, "initial_loss"), _losses(run, "final_loss")
     count = max(1, initial.shape[1] // 5)
     parts = {"all": slice(None), "first": slice(count), "last": slice(-count, None)}
     rows = {}

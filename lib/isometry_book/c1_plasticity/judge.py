@@ -39,13 +39,8 @@ def _same_setting(
     return numbers(max(common, key=size))
 
 
-def change(numbers: pd.DataFrame, metric: str) -> Interval:
-    """Return the last fifth of the tasks minus the first fifth, paired by seed.
-
-    Args:
-        numbers: Of one benchmark, method and setting.
-        metric: Which metric.
-    """
+def _change(numbers: pd.DataFrame, metric: str) -> Interval:
+    """Return the last fifth of the tasks minus the first fifth, paired by seed."""
     last = seed_scores(numbers, metric, "last")
     first = seed_scores(numbers, metric, "first")
     settings = str(numbers["settings"].iloc[0])
@@ -54,20 +49,15 @@ def change(numbers: pd.DataFrame, metric: str) -> Interval:
 
 
 @judged("plasticity-loss")
-def plasticity_loss(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge whether Adam loses plasticity on Random-Label MNIST and a fresh net not.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files.
-    """
+def _plasticity_loss(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge whether Adam loses plasticity on Random-Label MNIST and a fresh net not."""
     # The benchmark also runs on digits, of which the criterion does not speak.
     records = [r for r in records if r["settings"].get("data") == "mnist"]
     found = _same_setting(results, records, "random_label_mnist", ("adam", "fresh"))
     if found is None:
         return None
     adam, fresh = found
-    lost, kept = change(adam, "plasticity"), change(fresh, "plasticity")
+    lost, kept = _change(adam, "plasticity"), _change(fresh, "plasticity")
     if min(lost.num_seeds, kept.num_seeds) < 5:
         return None
     falls, steady = lost.high < 0, abs(kept.estimate) <= 0.02

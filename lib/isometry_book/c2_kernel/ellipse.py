@@ -23,7 +23,7 @@ STEPS = 60
 
 
 @dataclass(frozen=True)
-class Box:
+class _Box:
     """Where the two panels lie in the drawing, in its own units.
 
     Attributes:
@@ -45,7 +45,7 @@ class Box:
     bottom: float = 226
 
 
-BOX = Box()
+BOX = _Box()
 CURVES = {
     "fast": (BLUE, "", "fastest direction"),
     "slow": (VERMILION, "7 4", "slowest direction"),
@@ -104,7 +104,9 @@ def kernel_ellipse(depth: int = 3, stretch: float = 1.5, angle: int = 30) -> str
     kernels = _all_kernels()
     first = DEPTHS.index(depth), STRETCHES.index(stretch), ANGLES.index(angle)
     a, b, d = kernels[first[0]][first[1]][first[2]]
-    values, ellipse, lines = shapes(torch.tensor([[a, b], [b, d]], dtype=torch.float64))
+    values, ellipse, lines = _shapes(
+        torch.tensor([[a, b], [b, d]], dtype=torch.float64)
+    )
     data = {
         "depths": DEPTHS,
         "stretches": STRETCHES,
@@ -115,7 +117,7 @@ def kernel_ellipse(depth: int = 3, stretch: float = 1.5, angle: int = 30) -> str
         "steps": STEPS,
     }
     controls = "\n".join(
-        control(name, text, positions, start)
+        _control(name, text, positions, start)
         for (name, text, positions), start in zip(
             (
                 ("depth", "Number of equal layers", DEPTHS),
@@ -163,22 +165,15 @@ fill="currentColor">{STEPS} gradient steps</text>
 {curves}
 </svg>
 <p aria-live="polite">Condition number: <output data-condition="">{
-        summary(values)
+        _summary(values)
     }</output></p>
 <script type="application/json">{json.dumps(data, separators=(",", ":"))}</script>
 <script src="../_static/explorables/kernel_ellipse.js" defer></script>
 </div>"""
 
 
-def control(name: str, text: str, positions: Sequence[float], start: int) -> str:
-    """Return one labelled slider over the indices of ``positions``.
-
-    Args:
-        name: Key of the slider in the script.
-        text: The label.
-        positions: What it chooses from.
-        start: Index shown first.
-    """
+def _control(name: str, text: str, positions: Sequence[float], start: int) -> str:
+    """Return one labelled slider over the indices of ``positions``."""
     key = f"kernel-ellipse-{name}"
     return (
         f'<p><label for="{key}">{text}: <output for="{key}">{positions[start]}</output>'
@@ -188,14 +183,8 @@ def control(name: str, text: str, positions: Sequence[float], start: int) -> str
     )
 
 
-def shapes(matrix: Tensor) -> tuple[list[float], str, dict[str, str]]:
-    """Return eigenvalues, the ellipse's corners and the curves' points.
-
-    Args:
-        matrix: ``(2, 2)``, largest eigenvalue 1.
-
-    Source: ours; the script draws the same.
-    """
+def _shapes(matrix: Tensor) -> tuple[list[float], str, dict[str, str]]:
+    """Return eigenvalues, the ellipse's corners and the curves' points."""
     values, vectors = torch.linalg.eigh(matrix)
     corners = []
     for index in range(72):
@@ -213,15 +202,11 @@ def shapes(matrix: Tensor) -> tuple[list[float], str, dict[str, str]]:
     left["mean"] = [
         (a + b) / 2 for a, b in zip(left["fast"], left["slow"], strict=True)
     ]
-    return [fast, slow], " ".join(corners), {n: points(v) for n, v in left.items()}
+    return [fast, slow], " ".join(corners), {n: _points(v) for n, v in left.items()}
 
 
-def points(left: Sequence[float]) -> str:
-    """Return a curve of what is left of the loss as points of the right panel.
-
-    Args:
-        left: One value a step, between 0 and 1.
-    """
+def _points(left: Sequence[float]) -> str:
+    """Return a curve of what is left of the loss as points of the right panel."""
     step = (BOX.right - BOX.left) / (len(left) - 1)
     height = BOX.bottom - BOX.top
     return " ".join(
@@ -230,12 +215,8 @@ def points(left: Sequence[float]) -> str:
     )
 
 
-def summary(values: Sequence[float]) -> str:
-    """Return the line below the drawing.
-
-    Args:
-        values: Largest and smallest eigenvalue.
-    """
+def _summary(values: Sequence[float]) -> str:
+    """Return the line below the drawing."""
     fast, slow = values
     removed = 1 - (1 - RATE * slow) ** (2 * STEPS)
     return (

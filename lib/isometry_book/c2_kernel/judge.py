@@ -27,13 +27,8 @@ DEEP = 4  # hidden layers from which on the gap is claimed
 
 
 @judged("anisotropy")
-def anisotropy(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge whether the kernel's condition number goes with plasticity, not its scale.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _anisotropy(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge whether the kernel's condition, not its scale, goes with plasticity."""
     streams = sorted(b for b in set(results["benchmark"]) if b.startswith(WORN))
     frames = {}
     for name in streams:
@@ -95,13 +90,8 @@ def _kernel_support(condition: dict[str, Interval], gap: dict[str, Interval]) ->
 
 
 @judged("decomposition")
-def decomposition(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge whether the sum over layers is the kernel.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _decomposition(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge whether the sum over layers is the kernel."""
     errors = results[results["benchmark"] == DECOMPOSITION]
     if errors["method"].nunique() < KINDS:
         return None
@@ -114,13 +104,8 @@ def decomposition(results: pd.DataFrame, records: list[Record]) -> Verdict | Non
 
 
 @judged("nonlinear-gap")
-def nonlinear_gap(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge whether a nonlinearity spoils isotropy although all weights are orthogonal.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _nonlinear_gap(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge whether a nonlinearity between orthogonal weights spoils isotropy."""
     law = results[(results["benchmark"] == GAP) & (results["task"] >= DEEP)]
     law = law[law["metric"] == "condition_number"]
     if not {"relu", "identity", "maxmin"} <= set(law["method"]):

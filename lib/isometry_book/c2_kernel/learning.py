@@ -97,15 +97,11 @@ class _Scaled(nn.Module):
 
 
 @torch.no_grad()
-def stretched(model: nn.Sequential, spread: float) -> nn.Sequential:
+def _stretched(model: nn.Sequential, spread: float) -> nn.Sequential:
     """Give every weight singular values from 1 / spread to spread; return the network.
 
     The values are spaced geometrically, then brought to a mean square of one, so that
     the weights keep their Frobenius norm.
-
-    Args:
-        model: A network of orthogonal weights; changed in place.
-        spread: At least 1.
     """
     for layer in linear_layers(model):
         left, values, right = torch.linalg.svd(layer.weight, full_matrices=False)
@@ -144,7 +140,7 @@ def scale_against_condition(sizes: Sizes, seed: int = 0) -> pd.DataFrame:
     rows = []
     for (family, factor, spread), kind in product(families, ("identity", "maxmin")):
         base = network(shape, kind, seed=seed, bias_scale=None)
-        model = _Scaled(stretched(base, spread), factor)
+        model = _Scaled(_stretched(base, spread), factor)
         summary = conditioning(ntk_matrix(empirical_ntk(model, inputs)))
         largest = float(summary.eigenvalues[-1])
         with torch.no_grad():

@@ -149,7 +149,7 @@ def _kernel_metrics(model: nn.Sequential, inputs: Tensor) -> dict[str, float]:
         "ntk_effective_rank": summary.effective_rank / len(total),
         "ntk_trace": summary.trace,
         "weight_condition_number": _weight_condition(model),
-        "dead_fraction": float(dead_units(model, inputs)),
+        "dead_fraction": float(_dead_units(model, inputs)),
     }
     chosen = {"trace": vectors, "top": vectors[:, -1:], "low": vectors[:, :low]}
     for name, directions in chosen.items():
@@ -167,12 +167,8 @@ def _weight_condition(model: nn.Module) -> float:
 
 
 @torch.no_grad()
-def dead_units(model: nn.Sequential, inputs: Tensor) -> Tensor:
+def _dead_units(model: nn.Sequential, inputs: Tensor) -> Tensor:
     """Return the fraction of hidden units that are open for none of the inputs.
-
-    Args:
-        model: A ReLU network.
-        inputs: ``(n, features)``.
 
     Source: definition.
     """

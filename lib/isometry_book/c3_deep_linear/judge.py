@@ -8,13 +8,8 @@ from isometry_book.evidence.rows import chosen
 
 
 @judged("deep-linear")
-def deep_linear(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge Eq. 9 by its relative error over random orthogonal networks.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _deep_linear(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge Eq. 9 by its relative error over random orthogonal networks."""
     errors = chosen(results, "deep_linear_kernel", "relative_error")["value"]
     if len(errors) < 50:
         return None
@@ -28,13 +23,8 @@ def deep_linear(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
 
 
 @judged("layerwise")
-def layerwise(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge both halves of the claim: the product is not enough; layers are needed.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _layerwise(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge both halves of the claim: the product is not enough; layers are needed."""
     benchmark = "deep_linear_layers"
     if chosen(results, benchmark, "steps_slowest").empty:
         return None

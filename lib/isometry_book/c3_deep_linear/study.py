@@ -157,11 +157,8 @@ def hidden_layers(
     return pd.DataFrame(rows, columns=TIDY)
 
 
-def exception() -> pd.DataFrame:
-    """Return condition numbers of four layers without isometry and of their kernel.
-
-    Source: ours; chapter 3 has the proof.
-    """
+def _exception() -> pd.DataFrame:
+    """Return condition numbers of four layers without isometry and of their kernel."""
     weights = isotropic_without_isometry()
     inputs = torch.eye(2, dtype=torch.float64)
     layers = [torch.linalg.cond(weight).item() for weight in weights]
@@ -302,7 +299,7 @@ def _numbers(sizes: Sizes, data: str) -> pd.DataFrame:
     parts = [
         equation_nine(sizes),
         hidden_layers(sizes),
-        exception(),
+        _exception(),
         depth_and_drift(sizes),
         _input_priors(sizes, data),
     ]

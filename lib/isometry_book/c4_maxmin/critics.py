@@ -33,17 +33,11 @@ CONTESTANTS = ("maxmin", "relu_orthogonal")
 SAMPLES = 126  # of the spheres in a batch, a third on each
 
 
-def centres(dimension: int) -> Tensor:
+def _centres(dimension: int) -> Tensor:
     """Return the corners of an equilateral triangle in the first two coordinates.
 
-    Args:
-        dimension: Of the space, at least 2.
-
-    Returns:
-        ``(3, dimension)``, pairwise at distance :data:`SIDE`.
-
     Example:
-        >>> torch.pdist(centres(4)).tolist()
+        >>> torch.pdist(_centres(4)).tolist()
         [3.0, 3.0, 3.0]
     """
     angles = 2 * math.pi * torch.arange(NUM_SPHERES) / NUM_SPHERES
@@ -59,7 +53,7 @@ def _sphere_points(dimension: int, seeds: int, count: int, step: int) -> Tensor:
     draws = generator(step, "spheres", dimension)
     points = torch.randn(seeds, count, dimension, generator=draws)
     points = points / points.norm(dim=-1, keepdim=True)
-    return points + centres(dimension)[torch.arange(count) % NUM_SPHERES]
+    return points + _centres(dimension)[torch.arange(count) % NUM_SPHERES]
 
 
 def _exact_critic(points: Tensor) -> Tensor:
@@ -71,13 +65,13 @@ def _exact_critic(points: Tensor) -> Tensor:
 
     Source: Anil, Lucas & Grosse, ICML 2019, Sec. 7.1.
     """
-    apart = points[..., None, :] - centres(points.shape[-1])
+    apart = points[..., None, :] - _centres(points.shape[-1])
     return apart.norm(dim=-1).amin(-1)
 
 
 def _critic_batch(dimension: int, seeds: int, count: int, step: int) -> Batch:
     """Return the centres and points of the spheres, and which of the two each is."""
-    inner = centres(dimension).expand(seeds, -1, -1)
+    inner = _centres(dimension).expand(seeds, -1, -1)
     points = torch.cat((inner, _sphere_points(dimension, seeds, count, step)), 1)
     weights = torch.full(points.shape[:2], 1 / count)
     weights[:, :NUM_SPHERES] = -1 / NUM_SPHERES
@@ -154,6 +148,6 @@ def critic_maps(sizes: Sizes, points: int = 81) -> dict[str, Tensor]:
         stack = _trained_critic(method, 2, sizes, 1, 1e-2)
         with torch.no_grad():
             values = stack(plane.view(1, -1, 2)).view(points, points)
-            level = stack(centres(2)[None]).mean()
+            level = stack(_centres(2)[None]).mean()
         maps[method] = values - level
     return maps

@@ -34,12 +34,8 @@ def _regression_batch(
     return direction * length, length[..., 0]
 
 
-def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
+def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the mean squared error of every seed.
-
-    Args:
-        outputs: ``(seeds, n, 1)``.
-        targets: ``(seeds, n)``.
 
     Source: definition.
     """
@@ -74,13 +70,13 @@ def expressiveness(
                 train(
                     stack,
                     batch,
-                    squared_error,
+                    _squared_error,
                     steps=steps,
                     lr=rate,
                     decay=True,
                 )
                 with torch.no_grad():
-                    errors.append(squared_error(stack(test[0]), test[1]))
+                    errors.append(_squared_error(stack(test[0]), test[1]))
             best = torch.stack(errors).amin(0).tolist()
             rows += [
                 (f"lipschitz_{target}", method, seed, 0, "squared_error", value)
@@ -104,7 +100,7 @@ def fitted_curves(sizes: Sizes, points: int = 201) -> dict[str, Tensor]:
     for method in ("maxmin", "relu_orthogonal"):
         stack = draw_stack(method, [1, 16, 16, 16, 1], 1)
         batch = partial(_regression_batch, "absolute_value", 1, 128)
-        train(stack, batch, squared_error, steps=sizes.fit_steps, lr=1e-2, decay=True)
+        train(stack, batch, _squared_error, steps=sizes.fit_steps, lr=1e-2, decay=True)
         with torch.no_grad():
             fits[method] = stack(x[None, :, None])[0, :, 0]
     return fits

@@ -8,13 +8,8 @@ from isometry_book.evidence.rows import chosen
 
 
 @judged("maxmin-isometric")
-def maxmin_isometric(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge the singular values of the Jacobians at depths up to 1,000.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _maxmin_isometric(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge the singular values of the Jacobians at depths up to 1,000."""
     rows = chosen(results, "jacobian_depth", "deviation", "maxmin")
     if rows.empty or rows["task"].max() < 1000:
         return None
@@ -28,13 +23,8 @@ def maxmin_isometric(results: pd.DataFrame, records: list[Record]) -> Verdict | 
 
 
 @judged("maxmin-expressive")
-def maxmin_expressive(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge MaxMin's median error against the best ReLU seed, on both targets.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _maxmin_expressive(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge MaxMin's median error against the best ReLU seed, on both targets."""
     ratios = {}
     for target in ("absolute_value", "cone"):
         benchmark, metric = f"lipschitz_{target}", "squared_error"
@@ -56,13 +46,8 @@ def maxmin_expressive(results: pd.DataFrame, records: list[Record]) -> Verdict |
 
 
 @judged("backward-norm")
-def backward_norm(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge Eq. 14 on square, narrowing and widening layers.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _backward_norm(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge Eq. 14 on square, narrowing and widening layers."""
     rows = chosen(results, "backward_norm", "norm_ratio")
     if rows.empty:
         return None

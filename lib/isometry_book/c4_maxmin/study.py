@@ -28,38 +28,22 @@ PRECISIONS = {
 WIDTH = 16  # of the networks whose Jacobians are taken
 
 
-def jacobian_spectra(
+def _jacobian_spectra(
     seed: int, depth: int, dtype: torch.dtype = torch.float64
 ) -> dict[str, Tensor]:
     """Return the Jacobian's singular values of MaxMin and ReLU with the same weights.
-
-    Args:
-        seed: Of weights, small random biases and the input.
-        depth: Number of hidden layers.
-        dtype: Type of weights and arithmetic.
-
-    Returns:
-        ``(WIDTH,)`` each, by ``"maxmin"`` and ``"relu"``, descending.
 
     Source: arXiv 2606.09762, Sec. 3.
     """
     inputs = torch.randn(1, WIDTH, generator=generator(seed, "input"), dtype=dtype)
     return {
         name: jacobian_singular_values(model.to(dtype), inputs)[0].double()
-        for name, model in twins(seed, depth).items()
+        for name, model in _twins(seed, depth).items()
     }
 
 
-def twins(seed: int, depth: int) -> dict[str, nn.Sequential]:
-    """Return a MaxMin and a ReLU network with the same orthogonal weights.
-
-    Args:
-        seed: Of the weights and of small random biases.
-        depth: Number of hidden layers.
-
-    Returns:
-        By ``"maxmin"`` and ``"relu"``; float64, :data:`WIDTH` units in every layer.
-    """
+def _twins(seed: int, depth: int) -> dict[str, nn.Sequential]:
+    """Return a MaxMin and a ReLU network with the same orthogonal weights."""
     draws = generator(seed, "jacobian", depth)
     network = isometric_mlp(
         WIDTH,
@@ -91,7 +75,7 @@ def jacobians(sizes: Sizes) -> pd.DataFrame:
     rows = []
     for depth in sizes.depths:
         for seed in range(sizes.seeds):
-            for method, values in jacobian_spectra(seed, depth).items():
+            for method, values in _jacobian_spectra(seed, depth).items():
                 found = {
                     "largest_singular_value": values[0],
                     "smallest_singular_value": values[-1],
@@ -114,7 +98,7 @@ def precisions(sizes: Sizes) -> pd.DataFrame:
     for depth in sizes.depths:
         for method, dtype in PRECISIONS.items():
             for seed in range(sizes.seeds):
-                network = twins(seed, depth)["maxmin"].to(dtype)
+                network = _twins(seed, depth)["maxmin"].to(dtype)
                 draws = generator(seed, "input")
                 inputs = torch.randn(1, WIDTH, generator=draws).to(dtype)
                 values = jacobian_singular_values(network, inputs)
@@ -142,7 +126,7 @@ def distances(sizes: Sizes, pairs: int = 200) -> pd.DataFrame:
             first, second = torch.randn(
                 2, pairs, WIDTH, generator=draws, dtype=torch.float64
             )
-            for method, network in twins(seed, depth).items():
+            for method, network in _twins(seed, depth).items():
                 with torch.no_grad():
                     after = (network(first) - network(second)).norm(dim=1)
                 left = (after / (first - second).norm(dim=1)).mean().item()

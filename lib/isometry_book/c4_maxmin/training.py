@@ -124,12 +124,8 @@ def draw_stack(name: str, sizes: Sequence[int], seeds: int) -> Stack:
     return Stack(family=family, weights=weights, biases=biases, gains=gains)
 
 
-def hold(weights: Sequence[Tensor], iterations: int = 3) -> None:
+def _hold(weights: Sequence[Tensor], iterations: int = 3) -> None:
     """Bring weights back to the nearest semi-orthogonal ones, in place.
-
-    Args:
-        weights: Of any shapes; equal shapes are projected in one stack.
-        iterations: Newton-Schulz steps.
 
     Source: Bjorck & Bowie, SIAM J. Numer. Anal. 1971.
     """
@@ -176,6 +172,6 @@ def train(
         if decay:
             schedule.step()
         if stack.family.held:
-            hold(stack.weights)
+            _hold(stack.weights)
         losses.append(each.detach())
     return torch.stack(losses)

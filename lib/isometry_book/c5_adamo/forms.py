@@ -44,16 +44,8 @@ class Sizes:
     flow_rate: float = FLOW_RATE
 
 
-def gram_flow(seeds: int, rate: float) -> Rows:
+def _gram_flow(seeds: int, rate: float) -> Rows:
     """Compare discrete steps of the penalty's gradient with the closed-form flow.
-
-    Args:
-        seeds: Random singular vectors; the singular values reach from 0.05 to 3.
-        rate: eta_iso * lambda.
-
-    Returns:
-        For each shape: ``flow_error``, the largest difference at any of 50 times, and
-        ``end_error``, the largest distance from one at the end.
 
     Source: arXiv 2606.09762, Eq. 16.
     """
@@ -130,5 +122,5 @@ def form_numbers(sizes: Sizes, data: str) -> pd.DataFrame:
     seeds = sizes.stream.seeds
     parts = _decoupling_task(sizes.stream, data)
     parts += _decoupling_alone(min(3, seeds), sizes.drifted_steps, data)
-    parts += gram_flow(min(5, seeds), sizes.flow_rate)
+    parts += _gram_flow(min(5, seeds), sizes.flow_rate)
     return pd.DataFrame(parts, columns=TIDY)

@@ -46,13 +46,8 @@ def paired(first: pd.Series, second: pd.Series, label: str) -> Interval:
 
 
 @judged("gram-controls-all")
-def gram_controls_all(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge discrete steps of the penalty's gradient against the closed-form flow.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _gram_controls_all(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge discrete steps of the penalty's gradient against the closed-form flow."""
     flow = chosen(results, "gram_flow", "flow_error")
     end = chosen(results, "gram_flow", "end_error")
     if flow["method"].nunique() < 3 or end.empty:
@@ -69,13 +64,8 @@ def gram_controls_all(results: pd.DataFrame, records: list[Record]) -> Verdict |
 
 
 @judged("strength")
-def strength(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge whether runs collapse on the pull.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _strength(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge whether runs collapse on the pull."""
     if chosen(results, "adamo_pull", "deviation").empty:
         return None
     table = pull_table(results)
@@ -104,13 +94,8 @@ def strength(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
 
 
 @judged("decoupling")
-def decoupling(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge both forms by the flow without a task, and by accuracy on streams.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files.
-    """
+def _decoupling(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge both forms by the flow without a task, and by accuracy on streams."""
     alone = chosen(results, "decoupling_alone", "departure")
     accuracy = chosen(results, "decoupling_task", "online_accuracy")
     if alone["method"].nunique() < 2 or accuracy["method"].nunique() < 2:
@@ -153,13 +138,8 @@ def decoupling(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
 
 
 @judged("cost-memory")
-def cost_memory(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge the peak memory of a training step over Adam's, on every network.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _cost_memory(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge the peak memory of a training step over Adam's, on every network."""
     ratio = chosen(results, "adamo_cost", "memory_ratio", "every step")["value"]
     if ratio.empty:
         return None
@@ -173,13 +153,8 @@ def cost_memory(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
 
 
 @judged("cost-time")
-def cost_time(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge the time of settings that learn as the literal form does.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _cost_time(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge the time of settings that learn as the literal form does."""
     times = chosen(results, "adamo_cost", "time_ratio")
     same = chosen(results, "adamo_cost", "within_seed_noise")
     if times.empty or same.empty:
@@ -202,13 +177,8 @@ def cost_time(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
 
 
 @judged("partial-nap")
-def partial_nap(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge NaP's projection alone by mean square and condition number.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _partial_nap(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge NaP's projection alone by mean square and condition number."""
     rows = results[
         (results["benchmark"] == "partial_measures") & (results["method"] == "nap")
     ]
@@ -232,13 +202,8 @@ def partial_nap(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
 
 
 @judged("partial-spectral")
-def partial_spectral(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge the largest and the smallest singular value under spectral regularisation.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _partial_spectral(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge the extreme singular values under spectral regularisation."""
     rows = results[results["benchmark"] == "partial_measures"]
     own = rows[rows["method"] == "spectral"]
     ends = own[own["task"] == own["task"].max()]
@@ -265,13 +230,8 @@ def partial_spectral(results: pd.DataFrame, records: list[Record]) -> Verdict | 
 
 
 @judged("partial-others")
-def partial_others(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge what weight decay, L2 Init, LayerNorm and ReDo control, each alone.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _partial_others(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge what weight decay, L2 Init, LayerNorm and ReDo control, each alone."""
 
     def worst(metric: str, method: str) -> float:
         return float(chosen(results, "partial_measures", metric, method)["value"].max())

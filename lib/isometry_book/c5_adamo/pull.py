@@ -97,19 +97,11 @@ def pull_table(numbers: pd.DataFrame) -> pd.DataFrame:
     return both[both["isometry_strength"] > 0].reset_index(drop=True)
 
 
-def foretold(predictor: NDArray, target: NDArray, run: NDArray) -> NDArray:
+def _foretold(predictor: NDArray, target: NDArray, run: NDArray) -> NDArray:
     """Return what a curve through all other runs foretells of each run.
 
     The curve is a polynomial of degree :data:`DEGREE`, or of one less than the number
     of different values of the predictor.
-
-    Args:
-        predictor: ``(n,)``.
-        target: ``(n,)``.
-        run: ``(n,)``, which run each entry belongs to; a run is left out as a whole.
-
-    Returns:
-        ``(n,)``.
 
     Source: cross-validation; Stone 1974.
     """
@@ -143,7 +135,7 @@ def explained(table: pd.DataFrame, target: str, predictor: str) -> Interval:
         run = own.groupby(["lr", "isometry_strength"]).ngroup().to_numpy()
         y = own[target].to_numpy()
         x = np.log10(own[predictor].to_numpy())
-        missed = np.square(y - foretold(x, y, run)).sum()
+        missed = np.square(y - _foretold(x, y, run)).sum()
         shares.append(1 - missed / np.square(y - y.mean()).sum())
     draw = numpy_generator(0, "pull", target, predictor)
     return stratified_bootstrap(shares, draw)

@@ -14,13 +14,8 @@ DEATHS, HANDED, FURTHER, TENTH = "deaths_", "adamo_1", 10, 0.1
 
 
 @judged("revival")
-def revival(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge the shares of dead units that fire at the end, AdamO against Adam.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-    """
+def _revival(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge the shares of dead units that fire at the end, AdamO against Adam."""
     found = {}
     for kill in ("direction", "bias", "strong_bias"):
         benchmark = f"revival_{kill}"
@@ -40,7 +35,7 @@ def revival(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
         f"too low {bias[1]:.2f} and {bias[0]:.2f}; by a bias out of reach "
         f"{strong[1]:.2f} and {strong[0]:.2f}. {direction[2].num_seeds} seeds."
     )
-    natural = natural_deaths(results)
+    natural = _natural_deaths(results)
     if not natural:
         return not_tested(
             f"Units that died by themselves were not looked at yet. {killed}"
@@ -62,18 +57,10 @@ def revival(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     )
 
 
-def natural_deaths(
+def _natural_deaths(
     results: pd.DataFrame,
 ) -> dict[str, tuple[float, float, Interval]]:
-    """Return which share of units that died by themselves lives again after ten tasks.
-
-    Args:
-        results: Tidy numbers of a store.
-
-    Returns:
-        Stream -> the share under Adam, under AdamO, and the paired difference; no
-        stream with fewer than five seeds that had dead units.
-    """
+    """Return the share of units, dead by themselves, that ten tasks revive."""
     found = {}
     for benchmark in sorted(set(results["benchmark"])):
         if benchmark.startswith(DEATHS):

@@ -27,7 +27,7 @@ HALF = 2.2  # of the plane's side
 
 
 @dataclass(frozen=True)
-class State:
+class _State:
     """Where the sliders stand.
 
     Attributes:
@@ -46,11 +46,11 @@ class State:
 
 
 # What each shows is worked out from the state, by the page and by the tests alike.
-PRESETS: dict[str, tuple[str, State]] = {
-    "short": ("Too short", State(35, 0.3, -0.6, -55, 1.0)),
-    "turned": ("Pushed round", State(160, 1.0, -0.1, 175, 1.2)),
-    "isometric": ("Turned away, at rest", State(-145, 1.0, -0.1, 125, 1.0)),
-    "bias": ("Strong negative bias", State(35, 0.3, -2.5, -55, 1.0)),
+PRESETS: dict[str, tuple[str, _State]] = {
+    "short": ("Too short", _State(35, 0.3, -0.6, -55, 1.0)),
+    "turned": ("Pushed round", _State(160, 1.0, -0.1, 175, 1.2)),
+    "isometric": ("Turned away, at rest", _State(-145, 1.0, -0.1, 125, 1.0)),
+    "bias": ("Strong negative bias", _State(35, 0.3, -2.5, -55, 1.0)),
 }
 
 
@@ -74,11 +74,11 @@ class _Plane:
 PLANE = _Plane()
 
 
-def inputs() -> list[Point]:
+def _inputs() -> list[Point]:
     """Return the inputs: twelve points on one side of the origin.
 
     Example:
-        >>> len(inputs())
+        >>> len(_inputs())
         12
     """
     noise = torch.randn(12, 2, generator=generator(0, "revival plane"))
@@ -86,12 +86,8 @@ def inputs() -> list[Point]:
     return [(round(x, 2), round(y, 2)) for x, y in points.tolist()]
 
 
-def rows_of(state: State) -> Matrix:
-    """Return the two rows of the matrix.
-
-    Args:
-        state: Of the sliders.
-    """
+def _rows_of(state: _State) -> Matrix:
+    """Return the two rows of the matrix."""
 
     def row(angle: float, length: float) -> Point:
         return length * cos(radians(angle)), length * sin(radians(angle))
@@ -99,20 +95,14 @@ def rows_of(state: State) -> Matrix:
     return row(state.angle, state.length), row(state.other_angle, state.other_length)
 
 
-def pulled(rows: Matrix, time: float) -> Matrix:
+def _pulled(rows: Matrix, time: float) -> Matrix:
     """Return the matrix after a time of the pull alone, in closed form.
 
     ``W(t) = (e I + (1 - e) W W^T)^(-1/2) W`` with ``e = exp(-t)`` and t in relaxation
     times: the singular vectors stay, the singular values follow their flow.
 
-    Args:
-        rows: W, 2 x 2.
-        time: >= 0, relaxation times ``1 / (8 rate)``.
-
-    Source: ours, see :func:`isometry.adamo.singular_value_flow`.
-
     Example:
-        >>> pulled(((2.0, 0.0), (0.0, 0.5)), 50.0)[0][0]
+        >>> _pulled(((2.0, 0.0), (0.0, 0.5)), 50.0)[0][0]
         1.0
     """
     (a, b), (c, d) = rows
@@ -130,43 +120,28 @@ def pulled(rows: Matrix, time: float) -> Matrix:
     return first, (i12 * a + i22 * c, i12 * b + i22 * d)
 
 
-def margin(row: Point, bias: float, points: list[Point]) -> float:
+def _margin(row: Point, bias: float, points: list[Point]) -> float:
     """Return the largest pre-activation over the inputs; above zero the unit fires.
-
-    Args:
-        row: Of the unit.
-        bias: Of the unit.
-        points: The inputs.
 
     Source: definition.
     """
     return max(row[0] * x + row[1] * y for x, y in points) + bias
 
 
-def revival_time(state: State, points: list[Point]) -> float | None:
-    """Return the first of :data:`TIMES` at which the unit fires, or None.
-
-    Args:
-        state: Of the sliders.
-        points: The inputs.
-    """
-    rows = rows_of(state)
+def _revival_time(state: _State, points: list[Point]) -> float | None:
+    """Return the first of :data:`TIMES` at which the unit fires, or None."""
+    rows = _rows_of(state)
     for time in TIMES:
-        if margin(pulled(rows, time)[0], state.bias, points) > 0:
+        if _margin(_pulled(rows, time)[0], state.bias, points) > 0:
             return time
     return None
 
 
-def verdict(state: State, points: list[Point]) -> str:
-    """Return the line below the drawing: what the unit does and will do.
-
-    Args:
-        state: Of the sliders.
-        points: The inputs.
-    """
-    now = margin(rows_of(state)[0], state.bias, points)
-    end = margin(pulled(rows_of(state), END)[0], state.bias, points)
-    back = revival_time(state, points)
+def _verdict(state: _State, points: list[Point]) -> str:
+    """Return the line below the drawing: what the unit does and will do."""
+    now = _margin(_rows_of(state)[0], state.bias, points)
+    end = _margin(_pulled(_rows_of(state), END)[0], state.bias, points)
+    back = _revival_time(state, points)
     if now > 0:
         start = f"The unit fires at the start (largest w·x + b: {now:.2f})."
         later = "stays alive" if end > 0 else "is silenced by the pull"
@@ -206,7 +181,7 @@ def revival_plane(preset: str = "short") -> str:
     Args:
         preset: Shown first, one of :data:`PRESETS`.
     """
-    state, points = PRESETS[preset][1], inputs()
+    state, points = PRESETS[preset][1], _inputs()
     data = {
         "points": points,
         "lists": {
@@ -221,7 +196,7 @@ def revival_plane(preset: str = "short") -> str:
         "plane": {**asdict(PLANE), "half": HALF},
         "end": END,
     }
-    rows = rows_of(state)
+    rows = _rows_of(state)
     low, side = PLANE.center - PLANE.unit * HALF, 2 * PLANE.unit * HALF
     dots = "\n".join(
         f'<circle data-point="" cx="{x:.1f}" cy="{y:.1f}" r="5" stroke="{GREEN}" '
@@ -245,7 +220,7 @@ stroke="currentColor" stroke-opacity="0.5"/>
 points="{_drawn(_half_plane(rows[0], state.bias))}"/>
 <polygon data-end="" fill="none" stroke="{VERMILION}" stroke-width="1.5"
 stroke-dasharray="6 4"
-points="{_drawn(_half_plane(pulled(rows, END)[0], state.bias))}"/>
+points="{_drawn(_half_plane(_pulled(rows, END)[0], state.bias))}"/>
 {dots}
 <line data-other="" stroke="currentColor" stroke-opacity="0.6" stroke-width="2"
 {_arrow(rows[1])}/>
@@ -255,14 +230,14 @@ style="cursor: grab; touch-action: none"/>
 </svg>
 <p>Shaded, with a solid border: where the unit fires now. Dashed: where it will in the
 end. Thick: its row w, thin: the other unit's row. Filled points reach the unit.</p>
-<p aria-live="polite"><output data-verdict="">{verdict(state, points)}</output></p>
+<p aria-live="polite"><output data-verdict="">{_verdict(state, points)}</output></p>
 <noscript><p>Without JavaScript the figure shows this start and its end.</p></noscript>
 <script type="application/json">{json.dumps(data, separators=(",", ":"))}</script>
 <script src="../_static/explorables/revival_plane.js" defer></script>
 </div>"""
 
 
-def _sliders(state: State) -> str:
+def _sliders(state: _State) -> str:
     """Return the six sliders at a state, time at zero."""
     parts = (
         ("angle", "Direction of the unit's row, degrees", ANGLES, state.angle),

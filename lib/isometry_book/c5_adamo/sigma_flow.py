@@ -22,7 +22,7 @@ POINTS = 120  # of each curve
 
 
 @dataclass(frozen=True)
-class Box:
+class _Box:
     """Where the curves and the scale of strengths lie, in the drawing's own units.
 
     Attributes:
@@ -42,16 +42,11 @@ class Box:
     largest: float = 3.0
 
 
-BOX = Box()
+BOX = _Box()
 
 
-def curve(start: float, rate: float, steps: int) -> list[tuple[float, float]]:
+def _curve(start: float, rate: float, steps: int) -> list[tuple[float, float]]:
     """Return one singular value over a run, in the drawing's units.
-
-    Args:
-        start: The singular value at the start, > 0.
-        rate: Learning rate times strength.
-        steps: Of the run.
 
     Source: closed form, see :func:`isometry.adamo.singular_value_flow`.
     """
@@ -131,7 +126,7 @@ def sigma_flow(strength: float = 1.26, lr: float = 1e-4, steps: int = 10_000) ->
         f'<polyline data-start="{start:g}" fill="none" stroke-width="2" '
         f'stroke="{VERMILION if start > 1 else BLUE}" '
         f'stroke-dasharray="{"7 4" if start > 1 else ""}" '
-        f'points="{polyline(curve(start, lr * strength, steps))}"/>'
+        f'points="{polyline(_curve(start, lr * strength, steps))}"/>'
         for start in STARTS
     )
     return f"""<div class="explorable" data-explorable="sigma-flow">

@@ -185,7 +185,7 @@ def ranked_dots(
             style["markerfacecolor"] = "none"
         errors = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
         ax.errorbar(row["mean"], place, xerr=errors, capsize=2, **style)
-    ax.set_yticks(range(len(rows)), [written(method) for method in rows], fontsize=8)
+    ax.set_yticks(range(len(rows)), [_written(method) for method in rows], fontsize=8)
     for label, method in zip(ax.get_yticklabels(), rows, strict=True):
         label.set_fontweight("bold" if method in ISOMETRIC else "normal")
     ax.set(xlabel=xlabel, title=title)
@@ -193,11 +193,7 @@ def ranked_dots(
     return ax
 
 
-def written(method: str) -> str:
-    """Return how a method is written in figures.
-
-    Args:
-        method: Its name, and after a comma how it was chosen.
-    """
+def _written(method: str) -> str:
+    """Return how a method is written in figures."""
     name, comma, rest = method.partition(",")
     return f"{method_style(name)['label']}{comma}{rest}"

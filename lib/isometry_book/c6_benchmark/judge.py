@@ -39,15 +39,8 @@ ROBUST, DECADES = 0.02, 100.0  # of online accuracy; of strength
 NEAR, SURELY = 0.5, 1.5  # distance of singular values from one; growth of it
 
 
-def matches(name: str, rivals: tuple[str, ...] = RIVALS) -> Judge:
-    """Return the judge of "AdamO matches or beats every baseline" on a stream.
-
-    Args:
-        name: Of the stream.
-        rivals: The baselines.
-
-    Source: ours; the claim is arXiv 2606.09762, Sec. 6.
-    """
+def _matches(name: str, rivals: tuple[str, ...] = RIVALS) -> Judge:
+    """Return the judge of "AdamO matches or beats every baseline" on a stream."""
 
     def judge(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
         stream = streams_of(results, records).get(name)
@@ -84,17 +77,12 @@ for _key, _stream, _rivals in (
     ("bench-cnn", "permuted_cifar10 cnn", FEWER_RIVALS),
     ("bench-transformer", "permuted_cifar10 transformer", FEWER_RIVALS),
 ):
-    judged(_key)(matches(_stream, _rivals))
+    judged(_key)(_matches(_stream, _rivals))
 
 
 @judged("literal-box")
-def literal_box(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge whether AdamO is Adam where the pull of a run is next to nothing.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files.
-    """
+def _literal_box(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge whether AdamO is Adam where the pull of a run is next to nothing."""
     box: dict[str, object] = {
         "tasks": 80,
         "images_per_task": 6000,
@@ -146,15 +134,8 @@ def _robust_span(grid: pd.Series) -> float:
 
 
 @judged("sensitivity")
-def sensitivity(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge over how many decades of strength AdamO stays near its best.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files.
-
-    Source: ours; the claim is arXiv 2606.09762, Fig. 3.
-    """
+def _sensitivity(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge over how many decades of strength AdamO stays near its best."""
     grids = {}
     for benchmark in sorted({record["benchmark"] for record in records}):
         grid = strength_grid(results, records, benchmark)
@@ -180,15 +161,8 @@ def sensitivity(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
 
 
 @judged("residual-drift")
-def residual_drift(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge how far the stream of a trained transformer drifts from isometry.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files; not needed.
-
-    Source: ours; the remark is of the discussion of arXiv 2606.09762.
-    """
+def _residual_drift(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge how far the stream of a trained transformer drifts from isometry."""
     own = results[(results["benchmark"] == DRIFT) & (results["method"] == "adam")]
     own = own[own["metric"] == "trunk_spread"]
     spreads = own.pivot(index="seed", columns="task", values="value").dropna()

@@ -30,15 +30,10 @@ MECHANISM = (
 )
 
 
-def over_streams(
+def _over_streams(
     methods: tuple[str, ...], least: int
 ) -> Callable[[Callable[[dict[str, Stream]], Verdict]], Judge]:
-    """Return a decorator that hands a judge the streams that pass the gate.
-
-    Args:
-        methods: Whose runs are needed.
-        least: How many streams; with fewer the claim is not tested.
-    """
+    """Return a decorator that hands a judge the streams that pass the gate."""
 
     def decorate(look: Callable[[dict[str, Stream]], Verdict]) -> Judge:
         def judge(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
@@ -60,8 +55,8 @@ def over_streams(
 
 
 @judged("plasticity-kept")
-@over_streams((JUDGED, CONTROL), LEAST_STREAMS)
-def plasticity_kept(streams: dict[str, Stream]) -> Verdict:
+@_over_streams((JUDGED, CONTROL), LEAST_STREAMS)
+def _plasticity_kept(streams: dict[str, Stream]) -> Verdict:
     """Judge AdamO's slope against Adam's, and by itself.
 
     Args:
@@ -95,8 +90,8 @@ def plasticity_kept(streams: dict[str, Stream]) -> Verdict:
 
 
 @judged("maxmin-form")
-@over_streams((MAXMIN_JUDGED, MAXMIN), LEAST_STREAMS)
-def maxmin_form(streams: dict[str, Stream]) -> Verdict:
+@_over_streams((MAXMIN_JUDGED, MAXMIN), LEAST_STREAMS)
+def _maxmin_form(streams: dict[str, Stream]) -> Verdict:
     """Judge AdamO on MaxMin networks against Adam on MaxMin networks.
 
     Args:
@@ -126,8 +121,8 @@ def maxmin_form(streams: dict[str, Stream]) -> Verdict:
 
 
 @judged("mechanism")
-@over_streams((JUDGED, CONTROL), 1)
-def mechanism(streams: dict[str, Stream]) -> Verdict:
+@_over_streams((JUDGED, CONTROL), 1)
+def _mechanism(streams: dict[str, Stream]) -> Verdict:
     """Judge whether each diagnostic goes with the next task's plasticity in a method.
 
     Args:
@@ -164,8 +159,8 @@ def mechanism(streams: dict[str, Stream]) -> Verdict:
 
 
 @judged("recommendation")
-@over_streams((JUDGED, CONTROL), RANKED_STREAMS)
-def recommendation(streams: dict[str, Stream]) -> Verdict:
+@_over_streams((JUDGED, CONTROL), RANKED_STREAMS)
+def _recommendation(streams: dict[str, Stream]) -> Verdict:
     """Judge AdamO's mean rank by Friedman's test and Nemenyi's critical distance.
 
     Args:

@@ -168,7 +168,7 @@ def gain_performance_profiles(
     gains = {
         method: np.array(
             [
-                (gained(one.scores)[method] / gained(one.scores).mean().max())[:seeds]
+                (_gained(one.scores)[method] / _gained(one.scores).mean().max())[:seeds]
                 for one in found.values()
             ]
         )
@@ -189,10 +189,6 @@ def gain_performance_profiles(
     )
 
 
-def gained(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return scores minus those of Adam on the same seed.
-
-    Args:
-        scores: One row a seed, one column a method.
-    """
+def _gained(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return scores minus those of Adam on the same seed."""
     return scores.sub(scores[BASELINE], axis=0)

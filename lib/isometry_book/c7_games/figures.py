@@ -47,14 +47,11 @@ def _shade(color: str, share: float) -> str:
     return to_hex((red, green, blue))
 
 
-def thousands(steps: float, _: int = 0) -> str:
+def _thousands(steps: float, _: int = 0) -> str:
     """Return a number of steps as an axis has it.
 
-    Args:
-        steps: How many.
-
     Example:
-        >>> thousands(150_000), thousands(0)
+        >>> _thousands(150_000), _thousands(0)
         ('150k', '0')
     """
     return f"{steps / 1000:g}k" if steps else "0"
@@ -82,7 +79,7 @@ def learning_curves(ax: Axes, curves: pd.DataFrame, method: str, game: str) -> A
             label=f"cycle {cycle + 1}" if cycle in (0, last) else None,
         )
     ax.xaxis.set_major_locator(MaxNLocator(2))
-    ax.xaxis.set_major_formatter(FuncFormatter(thousands))
+    ax.xaxis.set_major_formatter(FuncFormatter(_thousands))
     return ax
 
 

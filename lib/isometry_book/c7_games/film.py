@@ -50,19 +50,8 @@ def shown_channels(films: Iterable[Film]) -> dict[str, str]:
     return found
 
 
-def picture(film: Film, step: int) -> NDArray[np.uint8]:
-    """Return one board as a picture with gaps between its cells.
-
-    Args:
-        film: An episode.
-        step: 0 to ``film.steps``.
-
-    Returns:
-        uint8 ``(8 * rows, 8 * columns, 3)``.
-
-    Raises:
-        IndexError: If the film has no such step.
-    """
+def _picture(film: Film, step: int) -> NDArray[np.uint8]:
+    """Return one board as a picture with gaps between its cells."""
     if not 0 <= step <= film.steps:
         needed = f"a step from 0 to {film.steps}"
         raise IndexError(refusal(needed, step, "choose one of the film"))
@@ -89,7 +78,7 @@ def frame_strip(axes: Sequence[Axes], film: Film, steps: Sequence[int]) -> None:
         needed = f"at most {len(axes)} steps, one an axes"
         raise ValueError(refusal(needed, len(steps), "draw fewer or make more axes"))
     for ax, step in zip(axes, steps, strict=False):
-        ax.imshow(picture(film, step), interpolation="none")
+        ax.imshow(_picture(film, step), interpolation="none")
         over = film.ended and step == film.steps
         ax.set_xlabel(
             f"step {step}{', over' if over else ''}\nreturn {film.returns[step]:g}",

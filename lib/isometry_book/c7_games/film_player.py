@@ -91,13 +91,8 @@ the discounted rewards that followed (dashed).</p>
 </div>"""
 
 
-def sentence(film: Film, step: int) -> str:
-    """Return what is said under a board.
-
-    Args:
-        film: An episode.
-        step: Any; beyond the last one nothing changes.
-    """
+def _sentence(film: Film, step: int) -> str:
+    """Return what is said under a board."""
     if step >= film.steps:
         return f"Return {film.returns[-1]:g}. {_end(film)}"
     value = _value(film, step)
@@ -175,7 +170,7 @@ style="max-width: 24rem">
 style="width: 100%; display: block" shape-rendering="crispEdges"
 aria-label="The board of {game} at the step of the slider.">{_board(film, 0)}</svg>
 <p data-now="" aria-live="polite" style="margin: 0.3rem 0; min-height: 3em">
-{sentence(film, 0)}</p>
+{_sentence(film, 0)}</p>
 {_drawn_curves(_curves(film, discount), longest, ends)}
 </div>"""
 

@@ -72,7 +72,7 @@ def _compared_at_most_cycles(
     for setting in sorted(whole):
         own = whole[setting]
         lr = own[0]["settings"]["lr"]
-        if _cycles_of(own[0]) == most and extent(own) > extent(largest.get(lr, [])):
+        if _cycles_of(own[0]) == most and _extent(own) > _extent(largest.get(lr, [])):
             largest[lr] = own
     found = []
     for lr in sorted(largest):
@@ -85,12 +85,8 @@ def _compared_at_most_cycles(
     return found
 
 
-def extent(records: list[Record]) -> tuple[int, int]:
-    """Return how large a comparison is: methods, then seeds of all of them.
-
-    Args:
-        records: Of one common setting; may be none.
-    """
+def _extent(records: list[Record]) -> tuple[int, int]:
+    """Return how large a comparison is: methods, then seeds of all of them."""
     seeds = sum(len(seeds_of(record)) for record in records)
     return len({record["method"] for record in records}), seeds
 
@@ -171,15 +167,8 @@ judged("rl-octax")(_keeps_up("continual_octax", PAPER_OCTAX))
 
 
 @judged("rl-depth")
-def rl_depth(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
-    """Judge whether AdamO keeps deep agents trainable that begin far from isometry.
-
-    Args:
-        results: Tidy numbers of a store.
-        records: Of its files.
-
-    Source: ours; arXiv 2606.09762 suggests it and shows no such experiment.
-    """
+def _rl_depth(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
+    """Judge whether AdamO keeps deep agents trainable that begin far from isometry."""
     times = [(record, _pull_times(record)) for record in records]
     pulled = [one for one, pull in times if pull is None or pull >= LEAST_PULL]
     returns = depth_returns(results, pulled, DEPTHS_BENCHMARK)

@@ -123,7 +123,7 @@ def streams_of(results: pd.DataFrame, records: Iterable[Record]) -> dict[str, St
             if held is None or best_score(early) > best_score(held["early_choice"]):
                 controls[key] = record
     streams: dict[str, Stream] = {}
-    for key in sorted(sizes, key=lambda one: extent(sizes[one]), reverse=True):
+    for key in sorted(sizes, key=lambda one: _extent(sizes[one]), reverse=True):
         runs, control = sizes[key], controls.get(key)
         first = next(iter(runs.values()))
         name = _stream_name(first)
@@ -144,25 +144,13 @@ def streams_of(results: pd.DataFrame, records: Iterable[Record]) -> dict[str, St
     return dict(sorted(streams.items()))
 
 
-def extent(runs: dict[str, Record]) -> tuple[int, int]:
-    """Return how large a comparison is: methods, then tasks.
-
-    Args:
-        runs: Method -> record.
-    """
+def _extent(runs: dict[str, Record]) -> tuple[int, int]:
+    """Return how large a comparison is: methods, then tasks."""
     return len(runs), next(iter(runs.values()))["settings"]["tasks"]
 
 
-def slopes(numbers: pd.DataFrame, metric: str = METRIC) -> pd.Series:
-    """Return the mean over the last fifth of the tasks minus that of the first fifth.
-
-    Args:
-        numbers: Tidy, of one run.
-        metric: Which metric.
-
-    Returns:
-        Indexed by seed; below 0 where something is lost.
-    """
+def _slopes(numbers: pd.DataFrame, metric: str = METRIC) -> pd.Series:
+    """Return the mean over the last fifth of the tasks minus the first's."""
     last = seed_scores(numbers, metric, "last")
     return last - seed_scores(numbers, metric, "first")
 
@@ -174,7 +162,7 @@ def slope_interval(numbers: pd.DataFrame, *labels: str) -> Interval:
         numbers: Tidy, of one run.
         *labels: Name the bootstrap's draws.
     """
-    own = slopes(numbers)
+    own = _slopes(numbers)
     draw = numpy_generator(BOOTSTRAP_SEED, "slope", *labels)
     return paired_difference(own, 0 * own, draw)
 
@@ -209,7 +197,7 @@ def table_of(stream: Stream, what: str) -> pd.DataFrame:
     for method, record in stream.runs.items():
         numbers = stream.numbers(record)
         if what == "slope":
-            columns[method] = slopes(numbers)
+            columns[method] = _slopes(numbers)
         else:
             columns[method] = _seed_scores_or_none(
                 numbers, METRIC if what == "level" else what

@@ -25,20 +25,13 @@ from isometry.core.statistics import (
 Apart = Callable[[NDArray, NDArray], NDArray]
 
 
-def rank_correlation(first: ArrayLike, second: ArrayLike) -> NDArray:
+def _rank_correlation(first: ArrayLike, second: ArrayLike) -> NDArray:
     """Return Spearman's rank correlation along the last axis.
-
-    Args:
-        first: ``(..., n)``.
-        second: ``(..., n)``.
-
-    Returns:
-        ``(...)``, between -1 and 1; 0 where one of the two does not vary.
 
     Source: definition: Pearson's correlation of ranks, ties at their mean.
 
     Example:
-        >>> float(rank_correlation([1.0, 2.0, 3.0], [1.0, 4.0, 9.0]))
+        >>> float(_rank_correlation([1.0, 2.0, 3.0], [1.0, 4.0, 9.0]))
         1.0
     """
     ranks = [rankdata(np.asarray(x, dtype=float), axis=-1) for x in (first, second)]
@@ -47,59 +40,25 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> NDArray:
     return (left * right).sum(-1) / np.where(size > 0, size, 1.0)
 
 
-def over_time(first: NDArray, second: NDArray) -> NDArray:
-    """Return the correlation over ages within a seed and method, then the mean.
-
-    Args:
-        first: ``(..., methods, seeds, ages)``.
-        second: The same shape.
-
-    Returns:
-        ``(...)``: the interquartile mean over seeds, averaged over methods.
-    """
-    return interquartile_mean(rank_correlation(first, second)).mean(-1)
+def _over_time(first: NDArray, second: NDArray) -> NDArray:
+    """Return the correlation over ages within a seed and method, then the mean."""
+    return interquartile_mean(_rank_correlation(first, second)).mean(-1)
 
 
-def across_seeds(first: NDArray, second: NDArray) -> NDArray:
-    """Return the correlation across seeds at a fixed age and method, then the mean.
-
-    Args:
-        first: ``(..., methods, seeds, ages)``.
-        second: The same shape.
-
-    Returns:
-        ``(...)``: the mean over ages and methods.
-    """
+def _across_seeds(first: NDArray, second: NDArray) -> NDArray:
+    """Return the correlation across seeds at a fixed age and method, then the mean."""
     turned = [np.swapaxes(x, -1, -2) for x in (first, second)]
-    return rank_correlation(*turned).mean((-1, -2))
+    return _rank_correlation(*turned).mean((-1, -2))
 
 
-def across_methods(first: NDArray, second: NDArray) -> NDArray:
-    """Return the correlation across methods at a fixed age and seed, then the mean.
-
-    Args:
-        first: ``(..., methods, seeds, ages)``.
-        second: The same shape.
-
-    Returns:
-        ``(...)``: the mean over ages, then the interquartile mean over seeds.
-    """
+def _across_methods(first: NDArray, second: NDArray) -> NDArray:
+    """Return the correlation across methods at a fixed age and seed, then the mean."""
     turned = [np.moveaxis(x, -3, -1) for x in (first, second)]
-    return interquartile_mean(rank_correlation(*turned).mean(-1))
+    return interquartile_mean(_rank_correlation(*turned).mean(-1))
 
 
-def panel(frame: pd.DataFrame, metric: str, methods: list[str], ages: list[int]):
-    """Return a metric as an array ``(methods, seeds, ages)``.
-
-    Args:
-        frame: Tidy, of one benchmark.
-        metric: As stored.
-        methods: In this order.
-        ages: In this order.
-
-    Raises:
-        ValueError: If a number is missing.
-    """
+def _panel(frame: pd.DataFrame, metric: str, methods: list[str], ages: list[int]):
+    """Return a metric as an array ``(methods, seeds, ages)``."""
     chosen = frame[(frame["metric"] == metric) & frame["method"].isin(methods)]
     table = chosen.pivot(index=["method", "seed"], columns="task", values="value")
     seeds = sorted(chosen["seed"].unique())
@@ -165,9 +124,9 @@ def correlations(
     Raises:
         ValueError: If a number is missing.
     """
-    goal = panel(frame, target, methods, ages)
-    first = panel(frame, predictor, methods, ages)
-    second = None if other is None else panel(frame, other, methods, ages)
+    goal = _panel(frame, target, methods, ages)
+    first = _panel(frame, predictor, methods, ages)
+    second = None if other is None else _panel(frame, other, methods, ages)
 
     def interval(name: str, statistic: Apart, part: slice) -> Interval:
         draw = numpy_generator(0, "interventions", name, predictor, other or "", target)
@@ -175,10 +134,10 @@ def correlations(
         return _over_seeds(statistic, first[part], goal[part], draw, beside)
 
     found: dict[str, Interval] = {}
-    for name, statistic in (("over_time", over_time), ("across_seeds", across_seeds)):
+    for name, statistic in (("over_time", _over_time), ("across_seeds", _across_seeds)):
         found[name] = interval(name, statistic, slice(None))
         for index, method in enumerate(methods):
             own = slice(index, index + 1)
             found[f"{name}/{method}"] = interval(name, statistic, own)
-    found["across_methods"] = interval("across_methods", across_methods, slice(None))
+    found["across_methods"] = interval("across_methods", _across_methods, slice(None))
     return found

@@ -108,13 +108,8 @@ def _deaths_of(planned: Plan) -> str:
     return f"deaths_{planned.benchmark.name}"
 
 
-def dead(network: MLP, parameters: Parameters, inputs: Tensor) -> Tensor:
+def _dead(network: MLP, parameters: Parameters, inputs: Tensor) -> Tensor:
     """Return which units are silent on every input, ``(members, all hidden units)``.
-
-    Args:
-        network: A perceptron.
-        parameters: name -> ``(members, ...)``.
-        inputs: ``(members, n, features)``.
 
     Source: dormancy with threshold 0, Sokar et al. 2023, Definition 3.1.
     """
@@ -143,31 +138,15 @@ def _handed_over(
     return taken, optimizer
 
 
-def contender_rows(
+def _contender_rows(
     contender: str, planned: Plan, pixels: Pixels, run: Run, further: Sequence[int]
 ) -> list[Row]:
-    """Let a contender learn further tasks and count which dead units live again.
-
-    Args:
-        contender: Its name in the store.
-        planned: Its method, on Adam's stream.
-        pixels: The data.
-        run: Adam's, worn.
-        further: After how many tasks it is counted.
-
-    Returns:
-        Rows of benchmark ``deaths_<stream>``; the task is the number of further tasks.
-        At 0: ``dead_fraction``, of all hidden units on the next task's inputs. Later,
-        of the units that were dead then: ``alive``, the share that fires on some of the
-        same inputs, ``alive_on_last`` on some inputs of the task just learned;
-        ``died``, the share of the other units that is dead on the first inputs; and
-        ``online_accuracy`` of the task. A seed without dead units has no ``alive``.
-    """
+    """Let a contender learn further tasks and count which dead units live again."""
     benchmark, network = _deaths_of(planned), perceptron_of(planned, pixels)
     taken, optimizer = _handed_over(planned, pixels, run)
     task = next_task(planned, pixels, taken)
     inputs = task.inputs
-    before = dead(network, taken.parameters, inputs)
+    before = _dead(network, taken.parameters, inputs)
     zero = Run(seeds=taken.seeds, task=0)
     rows = rows_of_metrics(
         benchmark, contender, zero, {"dead_fraction": before.double().mean(1)}
@@ -183,8 +162,8 @@ def contender_rows(
             if r["metric"] == "online_accuracy" and r["task"] == taken.task - 1
         ]
         if done in further:
-            now = dead(network, taken.parameters, inputs)
-            last = dead(network, taken.parameters, task.inputs)
+            now = _dead(network, taken.parameters, inputs)
+            last = _dead(network, taken.parameters, task.inputs)
             found = {
                 "alive": _share_of(~now, before),
                 "alive_on_last": _share_of(~last, before),
@@ -209,7 +188,7 @@ def _share_of(what: Tensor, units: Tensor) -> Tensor:
 
 
 def _numbers(sizes: Sizes, data: str) -> pd.DataFrame:
-    """Return the tidy numbers of every contender, see :func:`contender_rows`."""
+    """Return the tidy numbers of every contender, see :func:`_contender_rows`."""
     adam = _death_plan("adam", sizes, data)
     pixels = scaled(load(data), adam.settings.input_scaling)
     rows: list[Row] = []
@@ -217,7 +196,7 @@ def _numbers(sizes: Sizes, data: str) -> pd.DataFrame:
     def hand_over(run: Run) -> None:
         for name in CONTENDERS:
             planned = _death_plan(name, sizes, data)
-            rows.extend(contender_rows(name, planned, pixels, run, sizes.further))
+            rows.extend(_contender_rows(name, planned, pixels, run, sizes.further))
 
     worn(adam, pixels, list(range(sizes.seeds)), [sizes.before], hand_over)
     return pd.DataFrame(rows, columns=TIDY)

@@ -41,16 +41,8 @@ def adam_scales(
     return scales
 
 
-def summarised(matrix: Tensor, name: str) -> dict[str, float]:
+def _summarised(matrix: Tensor, name: str) -> dict[str, float]:
     """Return a kernel's summaries under names that begin with ``name``.
-
-    Args:
-        matrix: ``(N, N)``, symmetric and positive semi-definite.
-        name: Of the kernel.
-
-    Returns:
-        ``_robust_condition_number``, ``_effective_rank`` (of at most N) and
-        ``_log_trace``, the natural logarithm.
 
     Source: as :func:`isometry.ntk.conditioning`.
     """
@@ -78,7 +70,7 @@ def kernel_statistics(
         scales: From :func:`adam_scales`.
 
     Returns:
-        Those of :func:`summarised`, each ``(members,)``: ``ntk`` for J J^T, and with
+        Those of :func:`_summarised`, each ``(members,)``: ``ntk`` for J J^T, and with
         scales ``adam_ntk`` for J D J^T, by which a step of Adam moves the outputs to
         first order where its first moment is the gradient.
 
@@ -88,13 +80,13 @@ def kernel_statistics(
     for index in range(len(inputs)):
         module = as_module(network, parameters, index).double()
         probes = inputs[index, :PROBES].double()
-        found = summarised(ntk_matrix(empirical_ntk(module, probes)), "ntk")
+        found = _summarised(ntk_matrix(empirical_ntk(module, probes)), "ntk")
         if scales is not None:
             # The module has the network's parameters in the network's order.
             names = zip(dict(module.named_parameters()), parameters, strict=True)
             own = {inside: scales[name][index].double() for inside, name in names}
             kernel = ntk_matrix(preconditioned_ntk(module, probes, own))
-            found |= summarised(kernel, "adam_ntk")
+            found |= _summarised(kernel, "adam_ntk")
         rows.append(found)
     return {
         name: torch.tensor([row[name] for row in rows], dtype=torch.float64)

@@ -42,7 +42,7 @@ def _share_returned(
     return np.where(lost >= least, share, np.nan)[0]
 
 
-def returned(
+def _returned(
     worn: ArrayLike,
     intervened: ArrayLike,
     fresh: ArrayLike,
@@ -54,16 +54,6 @@ def returned(
     Something was lost if the interval over seeds of ``fresh - worn`` lies above
     ``least``. Seeds that lost less by themselves have no share and are left out; the
     interval's ``num_seeds`` says how many are left.
-
-    Args:
-        worn: ``(seeds,)``.
-        intervened: ``(seeds,)``.
-        fresh: ``(seeds,)``.
-        generator: Where the resamples come from.
-        least: See :func:`_share_returned`.
-
-    Raises:
-        ValueError: As in :func:`_share_returned`.
     """
     shares = _share_returned(worn, intervened, fresh, least)
     lost = np.asarray(fresh, dtype=float) - np.asarray(worn, dtype=float)
@@ -72,18 +62,8 @@ def returned(
     return stratified_bootstrap(shares[np.isfinite(shares)], generator)
 
 
-def scores_of(frame: pd.DataFrame, method: str, age: int, metric: str) -> pd.Series:
-    """Return a metric of every seed, by seed, so that more is better.
-
-    Args:
-        frame: Tidy, of one benchmark ``interventions_<stream>``.
-        method: An intervention, or new networks.
-        age: In tasks.
-        metric: As stored; losses, in nats, get a minus.
-
-    Raises:
-        KeyError: If the frame has no such method.
-    """
+def _scores_of(frame: pd.DataFrame, method: str, age: int, metric: str) -> pd.Series:
+    """Return a metric of every seed, by seed, so that more is better."""
     if method not in set(frame["method"]):
         raise KeyError(unknown("intervention", method, set(frame["method"])))
     chosen = frame[(frame["method"] == method) & (frame["metric"] == metric)]
@@ -100,11 +80,11 @@ def _returned_table(
     for name in sorted(set(frame.loc[~fresh, "method"]) - {"nothing"}):
         for age in sorted(frame["task"].unique()):
             worn, after, new = (
-                scores_of(frame, method, age, metric)
+                _scores_of(frame, method, age, metric)
                 for method in ("nothing", name, "fresh")
             )
             draw = numpy_generator(0, "interventions", name, int(age), metric)
-            found = returned(worn, after, new, draw, least)
+            found = _returned(worn, after, new, draw, least)
             end = (np.nan, np.nan, np.nan, 0)
             if found is not None:
                 end = (found.estimate, found.low, found.high, found.num_seeds)
@@ -138,10 +118,10 @@ def _loss_by_rate(
     kinds learn at their own best rate.
     """
     rates = sorted(m for m in set(frame["method"]) if m.startswith("rate_"))
-    usual = [scores_of(frame, m, age, metric).to_numpy() for m in ("nothing", "fresh")]
+    usual = [_scores_of(frame, m, age, metric).to_numpy() for m in ("nothing", "fresh")]
     tuned = [
         _at_best_rate(
-            [scores_of(frame, f"{kind}{rate}", age, metric) for rate in rates]
+            [_scores_of(frame, f"{kind}{rate}", age, metric) for rate in rates]
         )
         for kind in ("", "fresh_")
     ]

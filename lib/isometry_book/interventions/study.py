@@ -109,19 +109,8 @@ def _forked(planned: Plan, pixels: Pixels, run: Run, start: Run) -> list[Row]:
     return found + rows_of_metrics(benchmark, "gates", run, {"dormant_fraction": share})
 
 
-def looked_at(planned: Plan, pixels: Pixels, run: Run) -> dict[str, Tensor]:
-    """Return kernels, spectra and units of worn networks at their next task.
-
-    Args:
-        planned: Method and settings.
-        pixels: The data.
-        run: Worn networks.
-
-    Returns:
-        Those of :func:`kernel_statistics` and of
-        :func:`isometry.supervised.diagnostics.stack_diagnostics` except for its own
-        kernel, each ``(members,)``.
-    """
+def _looked_at(planned: Plan, pixels: Pixels, run: Run) -> dict[str, Tensor]:
+    """Return kernels, spectra and units of worn networks at their next task."""
     network, task = perceptron_of(planned, pixels), next_task(planned, pixels, run)
     inside = stack_diagnostics(network, run.parameters, task.inputs)
     found = {name: v for name, v in inside.items() if not name.startswith("ntk_")}
@@ -138,7 +127,7 @@ def _case_rows(case: str, sizes: Sizes, data: str, pixels: Pixels) -> list[Row]:
 
     def look(run: Run) -> None:
         if run.task in sizes.looks:
-            metrics = looked_at(planned, pixels, run)
+            metrics = _looked_at(planned, pixels, run)
             rows.extend(rows_of_metrics(benchmark, case, run, metrics))
         if run.task in sizes.ages and case == "adam":
             rows.extend(_forked(planned, pixels, run, start))
@@ -157,7 +146,7 @@ def _numbers(sizes: Sizes, data: str) -> pd.DataFrame:
 
     Benchmarks ``interventions_<stream>``, see :func:`_forked`, and ``worn_<stream>``:
     for every method the measures of each task and, at the same task, what
-    :func:`looked_at` found before it; ``<method>_fresh`` are new networks of that kind.
+    :func:`_looked_at` found before it; ``<method>_fresh`` are new networks of its kind.
     """
     settings = _fork_plan("adam", sizes, data).settings
     pixels = scaled(load(data), settings.input_scaling)

@@ -268,7 +268,7 @@ def test_factor_on_the_outputs_scales_the_kernel_by_its_square():
 def test_stretched_weights_keep_their_norm_and_get_the_spread():
     model = network([8, 8, 3], seed=0)
     norms = [layer.weight.norm().item() for layer in linear_layers(model)]
-    learning.stretched(model, 4.0)
+    learning._stretched(model, 4.0)
     for layer, norm in zip(linear_layers(model), norms, strict=True):
         values = torch.linalg.svdvals(layer.weight)
         assert (values[0] / values[-1]).item() == pytest.approx(16)
@@ -408,7 +408,7 @@ APART = {
 @pytest.mark.usefixtures("few_resamples")
 def test_anisotropy_is_judged_within_methods_beside_the_scale(first, second, expected):
     frames = worn_numbers("one", first), worn_numbers("two", second)
-    found = kernel_judges.anisotropy(pd.concat(frames), [])
+    found = kernel_judges._anisotropy(pd.concat(frames), [])
     assert found.verdict == expected
     assert "across methods" in found.reason
     if first is APART:
@@ -419,7 +419,7 @@ def test_anisotropy_is_judged_within_methods_beside_the_scale(first, second, exp
 @pytest.mark.usefixtures("few_resamples")
 def test_anisotropy_needs_two_streams_eight_seeds_and_every_method():
     one, two = worn_numbers("one", AGREES), worn_numbers("two", AGREES)
-    judge = kernel_judges.anisotropy
+    judge = kernel_judges._anisotropy
     assert judge(pd.concat([one, two]), []).verdict == "reproduced"
     assert judge(one, []) is None
     assert judge(pd.concat([one, two[two["seed"] < 7]]), []) is None
@@ -437,26 +437,26 @@ def test_ages_at_which_a_network_was_not_looked_at_are_left_out():
     assert kernel_judges._ages_of(partial, "ntk") == [0, 1, 3, 4, 5]
     assert kernel_judges._ages_of(partial, "adam_ntk") == [1, 3, 4, 5]
     both = pd.concat([partial, worn_numbers("two", AGREES)])
-    assert kernel_judges.anisotropy(both, []).verdict == "reproduced"
+    assert kernel_judges._anisotropy(both, []).verdict == "reproduced"
 
 
 def test_judges_wait_for_their_numbers():
     nothing = pd.DataFrame(columns=COLUMNS)
-    assert kernel_judges.anisotropy(nothing, []) is None
-    assert kernel_judges.decomposition(nothing, []) is None
-    assert kernel_judges.nonlinear_gap(nothing, []) is None
+    assert kernel_judges._anisotropy(nothing, []) is None
+    assert kernel_judges._decomposition(nothing, []) is None
+    assert kernel_judges._nonlinear_gap(nothing, []) is None
 
 
 def test_a_wrong_decomposition_is_not_reproduced():
     errors = study.decomposition_errors([0])
-    good = kernel_judges.decomposition(errors, [])
-    bad = kernel_judges.decomposition(errors.assign(value=1e-3), [])
+    good = kernel_judges._decomposition(errors, [])
+    bad = kernel_judges._decomposition(errors.assign(value=1e-3), [])
     assert (good.verdict, bad.verdict) == ("reproduced", "not reproduced")
 
 
 def test_gap_is_judged_against_the_linear_network():
     gap = study._gap_numbers(range(5), depths=(4,))
-    found = kernel_judges.nonlinear_gap(gap, [])
+    found = kernel_judges._nonlinear_gap(gap, [])
     assert found.verdict == "reproduced"
     flat = gap.assign(value=1.0)
-    assert kernel_judges.nonlinear_gap(flat, []).verdict == "not reproduced"
+    assert kernel_judges._nonlinear_gap(flat, []).verdict == "not reproduced"

@@ -21,7 +21,7 @@ def assigned(first, second):
 @pytest.mark.parametrize("dimension", critics.DIMENSIONS)
 def test_the_distance_of_centres_and_spheres_is_one(dimension):
     points = critics._sphere_points(dimension, 1, 99, 0)[0]
-    copies = critics.centres(dimension).repeat(33, 1)
+    copies = critics._centres(dimension).repeat(33, 1)
     # float32 points lie on their sphere to rounding
     one = torch.ones((), dtype=torch.float64)
     assert_close(assigned(copies, points), one, rtol=0, atol=1e-5)
@@ -73,7 +73,7 @@ def test_maxmin_finds_more_of_the_distance_than_relu():
 def test_maps_are_zero_at_the_centres_on_average():
     maps = critics.critic_maps(SIZES.smoke, points=33)
     nearest = [
-        (maps["axis"] - x).abs().argmin() for x in critics.centres(2).T.flatten()
+        (maps["axis"] - x).abs().argmin() for x in critics._centres(2).T.flatten()
     ]
     columns, rows = nearest[:3], nearest[3:]
     for name in ("exact", *critics.CONTESTANTS):

@@ -8,8 +8,8 @@ from isometry.lab.store import TIDY
 from isometry_book.c4_maxmin.sizes import SIZES
 from isometry_book.c4_maxmin.training import (
     FAMILIES,
+    _hold,
     draw_stack,
-    hold,
     train,
 )
 
@@ -37,7 +37,7 @@ def test_held_weights_are_orthogonal_after_every_step():
     def batch(step):
         return fits._regression_batch("cone", 2, 32, step)
 
-    train(network, batch, fits.squared_error, steps=5, lr=1e-2)
+    train(network, batch, fits._squared_error, steps=5, lr=1e-2)
     assert (network.weights[1] - start).norm() > 0.1
     for weight in network.weights:
         values = singular_values(weight.detach())
@@ -47,7 +47,7 @@ def test_held_weights_are_orthogonal_after_every_step():
 def test_holding_groups_equal_shapes_and_changes_nothing_orthogonal():
     weights = [weight.detach() for weight in draw_stack("maxmin", [4] * 4, 2).weights]
     before = [weight.clone() for weight in weights]
-    hold(weights)
+    _hold(weights)
     for weight, old in zip(weights, before, strict=True):
         torch.testing.assert_close(weight, old)
 
@@ -80,7 +80,7 @@ def test_regression_inputs_have_uniform_length():
 
 
 def test_twins_share_their_weights():
-    pair = study.twins(0, 3)
+    pair = study._twins(0, 3)
     for one, other in zip(*(net.parameters() for net in pair.values()), strict=True):
         assert one is other
 

@@ -63,7 +63,7 @@ def test_the_gram_penalty_is_judged_by_the_worst_shape(flow, end, expected):
         rows("gram_flow", "flow_error", errors),
         rows("gram_flow", "end_error", ends),
     )
-    assert verdict(judges.gram_controls_all, *numbers) == expected
+    assert verdict(judges._gram_controls_all, *numbers) == expected
 
 
 def killed(adam=0.0, adamo=0.7, seeds=5):
@@ -101,13 +101,13 @@ def died(adam, adamo, stream="permuted_mnist", seeds=5):
     ],
 )
 def test_revival_is_judged_by_killed_units_and_by_those_that_died(numbers, expected):
-    assert verdict(revival_judge.revival, *numbers) == expected
+    assert verdict(revival_judge._revival, *numbers) == expected
 
 
 def test_seeds_without_dead_units_do_not_count_in_revival():
     (frame,) = died(0.0, 0.2, seeds=8)
     fewer = frame[~((frame["seed"] > 4) & (frame["method"] == "adam"))]
-    adam, adamo, gap = revival_judge.natural_deaths(fewer)["permuted_mnist"]
+    adam, adamo, gap = revival_judge._natural_deaths(fewer)["permuted_mnist"]
     assert gap.num_seeds == 5
     assert adam == pytest.approx(0.002)
     assert adamo == pytest.approx(0.198)
@@ -145,7 +145,7 @@ def pulled(deviation, relative=lambda pull: 1 / (1 + pull)):
     ],
 )
 def test_strength_is_judged_by_the_rank_correlation_with_the_pull(numbers, expected):
-    assert verdict(judges.strength, numbers) == expected
+    assert verdict(judges._strength, numbers) == expected
 
 
 def test_what_depends_on_the_pull_alone_is_foretold_by_it_and_by_nothing_else():
@@ -187,7 +187,7 @@ def report(time, memory, within=True):
 )
 def test_time_is_judged_by_settings_that_learn_the_same(time, within, expected):
     numbers = cost._cost_rows(report(time, 1.0, within))
-    assert verdict(judges.cost_time, numbers) == expected
+    assert verdict(judges._cost_time, numbers) == expected
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_time_is_judged_by_settings_that_learn_the_same(time, within, expected):
 )
 def test_memory_is_judged_on_every_network(memory, expected):
     numbers = cost._cost_rows(report(1.0, memory))
-    assert verdict(judges.cost_memory, numbers) == expected
+    assert verdict(judges._cost_memory, numbers) == expected
 
 
 def test_without_a_report_the_study_of_costs_says_what_to_run(tmp_path, monkeypatch):
@@ -238,17 +238,17 @@ def forces(**changed):
 @pytest.mark.parametrize(
     ("judge", "changed", "expected"),
     [
-        (judges.partial_nap, {}, "reproduced"),
-        (judges.partial_nap, {"nap__condition_number_square": 9.0}, "partly"),
-        (judges.partial_nap, {"nap__mean_square_square": 1.02}, "partly"),
-        (judges.partial_spectral, {}, "reproduced"),
-        (judges.partial_spectral, {"spectral__largest_square": 1.02}, "partly"),
-        (judges.partial_spectral, {"spectral__smallest_square": 0.011}, "partly"),
-        (judges.partial_others, {}, "reproduced"),
-        (judges.partial_others, {"l2__ratio_change": 0.1}, "partly"),
-        (judges.partial_others, {"l2_init__distance_to_start": 0.1}, "partly"),
-        (judges.partial_others, {"layernorm__spectrum_change": 1e-9}, "partly"),
-        (judges.partial_others, {"redo__dormant_after": 0.5}, "partly"),
+        (judges._partial_nap, {}, "reproduced"),
+        (judges._partial_nap, {"nap__condition_number_square": 9.0}, "partly"),
+        (judges._partial_nap, {"nap__mean_square_square": 1.02}, "partly"),
+        (judges._partial_spectral, {}, "reproduced"),
+        (judges._partial_spectral, {"spectral__largest_square": 1.02}, "partly"),
+        (judges._partial_spectral, {"spectral__smallest_square": 0.011}, "partly"),
+        (judges._partial_others, {}, "reproduced"),
+        (judges._partial_others, {"l2__ratio_change": 0.1}, "partly"),
+        (judges._partial_others, {"l2_init__distance_to_start": 0.1}, "partly"),
+        (judges._partial_others, {"layernorm__spectrum_change": 1e-9}, "partly"),
+        (judges._partial_others, {"redo__dormant_after": 0.5}, "partly"),
     ],
 )
 def test_partial_measures_are_judged_by_what_they_move_and_leave(
@@ -273,6 +273,6 @@ def test_the_measurements_of_adamo_are_tidy_and_complete():
 def test_discrete_steps_come_closer_to_the_flow_as_the_rate_falls():
     worst = []
     for rate in (4e-3, 2e-3):
-        found = [r for r in forms.gram_flow(1, rate) if r[4] == "flow_error"]
+        found = [r for r in forms._gram_flow(1, rate) if r[4] == "flow_error"]
         worst.append(max(r[5] for r in found))
     assert worst[1] == pytest.approx(worst[0] / 2, rel=0.1)

@@ -15,7 +15,7 @@ from isometry_book.c5_adamo import revival_plane as explorable
 
 entries = st.floats(-2, 2).filter(lambda x: x == 0 or abs(x) > 1e-6)
 matrices = st.tuples(st.tuples(entries, entries), st.tuples(entries, entries))
-POINTS = explorable.inputs()
+POINTS = explorable._inputs()
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_closed_form_is_the_flow_of_the_singular_values(rows, time):
     left = torch.tensor(-time, dtype=torch.float64).exp()
     moved = sigma / (sigma**2 + (1 - sigma**2) * left).sqrt()
     expected = u @ torch.diag(moved) @ v
-    assert_close(as_tensor(explorable.pulled(rows, time)), expected, rtol=0, atol=1e-9)
+    assert_close(as_tensor(explorable._pulled(rows, time)), expected, rtol=0, atol=1e-9)
 
 
 def test_closed_form_solves_the_equation_of_the_pull():
@@ -48,14 +48,14 @@ def test_closed_form_solves_the_equation_of_the_pull():
     for _ in range(10_000):
         weight = weight - step * rate * isometry_gradient(weight)
     # Euler's method, error of the order of the step.
-    found = as_tensor(explorable.pulled(rows, 1.0))
+    found = as_tensor(explorable._pulled(rows, 1.0))
     assert_close(found, weight, rtol=0, atol=1e-4)
 
 
 def test_pull_ends_at_the_nearest_orthogonal_matrix():
     rows = ((0.4, -0.3), (1.2, 0.9))
     u, _, v = torch.linalg.svd(as_tensor(rows))
-    assert_close(as_tensor(explorable.pulled(rows, explorable.END)), u @ v)
+    assert_close(as_tensor(explorable._pulled(rows, explorable.END)), u @ v)
 
 
 @pytest.mark.parametrize(
@@ -64,20 +64,20 @@ def test_pull_ends_at_the_nearest_orthogonal_matrix():
 )
 def test_presets_do_what_they_are_called(preset, revives):
     state = explorable.PRESETS[preset][1]
-    rows = explorable.rows_of(state)
-    assert explorable.margin(rows[0], state.bias, POINTS) <= 0, "silent at the start"
-    assert (explorable.revival_time(state, POINTS) is not None) is revives
-    assert ("revives after" in explorable.verdict(state, POINTS)) is revives
+    rows = explorable._rows_of(state)
+    assert explorable._margin(rows[0], state.bias, POINTS) <= 0, "silent at the start"
+    assert (explorable._revival_time(state, POINTS) is not None) is revives
+    assert ("revives after" in explorable._verdict(state, POINTS)) is revives
 
 
 def test_unit_turned_away_at_rest_does_not_move():
-    rows = explorable.rows_of(explorable.PRESETS["isometric"][1])
-    assert_close(as_tensor(explorable.pulled(rows, 5.0)), as_tensor(rows))
+    rows = explorable._rows_of(explorable.PRESETS["isometric"][1])
+    assert_close(as_tensor(explorable._pulled(rows, 5.0)), as_tensor(rows))
 
 
 def test_pushed_unit_turns_without_growing_much():
     state = explorable.PRESETS["turned"][1]
-    start, end = (explorable.pulled(explorable.rows_of(state), t)[0] for t in (0, 50))
+    start, end = (explorable._pulled(explorable._rows_of(state), t)[0] for t in (0, 50))
     cosine = start[0] * end[0] + start[1] * end[1]
     assert state.length == 1.0
     assert cosine / (hypot(*start) * hypot(*end)) < 0.9
@@ -87,17 +87,17 @@ def test_bias_below_the_longest_input_forbids_revival_whatever_the_rows():
     longest = max(hypot(*point) for point in POINTS)
     state = explorable.PRESETS["bias"][1]
     assert state.bias < -longest
-    assert f"below −{longest:.2f}" in explorable.verdict(state, POINTS)
+    assert f"below −{longest:.2f}" in explorable._verdict(state, POINTS)
     for angle in explorable.ANGLES[::6]:
-        other = explorable.State(angle, 0.3, state.bias, angle + 40, 1.0)
-        assert explorable.revival_time(other, POINTS) is None
+        other = explorable._State(angle, 0.3, state.bias, angle + 40, 1.0)
+        assert explorable._revival_time(other, POINTS) is None
 
 
 def test_unit_that_fires_may_be_silenced_by_the_pull():
-    state = explorable.State(35, 2.0, -1.5, 125, 1.0)
-    assert "silenced by the pull" in explorable.verdict(state, POINTS)
-    state = explorable.State(35, 2.0, -0.5, 125, 1.0)
-    assert "stays alive" in explorable.verdict(state, POINTS)
+    state = explorable._State(35, 2.0, -1.5, 125, 1.0)
+    assert "silenced by the pull" in explorable._verdict(state, POINTS)
+    state = explorable._State(35, 2.0, -0.5, 125, 1.0)
+    assert "stays alive" in explorable._verdict(state, POINTS)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from isometry.rl.film import Film
 from isometry.rl.games.pictures import first_channel
 from isometry_book.c7_games import film as drawing
 from isometry_book.c7_games.film_data import _unpacked_boards, packed_boards
-from isometry_book.c7_games.film_player import film_html, sentence
+from isometry_book.c7_games.film_player import _sentence, film_html
 
 STEPS = 23
 
@@ -174,18 +174,18 @@ def test_paths_cover_the_cells_that_are_on(game):
 )
 def test_sentence_says_what_came_and_what_is_expected(step, words):
     film = random_film(0)
-    assert words in sentence(film, step)
-    assert f"Return {film.returns[min(step, STEPS)]:g}." in sentence(film, step)
+    assert words in _sentence(film, step)
+    assert f"Return {film.returns[min(step, STEPS)]:g}." in _sentence(film, step)
     cut = random_film(0, terminated=False)
-    assert sentence(cut, STEPS).endswith("The film ends here.")
+    assert _sentence(cut, STEPS).endswith("The film ends here.")
 
 
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda: drawing.still_steps(random_film(0), 1), ValueError, "count >= 2"),
-        (lambda: drawing.picture(random_film(0), STEPS + 1), IndexError, "0 to 23"),
-        (lambda: drawing.picture(random_film(0), -1), IndexError, "found -1"),
+        (lambda: drawing._picture(random_film(0), STEPS + 1), IndexError, "0 to 23"),
+        (lambda: drawing._picture(random_film(0), -1), IndexError, "found -1"),
         (
             lambda: drawing.frame_strip([], random_film(0), [1]),
             ValueError,

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from isometry.lab.store import COLUMNS, add_results, result_path
-from isometry_book.c1_plasticity.judge import _same_setting, change, plasticity_loss
+from isometry_book.c1_plasticity.judge import _change, _plasticity_loss, _same_setting
 from isometry_book.claims.claim import (
     CLAIMS,
     JUDGES,
@@ -107,7 +107,7 @@ def test_a_claim_whose_judge_is_not_there_or_has_not_enough_is_not_tested(monkey
 
 def test_a_claim_has_one_judge():
     with pytest.raises(ValueError, match=r"plasticity-loss has a judge: .*c1_plast"):
-        judged("plasticity-loss")(plasticity_loss)
+        judged("plasticity-loss")(_plasticity_loss)
 
 
 # --- plasticity-loss ------------------------------------------------------------------
@@ -152,7 +152,7 @@ def judgement(adam, fresh, adam_settings=None, fresh_settings=None):
         store_of("fresh", "f", fresh, fresh_settings),
     )
     results = pd.concat([frame for frame, _ in files], ignore_index=True)
-    return plasticity_loss(results, [record for _, record in files])
+    return _plasticity_loss(results, [record for _, record in files])
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_digits_say_nothing_about_a_claim_on_mnist():
 
 def test_without_one_of_the_methods_there_is_no_verdict():
     frame, record = store_of("adam", "a", curves(0.9, 0.5, 5))
-    assert plasticity_loss(frame, [record]) is None
-    assert plasticity_loss(EMPTY, []) is None
+    assert _plasticity_loss(frame, [record]) is None
+    assert _plasticity_loss(EMPTY, []) is None
 
 
 def test_the_longest_common_setting_is_judged():
@@ -222,7 +222,7 @@ def test_a_change_is_paired_by_seed():
     values = curves(0.0, 0.0, 5) + np.arange(5.0)[:, None] * 10
     values[:, -2:] -= 0.25
     frame, _ = store_of("adam", "a", values)
-    interval = change(frame, "plasticity")
+    interval = _change(frame, "plasticity")
     assert interval.estimate == pytest.approx(-0.25)
     assert interval.high - interval.low < 1e-12
     assert interval.num_seeds == 5

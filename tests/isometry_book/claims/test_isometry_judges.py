@@ -49,7 +49,7 @@ def test_equation_nine_is_judged_by_its_largest_error(error, count, expected):
     errors = {("orthogonal", task): [1e-16] for task in range(count)}
     errors["orthogonal", 3] = [error]
     numbers = frame("deep_linear_kernel", "relative_error", errors)
-    assert verdict(deep.deep_linear, numbers) == expected
+    assert verdict(deep._deep_linear, numbers) == expected
 
 
 def layers(condition, slower):
@@ -86,13 +86,13 @@ def test_layerwise_needs_every_seed_and_no_exception(
     condition, slower, kernel, layer, expected
 ):
     numbers = [*layers(condition, slower), exception(kernel, layer)]
-    assert verdict(deep.layerwise, *numbers) == expected
+    assert verdict(deep._layerwise, *numbers) == expected
 
 
 def test_layerwise_is_partly_right_on_the_study_itself():
     sizes = linear_study.SIZES.smoke
-    numbers = [linear_study.hidden_layers(sizes), linear_study.exception()]
-    assert verdict(deep.layerwise, *numbers) == "partly"
+    numbers = [linear_study.hidden_layers(sizes), linear_study._exception()]
+    assert verdict(deep._layerwise, *numbers) == "partly"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_layerwise_is_partly_right_on_the_study_itself():
 def test_isometry_is_judged_at_depth_1000(depth, worst, expected):
     values = {("maxmin", 1): [1e-16], ("maxmin", depth): [worst]}
     numbers = frame("jacobian_depth", "deviation", values)
-    assert verdict(maxmin.maxmin_isometric, numbers) == expected
+    assert verdict(maxmin._maxmin_isometric, numbers) == expected
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_expressiveness_is_judged_against_the_best_relu_seed(
         )
         for target, value in (("absolute_value", line), ("cone", cone))
     ]
-    assert verdict(maxmin.maxmin_expressive, *numbers) == expected
+    assert verdict(maxmin._maxmin_expressive, *numbers) == expected
 
 
 @pytest.mark.parametrize(
@@ -145,4 +145,4 @@ def test_expressiveness_is_judged_against_the_best_relu_seed(
 def test_backward_norms_fail_on_one_side(square, wide, tall, expected):
     values = {("square", 0): [square], ("wide", 0): [wide], ("tall", 0): [1.0, tall]}
     numbers = frame("backward_norm", "norm_ratio", values)
-    assert verdict(maxmin.backward_norm, numbers) == expected
+    assert verdict(maxmin._backward_norm, numbers) == expected

@@ -10,11 +10,11 @@ from isometry.lab.comparison import with_choices
 from isometry.lab.store import load_records, load_results, write_file
 from isometry_book.evidence.protocol import enough, gated, search_not_ended
 from isometry_book.evidence.streams import (
+    _slopes,
     _stream_name,
     achievable_loss,
     gate_of,
     measured_plasticity,
-    slopes,
     streams_of,
     table_of,
 )
@@ -234,7 +234,7 @@ def test_level_and_slope_are_means_over_tasks_and_last_minus_first_fifth(made, s
 
 def test_a_fifth_of_the_tasks_is_counted_at_each_end(made):
     frame, _ = made.run("adam", {"online_accuracy": [np.arange(10.0) ** 2]})
-    assert slopes(frame).tolist() == [(64 + 81) / 2 - (0 + 1) / 2]
+    assert _slopes(frame).tolist() == [(64 + 81) / 2 - (0 + 1) / 2]
 
 
 def test_a_metric_that_a_method_lacks_and_a_missing_seed_are_missing(made, streams):

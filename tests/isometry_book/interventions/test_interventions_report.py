@@ -34,7 +34,7 @@ def test_a_seed_that_lost_nothing_has_no_share(lost):
 def test_the_share_over_seeds_has_an_interval_around_it(draw):
     worn = np.linspace(0.4, 0.5, 8)
     fresh, after = worn + 0.2, worn + np.linspace(0.05, 0.15, 8)
-    found = report.returned(worn, after, fresh, draw)
+    found = report._returned(worn, after, fresh, draw)
     assert found.estimate == pytest.approx(0.5)
     assert 0.25 <= found.low < 0.5 < found.high <= 0.75
     assert found.num_seeds == 8
@@ -42,16 +42,16 @@ def test_the_share_over_seeds_has_an_interval_around_it(draw):
 
 def test_where_nothing_was_lost_nothing_is_reported(draw):
     worn = np.linspace(0.4, 0.5, 8)
-    assert report.returned(worn, worn + 0.1, worn, draw) is None
-    assert report.returned(worn, worn + 0.1, worn - 0.2, draw) is None
+    assert report._returned(worn, worn + 0.1, worn, draw) is None
+    assert report._returned(worn, worn + 0.1, worn - 0.2, draw) is None
     scattered = worn + np.array([0.3, -0.3] * 4) + 0.01
-    assert report.returned(worn, worn + 0.1, scattered, draw) is None
+    assert report._returned(worn, worn + 0.1, scattered, draw) is None
 
 
 def test_seeds_without_a_loss_are_left_out_and_counted(draw):
     worn = np.full(8, 0.5)
     fresh = np.array([0.5] + 7 * [0.9])
-    found = report.returned(worn, worn + 0.1, fresh, draw)
+    found = report._returned(worn, worn + 0.1, fresh, draw)
     assert found.num_seeds == 7
     assert found.estimate == pytest.approx(0.25)
 
@@ -96,7 +96,7 @@ def test_a_loss_that_falls_back_to_that_of_new_networks_has_come_back():
 
 def test_an_intervention_that_was_not_run_is_refused():
     with pytest.raises(KeyError, match="did you mean 'fresh'"):
-        report.scores_of(forks({"fresh": [1.0]}), "fesh", 3, "plasticity")
+        report._scores_of(forks({"fresh": [1.0]}), "fesh", 3, "plasticity")
 
 
 def test_a_rate_is_chosen_by_the_other_seeds():
@@ -135,12 +135,12 @@ def test_rank_correlation_is_spearmans_also_with_ties():
     first, second = normal(size=(5, 9)).round(1), normal(size=(5, 9)).round(1)
     expected = [spearmanr(*pair).statistic for pair in zip(first, second, strict=True)]
     np.testing.assert_allclose(
-        correlations.rank_correlation(first, second), expected, atol=1e-12
+        correlations._rank_correlation(first, second), expected, atol=1e-12
     )
 
 
 def test_what_does_not_vary_goes_with_nothing():
-    assert correlations.rank_correlation(np.ones(4), np.arange(4)) == 0
+    assert correlations._rank_correlation(np.ones(4), np.arange(4)) == 0
 
 
 def simpson(seeds=8, ages=6, methods=3):
@@ -153,10 +153,10 @@ def simpson(seeds=8, ages=6, methods=3):
 
 def test_the_three_correlations_are_told_apart():
     first, second = simpson()
-    assert correlations.over_time(first, second) == pytest.approx(1)
-    assert correlations.across_seeds(first, second) == pytest.approx(-1)
-    assert correlations.across_methods(first, second) == pytest.approx(1)
-    assert correlations.over_time(first, -second) == pytest.approx(-1)
+    assert correlations._over_time(first, second) == pytest.approx(1)
+    assert correlations._across_seeds(first, second) == pytest.approx(-1)
+    assert correlations._across_methods(first, second) == pytest.approx(1)
+    assert correlations._over_time(first, -second) == pytest.approx(-1)
 
 
 def test_each_correlation_is_the_mean_of_plain_ones():
@@ -168,27 +168,29 @@ def test_each_correlation_is_the_mean_of_plain_ones():
 
     pairs = [(m, s) for m in range(3) for s in range(3)]
     over_time = [spearman(first[m, s], second[m, s]) for m, s in pairs]
-    assert correlations.over_time(first, second) == pytest.approx(np.mean(over_time))
+    assert correlations._over_time(first, second) == pytest.approx(np.mean(over_time))
     seeds = [
         spearman(first[m, :, a], second[m, :, a]) for m in range(3) for a in range(7)
     ]
-    assert correlations.across_seeds(first, second) == pytest.approx(np.mean(seeds))
+    assert correlations._across_seeds(first, second) == pytest.approx(np.mean(seeds))
     methods = [
         spearman(first[:, s, a], second[:, s, a]) for s in range(3) for a in range(7)
     ]
-    assert correlations.across_methods(first, second) == pytest.approx(np.mean(methods))
+    assert correlations._across_methods(first, second) == pytest.approx(
+        np.mean(methods)
+    )
 
 
 def test_intervals_draw_seeds_whole(draw):
     first, second = simpson()
     for statistic, sign in (
-        (correlations.over_time, 1),
-        (correlations.across_methods, 1),
+        (correlations._over_time, 1),
+        (correlations._across_methods, 1),
     ):
         found = correlations._over_seeds(statistic, first, second, draw)
         assert found.low == found.high == found.estimate == pytest.approx(sign)
         assert found.num_seeds == 8
-    found = correlations._over_seeds(correlations.across_seeds, first, second, draw)
+    found = correlations._over_seeds(correlations._across_seeds, first, second, draw)
     # Seeds drawn twice are ties in both, so that the correlation stays perfect.
     assert found.low == pytest.approx(-1)
 
@@ -196,13 +198,13 @@ def test_intervals_draw_seeds_whole(draw):
 def test_a_difference_is_of_absolute_values_and_paired(draw):
     first, second = simpson()
     noise = numpy_generator(2, "noise").normal(size=first.shape)
-    args = (correlations.over_time, -first, second, draw)
+    args = (correlations._over_time, -first, second, draw)
     found = correlations._over_seeds(*args, other=first)
     assert found.low == found.high == pytest.approx(0), "1 - 1, not -1 - 1"
     better = correlations._over_seeds(*args, other=noise)
     assert better.low > 0
     assert better.estimate == pytest.approx(
-        1 - abs(correlations.over_time(noise, second))
+        1 - abs(correlations._over_time(noise, second))
     )
 
 

@@ -138,7 +138,7 @@ def test_before_the_first_step_adam_has_no_kernel_of_its_own(trained, digits):
     network, run = runs.perceptron_of(planned, digits), seen[0]
     optimizer = runs.optimizer_of(planned, network, run)
     assert kernels.adam_scales(run.parameters, optimizer) is None
-    found = study.looked_at(planned, digits, run)
+    found = study._looked_at(planned, digits, run)
     assert not any(name.startswith("adam_ntk") for name in found)
     probes = runs.next_task(planned, digits, run).inputs[0, : kernels.PROBES].double()
     module = as_module(network, run.parameters, 0).double()
@@ -214,7 +214,7 @@ def test_adam_handed_over_to_adam_goes_on_as_before(handed, digits):
     run, done = handed
     planned = deaths._death_plan("adam", SMOKE, "digits")
     arguments = ("adam", planned, digits, run, (1, 2))
-    frame = pd.DataFrame(deaths.contender_rows(*arguments), columns=TIDY)
+    frame = pd.DataFrame(deaths._contender_rows(*arguments), columns=TIDY)
     found = frame[(frame["metric"] == "online_accuracy") & (frame["task"] == 1)]
     last = [
         r["value"]
@@ -256,7 +256,7 @@ def test_dead_units_are_counted_by_hand(handed, digits):
             weight, bias = own[f"hidden.{layer}.weight"], own[f"hidden.{layer}.bias"]
             hidden = torch.relu(hidden @ weight.mT + bias).detach()
             silent += (hidden <= 0).all(0).tolist()
-        assert deaths.dead(network, run.parameters, inputs)[index].tolist() == silent
+        assert deaths._dead(network, run.parameters, inputs)[index].tolist() == silent
 
 
 def test_a_unit_lives_again_if_it_fires_on_the_inputs_on_which_it_was_dead(
@@ -271,7 +271,7 @@ def test_a_unit_lives_again_if_it_fires_on_the_inputs_on_which_it_was_dead(
     second = runs.next_task(planned, digits, once)
     twice = runs.after_next(planned, digits, once, start, second)
     before, after, last = (
-        deaths.dead(network, parameters, inputs)
+        deaths._dead(network, parameters, inputs)
         for parameters, inputs in (
             (run.parameters, first.inputs),
             (twice.parameters, first.inputs),
@@ -281,7 +281,7 @@ def test_a_unit_lives_again_if_it_fires_on_the_inputs_on_which_it_was_dead(
     assert not torch.equal(after, last)
     planned = deaths._death_plan("adam", SMOKE, "digits")
     arguments = ("adam", planned, digits, run, (1, 2))
-    frame = pd.DataFrame(deaths.contender_rows(*arguments), columns=TIDY)
+    frame = pd.DataFrame(deaths._contender_rows(*arguments), columns=TIDY)
     table = frame.pivot(index="seed", columns=["task", "metric"], values="value")
     expected = {
         (0, "dead_fraction"): before.double().mean(1),
