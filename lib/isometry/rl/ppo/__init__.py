@@ -1,1 +1,5 @@
-"""Proximal policy optimisation for stacks of agents."""
+"""PPO for stacks of agents: rollout, loss, update."""
+
+from isometry.rl.ppo.settings import PPOSettings
+
+__all__ = ["PPOSettings"]
