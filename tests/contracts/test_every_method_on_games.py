@@ -19,7 +19,7 @@ from isometry.methods import self_normalised_resets as snr
 from isometry.methods.binding import Bound
 from isometry.rl.agent import in_reach, network_of
 from isometry.rl.continual import train
-from isometry.rl.ppo import fast
+from isometry.rl.ppo.fast import written_step
 
 CPU = torch.device("cpu")
 TINY = {
@@ -135,11 +135,11 @@ def test_without_a_gradient_it_moves_hidden_layers_and_never_a_protected_head(
 def test_steps_without_autograd_lead_where_steps_with_it_lead(name, monkeypatch):
     plan_, asked = planned(name, cycles=1, epochs=2), []
 
-    def noted(learner, known=fast.is_written):
+    def noted(learner, known=written_step.is_written):
         asked.append(known(learner))
         return asked[-1]
 
-    monkeypatch.setattr(fast, "is_written", noted)
+    monkeypatch.setattr(written_step, "is_written", noted)
     found = trained(plan_, [3, 5])
     method = plan_.method
     plain = method.architecture(ARCHITECTURE, plan_.method_settings)
@@ -148,7 +148,7 @@ def test_steps_without_autograd_lead_where_steps_with_it_lead(name, monkeypatch)
     assert asked == [known]
     if not known:
         return
-    monkeypatch.setattr(fast, "is_written", lambda learner: False)
+    monkeypatch.setattr(written_step, "is_written", lambda learner: False)
     for key, parameter in trained(plan_, [3, 5]).parameters.items():
         # sums of a minibatch are ordered differently
         assert_close(found.parameters[key], parameter, rtol=1e-3, atol=1e-5)

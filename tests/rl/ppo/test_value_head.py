@@ -9,7 +9,7 @@ from isometry.lab.run import plan
 from isometry.methods.binding import Bound
 from isometry.rl.agent import in_reach, network_of
 from isometry.rl.continual import train
-from isometry.rl.ppo import fast
+from isometry.rl.ppo.fast import written_step
 
 VALUE, POLICY = "head.critic.weight", "head.actor.weight"
 # Ten gradient steps on one rollout; heads that start far from norm one.
@@ -90,15 +90,15 @@ def test_steps_without_autograd_lead_where_steps_with_it_lead(
 ):
     known = []
 
-    def noted(learner, asked=fast.is_written):
+    def noted(learner, asked=written_step.is_written):
         known.append(asked(learner))
         return known[-1]
 
     changes = {**changes, "protect_value_head": False, "lr": 1e-2}
-    monkeypatch.setattr(fast, "is_written", noted)
+    monkeypatch.setattr(written_step, "is_written", noted)
     found = trained(method, members, **changes)
     assert known == [True]
-    monkeypatch.setattr(fast, "is_written", lambda learner: False)
+    monkeypatch.setattr(written_step, "is_written", lambda learner: False)
     for name, parameter in trained(method, members, **changes).items():
         # sums of a minibatch are ordered differently
         assert_close(found[name], parameter, rtol=1e-3, atol=1e-5)
