@@ -1,9 +1,18 @@
-"""Chapter 5: spectra under one force alone, as tidy numbers for the results store."""
+"""Chapter 5: what each known method controls of a spectrum, by its force alone.
+
+Every force is that of the registered method, see :mod:`isometry_book.c5_adamo.forces`.
+All start from the same drifted networks, and settings give them one pace: near its goal
+a deviation of a layer of 64 units shrinks by 1/e in :data:`RELAXATION` steps.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from isometry.core.matrices import singular_values
 from isometry.core.messages import unknown
@@ -15,17 +24,93 @@ from isometry_book.c5_adamo.drifted_network import (
     Drifted,
     drifted_network,
 )
-from isometry_book.c5_adamo.partial_measures import DORMANT, MEASURES, Weights, evolve
+from isometry_book.c5_adamo.forces import Weights, at_times, forced, network_with
 
 BENCHMARK = "partial_measures"
 SEEDS = {"smoke": 1, "laptop": 3, "paper": 3}
 TIMES = {
     "smoke": (0, 1, 5, 20, 60, 200),
     "laptop": (0, 1, 3, 10, 20, 30, 50, 80, 130, 200, 300, 500, 800),
-    "paper": (0, 1, 3, 10, 20, 30, 50, 80, 130, 200, 300, 500, 800, 1300, 2000, 3500),
+    "paper": (
+        *(0, 1, 3, 10, 20, 30, 50, 80, 130, 200, 300, 500, 800, 1300, 2000, 3500),
+        *(5500, 8000),
+    ),
 }
 SHOWN = 2  # the layer whose whole spectrum is stored: the square one
 EVERY = 3  # of its singular values, one in so many is stored
+RELAXATION = 20  # steps
+DORMANT = 0.1  # threshold of ReDo's score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One method whose force is looked at.
+
+    Attributes:
+        controls: What of the spectrum it controls, as a table prints it.
+        changes: Of the method's settings, for the common pace.
+
+    Source: arXiv 2606.09762, Sec. 5.
+    """
+
+    controls: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+MEASURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        "adamo": Measure(
+            controls="every singular value: to one",
+            changes={"isometry_strength": 1 / (8 * RELAXATION)},
+        ),
+        "parseval": Measure(
+            controls="every singular value of the hidden layers: the same force",
+            changes={"parseval_strength": 1 / (8 * RELAXATION), "parseval_scale": 1.0},
+        ),
+        "nap": Measure(controls="the mean square: to that of the start"),
+        "spectral": Measure(
+            controls="the maximum: to one, and so all above one, in turn",
+            changes={"spectral_strength": 1 / (8 * RELAXATION)},
+        ),
+        "spectral_norm": Measure(
+            controls="the maximum: towards zero, in the end with all others",
+            changes={"spectral_norm_strength": 1 / RELAXATION},
+        ),
+        "l2": Measure(
+            controls="the mean square: to zero, all ratios kept",
+            changes={"l2_strength": 1 / RELAXATION},
+        ),
+        "l2_init": Measure(
+            controls="every singular value, and every direction: to the start",
+            changes={"l2_init_strength": 1 / RELAXATION},
+        ),
+        "layernorm": Measure(
+            controls="nothing; the mean square of pre-activations instead"
+        ),
+        "redo": Measure(
+            controls="nothing; the share of dormant units instead",
+            changes={"redo_every": 1, "redo_window": 1, "redo_threshold": DORMANT},
+        ),
+    }
+)
+
+
+def evolve(start: Drifted, name: str, times: Sequence[int]) -> list[Weights]:
+    """Return the weights under one force alone, at some times.
+
+    Args:
+        start: Drifted networks; biases are taken as zero, so that weights alone decide.
+        name: A key of :data:`MEASURES`.
+        times: Steps, ascending, from 0.
+    """
+    steps = forced(
+        name,
+        MEASURES[name].changes,
+        start.weights,
+        initial=start.initial,
+        inputs=start.inputs,
+    )
+    return at_times(steps, times)
 
 
 def spectra(weights: Weights) -> list[Tensor]:
@@ -69,8 +154,8 @@ def own_numbers(name: str, start: Drifted, end: Weights) -> dict[str, Tensor]:
         Over the hidden layers: ``ratio_change``, how far any ratio of two singular
         values has changed; ``distance_to_start``, of the spectrum from that at
         initialisation, over what it was; ``spectrum_change``, of any singular value.
-        For LayerNorm, ``scale_effect``: how far normalised pre-activations change when
-        a weight is doubled. For ReDo, ``dormant_before`` and ``dormant_after``.
+        For LayerNorm, ``scale_effect``: how far the first layer's activations change
+        when its weight is doubled. For ReDo, ``dormant_before`` and ``dormant_after``.
     """
     first, before, after = (
         spectra(w[:-1]) for w in (start.initial, start.weights, end)
@@ -88,19 +173,18 @@ def own_numbers(name: str, start: Drifted, end: Weights) -> dict[str, Tensor]:
         ).amax(0),
     }
     if name == "layernorm":
-        seen = start.inputs @ end[0].mT
-        units = seen.shape[-1:]
-        # Its eps makes the invariance inexact where a pre-activation hardly varies.
-        once, doubled = (
-            functional.layer_norm(z, units, eps=0.0) for z in (seen, 2 * seen)
+        network, parameters = network_with(name, end)
+        doubled = parameters | {"hidden.0.weight": 2 * parameters["hidden.0.weight"]}
+        once, twice = (
+            network.hidden_activations(own, start.inputs)[0]
+            for own in (parameters, doubled)
         )
-        found["scale_effect"] = (once - doubled).abs().amax((1, 2))
+        found["scale_effect"] = (once - twice).abs().amax((1, 2))
     if name == "redo":
         for key, weights in (("before", start.weights), ("after", end)):
-            hidden, shares = start.inputs, []
-            for weight in weights[:-1]:
-                hidden = torch.relu(hidden @ weight.mT)
-                shares.append(dormant_fraction(hidden, DORMANT))
+            network, parameters = network_with(name, weights)
+            hidden = network.hidden_activations(parameters, start.inputs)
+            shares = [dormant_fraction(seen, DORMANT) for seen in hidden]
             found[f"dormant_{key}"] = torch.stack(shares).mean(0)
     return found
 

@@ -2,21 +2,25 @@
 
 Each variant changes one thing of Eq. 16. In singular values the pull is
 ``sigma' = -factor rate sigma (sigma^2 - s)``, so it goes to ``sqrt(s)``, and near there
-a deviation shrinks by 1/e in ``1 / (2 factor rate s)`` steps.
+a deviation shrinks by 1/e in ``1 / (2 factor rate s)`` steps. So each is a registered
+method, AdamO or the coupled penalty, on ``W / sqrt(s)`` at ``factor s / 4`` times the
+strength.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from isometry.core.matrices import singular_values, smaller_gram
+from isometry.core.matrices import singular_values
 from isometry.core.messages import refusal, unknown
 from isometry.core.seeding import generator
+from isometry_book.c5_adamo.forces import forced
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,32 +112,20 @@ def variant(name: str) -> _RegulariserVariant:
     return VARIANTS[name]
 
 
-def _variant_penalty(weight: Tensor, name: str) -> Tensor:
-    """Return the penalty whose gradient is ``factor * W (Gram - s I)``.
+def _pulled(weight: Tensor, name: str, strength: float, lr: float) -> Iterator[Tensor]:
+    """Yield a weight ``(out, in)`` before the first step of a variant and after each.
 
-    Source: arXiv 2606.09762, Eq. 16, with another factor and target.
-
-    Example:
-        >>> _variant_penalty(torch.eye(2), "relu_gain").item()
-        2.0
+    In ``V = W / sqrt(s)`` the gradient ``factor W (Gram - s I)`` is
+    ``factor s sqrt(s) V (Gram(V) - I)``: that of Eq. 16 with another factor.
     """
     form = variant(name)
-    gram = smaller_gram(weight)
-    identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
-    deviation = gram - form.target(*weight.shape[-2:]) * identity
-    return form.factor / 4 * deviation.square().sum((-2, -1))
-
-
-def _variant_gradient(weight: Tensor, name: str) -> Tensor:
-    """Return the gradient of :func:`_variant_penalty` in closed form.
-
-    Source: arXiv 2606.09762, Eq. 16, differentiated.
-    """
-    form = variant(name)
-    gram = smaller_gram(weight)
-    tall = weight.shape[-2] >= weight.shape[-1]
-    product = weight @ gram if tall else gram @ weight
-    return form.factor * (product - form.target(*weight.shape[-2:]) * weight)
+    target = form.target(*weight.shape)
+    root = math.sqrt(target)
+    method = "adam_isometry" if form.coupled else "adamo"
+    changes = {"isometry_strength": strength * form.factor / 4 * target}
+    start = (weight.unsqueeze(0) / root,)
+    for (moved,) in forced(method, changes, start, lr=lr, descent=False):
+        yield root * moved[0]
 
 
 def _variant_relaxation(name: str, strength: float, lr: float) -> float:
@@ -145,7 +137,7 @@ def _variant_relaxation(name: str, strength: float, lr: float) -> float:
 
 
 def pulled_weights(
-    weights: Sequence[Tensor],  # each (..., out, in); the last is the head
+    weights: Sequence[Tensor],  # each (out, in); the last is the head
     name: str,
     strength: float,
     lr: float,
@@ -169,24 +161,15 @@ def pulled_weights(
 
     Source: arXiv 2606.09762, last term of Eq. 20; coupled: the loss of Sec. 4.4.
     """
-    form = variant(name)
     if not weights:
         raise ValueError(refusal("at least one weight", 0, "pass the layers"))
-    moved = [weight.detach().clone() for weight in weights]
-    free = moved if form.head else moved[:-1]
-    if not free:
-        return moved
-    optimizer = torch.optim.Adam(free, lr=lr) if form.coupled else None
-    for _ in range(steps):
-        for weight in free:
-            pull = strength * _variant_gradient(weight, name)
-            if optimizer is None:
-                weight.sub_(lr * pull)
-            else:
-                weight.grad = pull
-        if optimizer is not None:
-            optimizer.step()
-    return moved
+    regularised = len(weights) if variant(name).head else len(weights) - 1
+    return [
+        next(islice(_pulled(weight, name, strength, lr), steps, None))
+        if layer < regularised
+        else weight.clone()
+        for layer, weight in enumerate(weights)
+    ]
 
 
 def _measured_relaxation(
@@ -198,17 +181,10 @@ def _measured_relaxation(
     draw = generator(0, "relaxation", width)
     weight = torch.empty(width, width, dtype=torch.float64)
     torch.nn.init.orthogonal_(weight, end * start, generator=draw)
-    optimizer = torch.optim.Adam([weight], lr=lr)
-    for step in range(10**6):
-        deviation = (singular_values(weight) / end - 1).abs().mean()
+    for step, moved in enumerate(islice(_pulled(weight, name, strength, lr), 10**6)):
+        deviation = (singular_values(moved) / end - 1).abs().mean()
         if deviation <= abs(start - 1) / math.e:
             return step
-        pull = strength * _variant_gradient(weight, name)
-        if form.coupled:
-            weight.grad = pull
-            optimizer.step()
-        else:
-            weight.sub_(lr * pull)
     raise RuntimeError(refusal("a pull that acts", f"lr {lr:g}", "raise the strength"))
 
 
