@@ -5,9 +5,11 @@ one of three ways. Then the network learns further tasks under each of
 :data:`CONTENDERS`, from the same weights, with a new optimiser.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
+from types import MappingProxyType
+from typing import Any
 
 import pandas as pd
 import torch
@@ -15,13 +17,14 @@ from torch import Tensor
 
 from isometry.adamo import strength_for_relaxation
 from isometry.adamo.revival import never_fires, revival_steps
+from isometry.core.checkpoint import Run, on_device
 from isometry.core.denormals import denormals_flushed
 from isometry.core.messages import unknown
 from isometry.core.settings import changed
 from isometry.core.stacking import Parameters
 from isometry.lab.store import TIDY
-from isometry.methods import METHODS, Training
-from isometry.methods.binding import Hooks
+from isometry.methods import METHODS
+from isometry.methods.binding import Bound
 from isometry.supervised.benchmarks import BENCHMARKS
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.settings import SupervisedSettings
@@ -33,11 +36,27 @@ from isometry.supervised.training import (
     train_task,
 )
 from isometry_book.c5_adamo.continual import stream_pixels
-from isometry_book.c5_adamo.revival_units import KILLS, firing, killed, recycle
+from isometry_book.c5_adamo.revival_units import KILLS, firing, killed
 
-CONTENDERS = ("adam", "adamo", "adam_isometry", "redo")
 RELAXATION = 300  # steps; sets the strength of AdamO and of the coupled form
 REDO_PERIOD = 100  # steps
+
+
+def _pull(lr: float) -> dict[str, float]:
+    """Return the strength with that relaxation time."""
+    return {"isometry_strength": strength_for_relaxation(RELAXATION, lr)}
+
+
+# Method -> learning rate -> what is changed of its settings.
+SETTINGS: Mapping[str, Callable[[float], dict[str, Any]]] = MappingProxyType(
+    {
+        "adam": lambda lr: {},
+        "adamo": _pull,
+        "adam_isometry": _pull,
+        "redo": lambda lr: {"redo_every": REDO_PERIOD},
+    }
+)
+CONTENDERS = tuple(SETTINGS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,34 +128,23 @@ def after_killing(
         A row a count, member, layer and killed unit: step, member, layer, unit, fires;
         and the online accuracy since the last count in ``accuracy``.
     """
-    chosen = METHODS.get("adam" if method == "redo" else method)
-    own = chosen.settings
-    if method in ("adamo", "adam_isometry"):
-        strength = strength_for_relaxation(RELAXATION, settings.lr)
-        own = changed(own, {"isometry_strength": strength})
-    parameters = {n: p.detach().clone().requires_grad_() for n, p in start.items()}
+    chosen = METHODS.get(method)
+    own = changed(chosen.settings, SETTINGS[method](settings.lr))
     seeds = list(range(len(tasks[0].labels)))
-    training = Training(
-        structure=network.structure(),
-        parameters=parameters,
-        seeds=seeds,
-        settings=own,
-        lr=settings.lr,
-    )
-    optimizer, hooks = chosen.optimizer(training), None
-    if chosen.penalty is not None:
-        hooks = Hooks(penalty=partial(chosen.penalty, training))
+    own_start = {name: p.detach().clone() for name, p in start.items()}
+    run = Run(seeds=seeds, parameters=on_device(own_start, torch.device("cpu")))
+    structure = network.structure()
+    bound = Bound(method=chosen, settings=own, structure=structure, lr=settings.lr)
+    bound.start(run)
+    optimizer, parameters = bound.optimizer(run), run.parameters
     per_task = settings.epochs * -(-settings.images_per_task // settings.batch_size)
-    chunk, step, frames = per_task // records, 0, []
+    chunk, frames = per_task // records, []
     for index, task in enumerate(tasks, start=first_task):
         stream = batches(task, settings, seeds, index)
         for _ in range(records):
-            part = islice(stream, chunk)
+            part, hooks = islice(stream, chunk), bound.hooks(run, optimizer)
             seen = train_task(network, parameters, optimizer, hooks, part, chunk)
-            step += chunk
-            if method == "redo" and step % REDO_PERIOD < chunk:
-                fresh = network.stacked(seeds, "recycled", step)
-                recycle(network, parameters, optimizer, task.inputs, fresh)
+            run.steps += chunk
             fires = firing(network, parameters, task.inputs)
             member, layer, unit = torch.meshgrid(
                 *(torch.arange(n) for n in fires.shape), indexing="ij"
@@ -144,7 +152,7 @@ def after_killing(
             columns = {"member": member, "layer": layer, "unit": unit, "fires": fires}
             frame = pd.DataFrame({k: v.flatten().numpy() for k, v in columns.items()})
             accuracy = seen[1].mean(0)[member.flatten()].numpy()
-            frames.append(frame.assign(step=step, accuracy=accuracy))
+            frames.append(frame.assign(step=run.steps, accuracy=accuracy))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -195,16 +203,8 @@ def trained_before(
         )
         for index in range(scale.before + scale.after)
     ]
-    parameters = {n: p.requires_grad_() for n, p in network.stacked(seeds).items()}
-    adam = METHODS.get("adam")
-    training = Training(
-        structure=network.structure(),
-        parameters=parameters,
-        seeds=seeds,
-        settings=adam.settings,
-        lr=settings.lr,
-    )
-    optimizer = adam.optimizer(training)
+    parameters = on_device(network.stacked(seeds), torch.device("cpu"))
+    optimizer = torch.optim.Adam(parameters.values(), lr=settings.lr, fused=True)
     per_task = settings.epochs * -(-settings.images_per_task // settings.batch_size)
     for index, task in enumerate(tasks[: scale.before]):
         stream = batches(task, settings, seeds, index)

@@ -1,21 +1,14 @@
-"""Chapter 5: how hidden ReLU units are killed, counted and, by ReDo, replaced."""
+"""Chapter 5: how hidden ReLU units are killed, and counted."""
 
 import torch
 from torch import Tensor
 
 from isometry.core.messages import unknown
 from isometry.core.stacking import Parameters
-from isometry.plasticity import dormancy_scores
 from isometry.supervised.networks.mlp import MLP
 
 KILLS = ("direction", "bias", "strong_bias")
 BEYOND = 1.05  # how far a bias is pushed below what kills the unit
-REDO_THRESHOLD = 0.1  # of the dormancy score, as in Sokar et al.
-
-
-def _layer_names(network: MLP) -> list[str]:
-    """Return the names of the layers, the head last: ``hidden.0``, ..., ``head``."""
-    return [*(f"hidden.{i}" for i in range(network.architecture.depth)), "head"]
 
 
 def _layer_inputs(network: MLP, parameters: Parameters, inputs: Tensor) -> list[Tensor]:
@@ -50,9 +43,9 @@ def killed(
     copy = {name: p.detach().clone() for name, p in parameters.items()}
     half = network.architecture.width // 2
     unharmed = _layer_inputs(network, parameters, inputs)
-    for layer, name in enumerate(_layer_names(network)[:-1]):
-        weight = copy[f"{name}.weight"][:, :half]
-        bias = copy[f"{name}.bias"][:, :half]
+    for layer in range(network.architecture.depth):
+        weight = copy[f"hidden.{layer}.weight"][:, :half]
+        bias = copy[f"hidden.{layer}.bias"][:, :half]
         if kill == "direction":
             weight.abs_().neg_()
             bias.zero_()
@@ -79,39 +72,3 @@ def firing(network: MLP, parameters: Parameters, inputs: Tensor) -> Tensor:
     with torch.no_grad():
         hidden = network.hidden_activations(parameters, inputs)
     return torch.stack([(h[..., :half] > 0).any(1) for h in hidden], dim=1)
-
-
-@torch.no_grad()
-def recycle(
-    network: MLP,
-    parameters: Parameters,
-    optimizer: torch.optim.Optimizer,
-    inputs: Tensor,
-    fresh: Parameters,
-) -> None:
-    """Give dormant units new incoming and zero outgoing weights, as ReDo does.
-
-    Args:
-        network: The network.
-        parameters: name -> ``(members, ...)``; changed in place.
-        optimizer: Adam; the moments of what is replaced are set to zero.
-        inputs: ``(members, n, features)``, on which dormancy is judged.
-        fresh: New draws of all parameters.
-
-    Source: Sokar et al. 2023, Algorithm 1; Adam's step count is kept.
-    """
-    hidden = network.hidden_activations(parameters, inputs)
-    names = _layer_names(network)
-    for layer, activations in enumerate(hidden):
-        dormant = dormancy_scores(activations) <= REDO_THRESHOLD  # (members, units)
-        into, out_of = names[layer], names[layer + 1]
-        for name, view in (
-            (f"{into}.weight", lambda t: t),
-            (f"{into}.bias", lambda t: t),
-            (f"{out_of}.weight", lambda t: t.mT),
-        ):
-            new = view(fresh[name])
-            incoming = name.startswith(into)
-            view(parameters[name])[dormant] = new[dormant] if incoming else 0.0
-            for moment in ("exp_avg", "exp_avg_sq"):
-                view(optimizer.state[parameters[name]][moment])[dormant] = 0.0

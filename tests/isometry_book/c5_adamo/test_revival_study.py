@@ -73,27 +73,29 @@ def test_dead_units_have_no_gradient_and_only_the_isometry_step_moves_them(train
     assert not torch.equal(rows["adamo"], rows["adam"])
 
 
-def test_recycling_revives_dormant_units_and_leaves_the_outputs_alone(trained):
+@pytest.mark.parametrize("name", revival.CONTENDERS)
+def test_every_contender_begins_from_the_same_killed_network(trained, name):
     network, parameters, tasks = trained
-    inputs = tasks[0].inputs
-    start = units_of.killed(network, parameters, inputs, "strong_bias")
-    optimizer = METHODS.get("adam").optimizer(training_of("adam", network, start))
-    network.forward(start, inputs).sum().backward()
-    optimizer.step()
-    before = {name: p.detach().clone() for name, p in start.items()}
-    fresh = network.stacked([0, 1], "recycled", 1)
-    units_of.recycle(network, start, optimizer, inputs, fresh)
-    # A new row may be silent as well, by chance.
-    assert units_of.firing(network, start, inputs)[:, 0].double().mean() > 0.9
-    weight = start["hidden.0.weight"]
-    assert torch.equal(weight[:, :32], fresh["hidden.0.weight"][:, :32])
-    # Rows of recycled units of the next layer are new as well.
-    assert not start["head.weight"][..., :32].any()
-    moment = optimizer.state[weight]["exp_avg_sq"]
-    assert not moment[:, :32].any()
-    assert moment.any()
-    kept = (before["hidden.0.weight"] == weight).all(-1)
-    assert kept[:, 32:].any(), "a unit that is not dormant is left alone"
+    settings = revival._revival_settings("smoke", "digits")
+    start = units_of.killed(network, parameters, tasks[0].inputs, "direction")
+    before = {n: p.detach().clone() for n, p in start.items()}
+    counted = revival.after_killing(name, network, start, tasks, settings, 1, 4)
+    assert list(counted["step"].unique()) == [8, 16, 24, 32]
+    for n, p in start.items():
+        assert torch.equal(p, before[n]), n
+
+
+def test_redo_revives_what_is_out_of_reach_of_adam_and_of_adamo(trained, monkeypatch):
+    network, parameters, tasks = trained
+    settings = revival._revival_settings("smoke", "digits")
+    monkeypatch.setattr(revival, "REDO_PERIOD", 16)  # steps; there are 32
+    start = units_of.killed(network, parameters, tasks[0].inputs, "strong_bias")
+    counted = revival.after_killing("redo", network, start, tasks, settings, 1, 4)
+    fires = counted.groupby(["step", "layer"])["fires"].mean()
+    assert (fires[8] == 0).all()
+    assert fires[16, 0] > 0.9  # a new row may be silent as well, by chance
+    # The layer above was judged while the lower one was half dead, and is again.
+    assert (fires[32] > 0.7).all()
 
 
 def test_a_member_is_killed_and_counted_as_if_it_were_alone(trained):
