@@ -13,11 +13,11 @@ from isometry.adamo import (
 from isometry.adamo.step import (
     _half_gram_,
     _largest_excess,
-    has_matrix,
     isometry_steps_,
 )
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
+from isometry.weights import has_matrix
 
 SHAPES = [(5, 3), (3, 5), (4, 4), (1, 6), (6, 1), (200, 300), (300, 200), (257, 257)]
 STACKS = [(3, 5, 4), (2, 4, 5), (2, 200, 260), (2, 260, 200), (1, 7, 3)]

@@ -14,7 +14,8 @@ from isometry.adamo.flow import (
     singular_value_flow,
     strength_for_relaxation,
 )
-from isometry.adamo.groups import param_groups
+from isometry.adamo.groups import mark, param_groups
+from isometry.adamo.naming import describe
 from isometry.adamo.optimizer import AdamO
 from isometry.adamo.step import isometry_step_
 from isometry.core.matrices import as_matrix
@@ -24,10 +25,12 @@ __all__ = [
     "amortised_error",
     "amortised_every",
     "as_matrix",
+    "describe",
     "gram_deviation",
     "isometry_gradient",
     "isometry_penalty",
     "isometry_step_",
+    "mark",
     "max_stable_rate",
     "param_groups",
     "relaxation_steps",

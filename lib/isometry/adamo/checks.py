@@ -2,20 +2,26 @@
 
 import math
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
-from isometry.adamo.flow import max_stable_rate
-from isometry.adamo.step import has_matrix
-from isometry.core.messages import refusal
+from isometry.adamo.flow import max_stable_rate, strength_for_relaxation
+from isometry.adamo.pull import ISOMETRY_KEYS, TABLE, entries_of
+from isometry.core.messages import refusal, unknown
+from isometry.weights import has_matrix
 
 Test = Callable[[Any], bool]
 
 
+PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
 def _number(value: Any, test: Callable[[float], bool]) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float | Tensor):
+    if isinstance(value, bool) or not isinstance(value, Real | Tensor):
         return False
     if isinstance(value, Tensor) and value.numel() != 1:
         return False
@@ -23,7 +29,8 @@ def _number(value: Any, test: Callable[[float], bool]) -> bool:
 
 
 def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    return whole and value >= least
 
 
 def _not_negative(value: Any) -> bool:
@@ -66,6 +73,59 @@ RANGES: dict[str, tuple[Test, str, str]] = {
         "pass the number of leading member dimensions",
     ),
 }
+
+
+def as_python(value: Any) -> Any:
+    """Return a number of another package, such as numpy's, as one of Python's.
+
+    Args:
+        value: Anything; a tuple or list of numbers becomes one of Python's numbers.
+
+    Example:
+        >>> import numpy
+        >>> as_python(numpy.int64(2)), as_python((numpy.float64(0.5), 0.9))
+        (2, (0.5, 0.9))
+    """
+    if isinstance(value, tuple | list):
+        return type(value)(as_python(each) for each in value)
+    if type(value) in (bool, int, float) or not isinstance(value, Real):
+        return value
+    return int(value) if isinstance(value, Integral) else float(value)
+
+
+def read_group(group: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Bring what a caller wrote into a group into its one form, in place.
+
+    Numbers become Python's, and ``relaxation_steps`` becomes a strength.
+
+    Args:
+        group: Keywords of a group, or of the constructor.
+        defaults: What holds for keys that the group lacks.
+
+    Raises:
+        ValueError: If a key is misspelt, or the time cannot be met.
+    """
+    for key in group:
+        if key.startswith("isometry_") and key not in (*ISOMETRY_KEYS, TABLE):
+            raise ValueError(unknown("key of a group", key, ISOMETRY_KEYS))
+    for key in RANGES.keys() & group.keys():
+        group[key] = as_python(group[key])
+    steps = as_python(group.pop("relaxation_steps", None))
+    if steps is None:
+        return
+    if "isometry_strength" in group:
+        raise ValueError(
+            refusal(
+                "relaxation_steps or isometry_strength",
+                "both",
+                "leave one out; each follows from the other",
+            )
+        )
+    chosen = {**defaults, **group}
+    check_ranges(chosen)
+    rate = chosen["isometry_lr"]
+    rate = float(chosen["lr"] if rate is None else rate)
+    group["isometry_strength"] = strength_for_relaxation(steps, rate)
 
 
 def check_ranges(group: dict[str, Any]) -> None:
@@ -138,12 +198,19 @@ def check_weights(group: dict[str, Any], asked: bool) -> None:
         asked: Whether this group itself, not the defaults, asks for the isometry step.
 
     Raises:
-        ValueError: If a weight holds NaN or infinity, if the group asks for a strength
-            or for member dimensions but holds no matrix.
+        ValueError: If a weight holds NaN or infinity or is of eight bits, if FSDP1 has
+            flattened it, if the group asks for a strength or for member dimensions but
+            holds no matrix.
     """
     dims = group["isometry_dims"]
-    matrices = [p for p in group["params"] if has_matrix(p, dims)]
-    if not matrices and group["params"] and (asked or dims > 0):
+    matrices, lazy = [], False
+    for weight, entry in zip(group["params"], entries_of(group), strict=True):
+        if entry.why:
+            continue
+        lazy |= is_lazy(weight)
+        if has_matrix(weight, dims + entry.members):
+            matrices.append(weight)
+    if not matrices and not lazy and group["params"] and (asked or dims > 0):
         raise ValueError(
             refusal(
                 f"a parameter of at least {dims + 2} dimensions in a group with "
@@ -153,12 +220,40 @@ def check_weights(group: dict[str, Any], asked: bool) -> None:
                 "set isometry_strength=0 for this group, or lower isometry_dims",
             )
         )
+    for parameter in group["params"]:
+        _check_whole(parameter)
     for weight in matrices:
-        if not weight.is_meta and not bool(torch.isfinite(weight).all()):
-            raise ValueError(
-                refusal(
-                    "finite weights",
-                    f"NaN or infinity in a weight of shape {tuple(weight.shape)}",
-                    "look at the initialisation or the checkpoint",
-                )
+        _check_entries(weight)
+
+
+def _check_whole(parameter: Tensor) -> None:
+    """Refuse the flat parameters of FSDP1, and what it shows of them."""
+    flat = getattr(parameter, "_is_flat_param", False)
+    if flat or getattr(parameter, "_fsdp_flattened", False):
+        raise ValueError(
+            refusal(
+                "weights that keep their shape",
+                "a flat parameter of FullyShardedDataParallel",
+                "use torch.distributed.fsdp.fully_shard, or isometry_strength=0",
             )
+        )
+
+
+def _check_entries(weight: Tensor) -> None:
+    """Refuse a weight whose precision or whose entries cannot be pulled."""
+    if weight.dtype not in PRECISIONS:
+        raise ValueError(
+            refusal(
+                "weights of float16, bfloat16, float32 or float64",
+                f"{weight.dtype} in a weight of shape {tuple(weight.shape)}",
+                "keep it in bfloat16, or set isometry_strength=0 for its group",
+            )
+        )
+    if not weight.is_meta and not bool(torch.isfinite(weight).all()):
+        raise ValueError(
+            refusal(
+                "finite weights",
+                f"NaN or infinity in a weight of shape {tuple(weight.shape)}",
+                "look at the initialisation or the checkpoint",
+            )
+        )

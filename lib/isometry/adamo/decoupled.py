@@ -5,17 +5,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isometry.adamo.checks import check_ranges, check_stable, check_weights
+from isometry.adamo.checks import check_ranges, check_stable, check_weights, read_group
+from isometry.adamo.loading import fitted
+from isometry.adamo.naming import tell_parameters
+from isometry.adamo.optimizer import AdamO
 from isometry.adamo.pull import (
     ISOMETRY_KEYS,
+    TABLE,
     isometry_defaults,
+    move_,
     pieces_of,
     pulled,
     rate_due,
+    skipped,
+    warn_of_rate,
 )
-from isometry.adamo.step import isometry_steps_
 from isometry.core.messages import refusal
 
+ATTACHED = "_isometry_attached"  # an attribute, for torch does not copy these either
 Changes = list[tuple[Tensor, Tensor]]  # (weight, what to add to it)
 
 
@@ -32,10 +39,11 @@ def with_isometry(
     at the weights before the step (with a closure: at its first evaluation). The
     optimiser's own arithmetic and state never see r. The keywords may be set per group
     beforehand; a group without them, also one added later, gets the values given here.
+    Parameters are taken as :func:`param_groups`, :func:`mark` or their shape say.
 
     The step is attached by hooks. torch does not copy hooks: call this function again
-    on a copy or an unpickled optimiser. While a step is taken, one more copy of the
-    pulled weights is held; AdamO needs none.
+    on a copy or an unpickled optimiser; it goes on as its groups say. While a step is
+    taken, one more copy of the pulled weights is held; AdamO needs none.
 
     Args:
         optimizer: SGD, RMSprop, Muon, LBFGS, ...; it is changed in place.
@@ -63,7 +71,7 @@ def with_isometry(
     if not isinstance(optimizer, torch.optim.Optimizer):
         found = type(optimizer).__name__
         raise TypeError(refusal("a torch optimiser", found, "pass e.g. SGD"))
-    if any("isometry_count" in group for group in optimizer.param_groups):
+    if isinstance(optimizer, AdamO) or ATTACHED in optimizer.__dict__:
         raise ValueError(
             refusal(
                 "an optimiser without the isometry step",
@@ -72,6 +80,7 @@ def with_isometry(
             )
         )
     own = isometry_defaults(isometry_strength, isometry_lr, isometry_every)
+    read_group(own, {})
     check_ranges(own)
     for group in optimizer.param_groups:
         _complete(group, own)
@@ -106,8 +115,10 @@ def with_isometry(
 
     def keep(_: Any, state_dict: dict[str, Any]) -> dict[str, Any]:
         current = optimizer.param_groups
+        state_dict = fitted(state_dict, current)
         saved = [
             {**{key: now[key] for key in ISOMETRY_KEYS if key in now}, **group}
+            | ({TABLE: now[TABLE]} if TABLE in now else {})
             for now, group in zip(current, state_dict["param_groups"], strict=False)
         ]
         rest = state_dict["param_groups"][len(saved) :]
@@ -116,24 +127,29 @@ def with_isometry(
     optimizer.register_step_pre_hook(before)
     optimizer.register_step_post_hook(after)
     optimizer.register_load_state_dict_pre_hook(keep)
+    optimizer.__dict__[ATTACHED] = True
     return optimizer
 
 
 def _complete(group: dict[str, Any], own: dict[str, Any]) -> None:
     """Fill in and check the isometry keys of one group."""
+    read_group(group, own)
     asked = group.get("isometry_strength", 0.0)
     complete = {**own, **group}
+    tell_parameters(complete)
     check_ranges({key: complete[key] for key in ISOMETRY_KEYS})
     if complete["isometry_strength"] > 0:
         check_stable({**complete, "weight_decay": 0.0})
         check_weights(complete, asked=asked > 0)
-    group.update({key: complete[key] for key in ISOMETRY_KEYS})
+    group.update({key: complete[key] for key in (*ISOMETRY_KEYS, TABLE)})
 
 
 @torch.no_grad()
 def _changes(optimizer: torch.optim.Optimizer, own: dict[str, Any]) -> Changes:
     """Return what the isometry step would add to each weight, at the weights now."""
     changes: Changes = []
+    if skipped(optimizer) is True:
+        return changes
     for group in optimizer.param_groups:
         if "isometry_count" not in group:  # a group that was added later
             _complete(group, own)
@@ -142,13 +158,11 @@ def _changes(optimizer: torch.optim.Optimizer, own: dict[str, Any]) -> Changes:
         rate, period = rate_due(group, in_graph=False)
         if isinstance(rate, float) and rate == 0:
             continue
+        warn_of_rate(optimizer, rate)
         weights = pulled(group)
-        moved = [weight.detach().clone() for weight in weights]
-        isometry_steps_(
-            moved,
-            rate,
-            member_dims=group["isometry_dims"],
-            pieces=pieces_of(group, period),
-        )
-        changes += [(w, new.sub_(w)) for w, new in zip(weights, moved, strict=True)]
+        moved = [(weight.detach().clone(), entry) for weight, entry in weights]
+        dims, pieces = group["isometry_dims"], pieces_of(group, period)
+        move_(moved, rate, member_dims=dims, pieces=pieces)
+        both = zip(weights, moved, strict=True)
+        changes += [(weight, new.sub_(weight)) for (weight, _), (new, _) in both]
     return changes

@@ -1,21 +1,38 @@
 """AdamO: Adam on the task, and beside it a step that pulls every weight to isometry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from isometry.adamo.checks import check_ranges, check_stable, check_weights
+from isometry.adamo.checks import (
+    as_python,
+    check_ranges,
+    check_stable,
+    check_weights,
+    read_group,
+)
+from isometry.adamo.groups import param_groups
+from isometry.adamo.loading import fitted
+from isometry.adamo.naming import check_excluded, describe, name_group, tell_parameters
 from isometry.adamo.pull import (
     ISOMETRY_KEYS,
+    TABLE,
+    differentiable_move_,
     in_graph,
     isometry_defaults,
+    move_,
     pieces_of,
     pulled,
     rate_due,
+    skipped,
+    warn_of_rate,
 )
-from isometry.adamo.step import isometry_step_, isometry_steps_
+from isometry.weights import Table
+from isometry.weights.head import HEAD
+
+STRENGTH = 1e-3  # lambda, as the paper reports it
 
 
 def _unhooked(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,30 +71,44 @@ class AdamO(torch.optim.AdamW):
     step k times as long, which is cheaper and loses less.
 
     Args:
-        params: Parameters or groups, e.g. from :func:`param_groups`. Every keyword
-            below may be set per group, and also ``isometry_dims``, the number of
-            leading member dimensions of a stacked network (0).
+        params: A model, which is :func:`param_groups` of it; parameters, with names or
+            without; or groups. Bare parameters are taken by their shape. A parameter
+            whose attribute ``isometry`` is False is spared, see :func:`mark`. Every
+            keyword below but ``exclude`` may be set per group, and also
+            ``isometry_dims``, the number of leading member dimensions of a stacked
+            network (0).
         lr: Learning rate, >= 0; may be a tensor of one element.
         betas: Decays of the two moments, each in [0, 1).
         eps: Added to the denominator, >= 0.
         weight_decay: Decoupled decay as in AdamW, >= 0; the paper uses none.
-        isometry_strength: lambda of Eq. 16 and 20, >= 0. At 0 every step is bit for bit
-            that of ``torch.optim.AdamW``.
-        isometry_lr: eta_iso, >= 0; None follows ``lr`` and its schedule.
+        amsgrad: As in AdamW.
+        isometry_strength: lambda of Eq. 16 and 20, >= 0; None is 1e-3. At 0
+            every step is bit for bit that of ``torch.optim.AdamW`` of the same decay.
+        relaxation_steps: The strength, said by the time of the pull at the learning
+            rate given here: ``strength_for_relaxation(relaxation_steps, lr)``.
+        isometry_lr: eta_iso, >= 0; None follows ``lr`` and its schedule. A group whose
+            ``lr`` is zero rests: it is not pulled either.
         isometry_every: k >= 1: take the isometry step every k-th step, k times as long;
             ``"auto"`` chooses k by :func:`amortised_every` and follows schedules. While
             singular values are large it divides that step into up to k pieces, and
             waits for an accelerator to know how many. Under ``torch.compile`` and in a
             CUDA graph the work is done in every step, because a graph has no branches:
             a whole k is applied in every k-th, and ``"auto"`` is a step every time.
+        exclude: Parts of dotted names to spare, as in :func:`param_groups`; needs a
+            model or named parameters. None is the head of a model, else nothing.
         maximize: Maximise the task objective; the isometry step is not reversed.
         foreach: As in AdamW.
         fused: As in AdamW.
         capturable: As in AdamW; needed in CUDA graphs.
+        differentiable: As in AdamW; gradients go through the pull as well.
 
     Raises:
         ValueError: For a value out of range, a rate that cannot be stable, weights that
-            are not finite, or a group that asks for the isometry step without a matrix.
+            are not finite, a group that asks for the isometry step without a matrix, or
+            a name to exclude that matches nothing.
+
+    Warns:
+        UserWarning: Once, if a schedule lifts the rate past the limit of stability.
 
     Source: arXiv 2606.09762, Eq. 19 and 20. Another method of the same name, arXiv
         2602.05136, separates radial from tangential updates and is not this one.
@@ -89,6 +120,8 @@ class AdamO(torch.optim.AdamW):
         >>> optimizer.step()
     """
 
+    _exclude: tuple[str, ...] = ()
+
     def __init__(
         self,
         params: Any,
@@ -96,52 +129,79 @@ class AdamO(torch.optim.AdamW):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
         *,
-        isometry_strength: float = 1e-3,
+        isometry_strength: float | None = None,
+        relaxation_steps: float | None = None,
         isometry_lr: float | Tensor | None = None,
         isometry_every: int | str = 1,
+        exclude: Sequence[str] | None = None,
         maximize: bool = False,
         foreach: bool | None = None,
         fused: bool | None = None,
         capturable: bool = False,
+        differentiable: bool = False,
     ) -> None:
-        own = isometry_defaults(isometry_strength, isometry_lr, isometry_every)
-        check_ranges(
-            {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay} | own
-        )
+        task: dict[str, Any] = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+        }
+        task = {key: as_python(value) for key, value in task.items()}
+        own = isometry_defaults(STRENGTH, isometry_lr, isometry_every)
+        if isometry_strength is not None:
+            own["isometry_strength"] = isometry_strength
+        if relaxation_steps is not None:
+            own["relaxation_steps"] = relaxation_steps
+            if isometry_strength is None:
+                del own["isometry_strength"]
+        read_group(own, task)
+        check_ranges(task | own)
+        if isinstance(params, nn.Module):
+            params = param_groups(params, (HEAD,) if exclude is None else exclude)
+        elif exclude is not None:
+            self._exclude = (exclude,) if isinstance(exclude, str) else tuple(exclude)
         # AdamW adds the groups itself, before its constructor returns.
         self._own_defaults = own
         super().__init__(
             params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
+            **task,
+            amsgrad=amsgrad,
             maximize=maximize,
             foreach=foreach,
             fused=fused,
             capturable=capturable,
+            differentiable=differentiable,
         )
         del self._own_defaults
         self.defaults.update(own)
+        check_excluded(self.param_groups, self._exclude)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what copies and pickles hold."""
+        return {**super().__getstate__(), "_exclude": self._exclude}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters; see the class for its keys.
 
         Args:
-            param_group: ``params`` and any keyword of the constructor.
+            param_group: ``params`` and any keyword of the constructor but ``exclude``.
 
         Raises:
             ValueError: As in the constructor.
         """
-        asked = param_group.get("isometry_strength", 0.0)
         own = self.__dict__.get("_own_defaults", self.defaults)
+        read_group(param_group, {**self.defaults, **own})
+        asked = param_group.get("isometry_strength", 0.0)
+        name_group(self.param_groups, param_group)
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         try:
             for key in ISOMETRY_KEYS:
                 group.setdefault(key, own[key])
             check_ranges(group)
+            tell_parameters(group, self._exclude)
             if group["isometry_strength"] > 0:
                 check_stable(group)
                 check_weights(group, asked=asked > 0)
@@ -149,8 +209,24 @@ class AdamO(torch.optim.AdamW):
             self.param_groups.pop()
             raise
 
+    def describe(self) -> Table:
+        """Return a table of all parameters: name, shape, kind, pulled or why not.
+
+        Example:
+            >>> model = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+            >>> print(AdamO(model, exclude=("1",)).describe())
+            0.weight  3x2  matrix  pulled
+            0.bias    3    vector  spared: a vector
+            1.weight  1x3  matrix  spared: excluded
+            1.bias    1    vector  spared: a vector
+        """
+        return describe(self)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state of AdamO, AdamW or Adam; the latter two keep our isometry keys.
+
+        A checkpoint of one group, such as AdamW's, is dealt out to the groups of
+        :func:`param_groups`; with names on both sides, any groups are.
 
         Args:
             state_dict: From ``state_dict()`` of one of the three.
@@ -159,12 +235,14 @@ class AdamO(torch.optim.AdamW):
             ValueError: If the groups do not match.
         """
         kept = [
-            {key: group[key] for key in ISOMETRY_KEYS} for group in self.param_groups
+            {key: group[key] for key in (*ISOMETRY_KEYS, TABLE)}
+            for group in self.param_groups
         ]
-        super().load_state_dict(state_dict)
+        super().load_state_dict(fitted(state_dict, self.param_groups))
         for group, values in zip(self.param_groups, kept, strict=True):
             for key, value in values.items():
                 group.setdefault(key, value)
+            group[TABLE] = values[TABLE]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -183,29 +261,39 @@ class AdamO(torch.optim.AdamW):
         # Adam's part does not depend on the weights once the gradients are there, so
         # taking the isometry step first puts r at the weights before both, as in
         # Eq. 20, without a copy.
+        skip = skipped(self)
         for group in self.param_groups:
-            if group["isometry_strength"] > 0:
-                self._isometry_step(group)
+            if group["isometry_strength"] > 0 and skip is not True:
+                self._isometry_step(group, skip if isinstance(skip, Tensor) else None)
         _ADAMW_STEP(self)
         return loss
 
-    def _isometry_step(self, group: dict[str, Any]) -> None:
-        """Move the matrices of one group that have a gradient."""
+    def _isometry_step(self, group: dict[str, Any], found_inf: Tensor | None) -> None:
+        """Move the matrices of one group that have a gradient.
+
+        ``found_inf`` is set by GradScaler for fused kernels, which then skip the step
+        on the device.
+        """
         graph = in_graph(group)
         rate, every = rate_due(group, in_graph=graph)
         if isinstance(rate, float) and rate == 0:
             return
+        if not graph:
+            warn_of_rate(self, rate)
         if group["weight_decay"] != 0:
             # AdamW will multiply the weights by this; the isometry step must come out
             # as Eq. 20 has it.
             rate = rate / (1 - group["lr"] * group["weight_decay"])
-        # Set by GradScaler for fused kernels, which then skip the step on the device.
-        found_inf = getattr(self, "found_inf", None)
         dims, pieces = group["isometry_dims"], pieces_of(group, every)
-        if found_inf is None and not (graph and every > 1):
-            isometry_steps_(pulled(group), rate, member_dims=dims, pieces=pieces)
+        weights = pulled(group)
+        if group["differentiable"]:
+            with torch.enable_grad():
+                differentiable_move_(weights, rate, member_dims=dims)
             return
-        for weight in pulled(group):
+        if found_inf is None and not (graph and every > 1):
+            move_(weights, rate, member_dims=dims, pieces=pieces)
+            return
+        for weight, entry in weights:
             taken = torch.ones((), device=weight.device)
             if graph and every > 1:
                 step = self.state[weight].get("step")
@@ -214,4 +302,5 @@ class AdamO(torch.optim.AdamW):
                 taken = ((step + 1) % every == 0).to(weight.device, torch.float32)
             if found_inf is not None:
                 taken = taken * (1 - found_inf.to(weight.device, non_blocking=True))
-            isometry_step_(weight, rate, member_dims=dims, taken=taken, pieces=pieces)
+            one = [(weight, entry)]
+            move_(one, rate, member_dims=dims, taken=taken, pieces=pieces)

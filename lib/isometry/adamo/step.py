@@ -23,23 +23,6 @@ SHORTENED = 0.5  # and this one at most halves it
 CHANGE = 0.1  # of a singular value above one, in a piece of an amortised step
 
 
-def has_matrix(parameter: Tensor, member_dims: int = 0) -> bool:
-    """Return whether a parameter is a real weight, not a vector, in each member.
-
-    Args:
-        parameter: Any parameter.
-        member_dims: Number of leading member dimensions.
-
-    Source: ours; biases and gains are left alone, a kernel counts as a matrix.
-
-    Example:
-        >>> has_matrix(torch.ones(8, 3)), has_matrix(torch.ones(8, 3), member_dims=1)
-        (True, False)
-    """
-    enough = parameter.ndim >= member_dims + 2 and parameter.numel() > 0
-    return enough and parameter.is_floating_point()
-
-
 def isometry_step_(
     weight: Tensor,  # (*members, out, in, ...)
     rate: float | Tensor,
@@ -128,6 +111,43 @@ def isometry_steps_(
                 _batched_step_(members, shape, rate, taken)
             else:
                 _batched_steps_(members, shape, rate, taken, pieces)
+
+
+def isometry_change(
+    weight: Tensor,  # (*members, out, in, ...)
+    rate: float | Tensor,
+    *,
+    member_dims: int = 0,
+) -> Tensor:
+    """Return what :func:`isometry_step_` takes from a weight, as a function of it.
+
+    Args:
+        weight: The weight; gradients go through it.
+        rate: As in :func:`isometry_step_`; gradients go through it too.
+        member_dims: As in :func:`isometry_step_`.
+
+    Returns:
+        The weight's shape.
+
+    Raises:
+        TypeError: If the weight is not a floating-point tensor.
+        ValueError: If it is no matrix after the member dimensions.
+
+    Source: arXiv 2606.09762, last term of Eq. 20; the bound on the rate is ours.
+
+    Example:
+        >>> isometry_change(torch.tensor([[2.0, 0.0], [0.0, 1.0]]), 1 / 32).tolist()
+        [[0.75, 0.0], [0.0, 0.0]]
+    """
+    matrix = as_matrix(weight, member_dims)
+    deviation = deviation_matrix(matrix)
+    norm = torch.linalg.vector_norm(deviation, dim=(-2, -1), keepdim=True)
+    literal = norm.detach() * (4 * rate) <= LONGEST
+    # The branch that is not taken would divide by zero, and its gradient be NaN.
+    shortened = SHORTENED / torch.where(literal, torch.ones_like(norm), norm)
+    factor = torch.where(literal, 4 * rate, shortened)
+    change = applied(matrix.to(deviation.dtype), deviation * factor)
+    return change.to(weight.dtype).reshape(weight.shape)
 
 
 def _one_by_one(matrix: Tensor, weight: Tensor, member_dims: int) -> bool:

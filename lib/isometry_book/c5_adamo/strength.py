@@ -171,8 +171,7 @@ def ends_of_pull(
     weight.grad = torch.zeros_like(weight)
     optimizer = AdamO(
         [weight],
-        lr=0.0,
-        isometry_lr=lr,
+        lr=lr,
         isometry_strength=strength,
         isometry_every=every,
     )
