@@ -24,7 +24,8 @@ def watch(root: str, out: str, shell: Any) -> None:
         shell: IPython's.
     """
     opened: set[str] = set()
-    listed: set[str] = set()
+    # Which folders there are always counts: to look for a missing one is not heard.
+    listed = {os.path.join(root, RESULTS)}
 
     def hear(event: str, given: tuple[Any, ...]) -> None:
         if event not in ("open", "os.scandir", "os.listdir"):
@@ -38,12 +39,10 @@ def watch(root: str, out: str, shell: Any) -> None:
             opened.add(path)
 
     def note(*_: object) -> None:
-        files = loaded(root) | {inside(root, path) for path in opened}
-        folders = {inside(root, path) for path in listed}
-        # Which folders there are always counts: to look for a missing one is not heard.
-        results = {name for name in folders if name.split("/")[0] == RESULTS} | {
-            RESULTS
-        }
+        # Copies: other threads of the kernel open files meanwhile.
+        files = loaded(root) | {inside(root, path) for path in list(opened)}
+        folders = {inside(root, path) for path in list(listed)}
+        results = {name for name in folders if name.split("/")[0] == RESULTS}
         found = {"files": sorted(files - {""}), "folders": sorted(results)}
         Path(out).write_text(json.dumps(found, indent=1))
 
