@@ -14,7 +14,8 @@ from isometry.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "book" / "add-a-method.md"
-NEW = ("mean_square", "norm_cap")
+NEW = ("mean_square", "norm_cap", "noisy_sgd", "halved_heads")
+COMBINED = ("layernorm+mean_square", "mean_square+noisy_sgd", "norm_cap+halved_heads")
 SMALL = (
     "--set=data=digits --set=tasks=2 --set=images_per_task=40 --set=epochs=1 "
     "--set=batch_size=16 --set=width=8 --set=depth=1"
@@ -53,7 +54,7 @@ def test_a_new_method_is_listed_run_and_reported(command):
     status, out, _ = command("list methods")
     assert status == 0
     assert set(NEW) <= {line.split()[0] for line in out.splitlines()}
-    for name in (*NEW, "layernorm+mean_square"):
+    for name in (*NEW, *COMBINED):
         status, out, err = command(
             f"run permuted_mnist --method {name} {SMALL} --seeds 0:2 --out store"
         )
@@ -61,7 +62,7 @@ def test_a_new_method_is_listed_run_and_reported(command):
         assert name in out
     status, out, _ = command("report store")
     assert status == 0
-    for name in (*NEW, "layernorm+mean_square"):
+    for name in (*NEW, *COMBINED):
         assert name in out
 
 
@@ -92,6 +93,10 @@ def test_a_new_method_has_its_own_settings_and_refusals(command):
         f"run permuted_mnist --method norm_cap {SMALL} --set strength=1"
     )
     assert "unknown setting of permuted_mnist with norm_cap 'strength'" in err
+    for name in ("noisy_sgd", "mean_square+noisy_sgd"):
+        line = f"run permuted_mnist --method {name} {SMALL} --set beta1=0.5"
+        _, _, err = command(line)
+        assert f"unknown setting of permuted_mnist with {name} 'beta1'" in err
 
 
 def test_the_contract_tests_run_over_a_new_method_and_pass(file):

@@ -32,7 +32,6 @@ TINY = {
     "minibatches": 4,
     "width": 8,
     "depth": 2,
-    "lr": 1e-2,
     "max_steps": 10,
     "eval_every": 0,
     "eval_episodes": 2,
@@ -45,7 +44,7 @@ BRISK = {
     "l2_init": {"l2_init_strength": 0.5},
     "weight_clipping": {"clip": 0.5},
 }
-EVERY = (*METHODS.names(), "layernorm+adamo", "nap+redo", "maxmin+l2_init")
+EVERY = (*METHODS.names(), "layernorm+adamo", "nap+redo", "maxmin+l2_init", "l2+fire")
 ARCHITECTURE = Architecture(
     network="mlp",
     width=8,
@@ -64,6 +63,7 @@ def planned(name, **changes):
     found = {key: 2 for key in keys(method.settings) if key.endswith("_every")}
     for part in method.parts or (name,):
         found |= BRISK.get(part, {})
+    found["lr"] = min(method.trial_lr, 1e-2)
     return plan("continual_minatar", name, {**TINY, **found, **changes}, "smoke")
 
 

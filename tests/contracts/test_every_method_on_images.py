@@ -22,7 +22,6 @@ SMALL = {
     "batch_size": 5,
     "width": 16,
     "depth": 2,
-    "lr": 1e-2,
 }
 # What makes a rule act within the few steps of these tests. Every setting that ends in
 # `_every` becomes 2 by itself.
@@ -48,7 +47,8 @@ def planned(network, name, **changes):
     found = {key: 2 for key in keys(method.settings) if key.endswith("_every")}
     for part in method.parts or (name,):
         found |= BRISK.get(part, {})
-    settings = {**SMALL, **found, "network": network, **changes}
+    found |= {"network": network, "lr": method.trial_lr}
+    settings = {**SMALL, **found, **changes}
     return plan("permuted_mnist", name, settings, "smoke")
 
 

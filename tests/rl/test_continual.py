@@ -1,5 +1,7 @@
 """Visits in turn: what is kept at a switch, resumption, members, returns."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from isometry.rl.agent_diagnostics import _part_as_module, agent_diagnostics
 from isometry.rl.continual import train
 from isometry.rl.continual_settings import channels_of, game_of
 from isometry.rl.evaluation import mean_returns, stage_of
+from isometry.rl.ppo.players import reset_
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -125,6 +128,65 @@ def test_what_a_method_remembers_of_the_start_is_that_of_the_first_visit(method)
         else:
             assert_close(kept, start.flatten(1).norm(dim=1))
             assert_close(now.flatten(1).norm(dim=1), kept)
+
+
+@pytest.mark.parametrize("pad", [10, 0])
+def test_a_method_acts_once_before_every_visit_after_the_first_also_after_kills(
+    tmp_path, pad
+):
+    whole = {"pad_channels": pad, "permute_channels": pad > 0}
+    plan_, seen = planned(cycles=3, **whole), []
+    settings = plan_.settings
+
+    def before_task(training):
+        assert not torch.is_grad_enabled()
+        assert training.targets is None
+        for i, seed in enumerate(training.seeds):
+            own = (["breakout"], [seed], training.task, 4, "training")
+            stage = stage_of("minatar", settings, *own, device=CPU)
+            boards = torch.empty(1, 4, 400)
+            reset_(stage.players, boards)
+            padded = torch.zeros(4, 100, pad or 4)
+            places = slice(None) if not pad else stage.channels[0]
+            padded[..., places] = boards[0].unflatten(-1, (100, 4))
+            assert torch.equal(training.inputs[i], padded.flatten(1))
+        seen.append((training.task, training.step))
+
+    acting = replace(plan_, method=replace(plan_.method, before_task=before_task))
+    run = trained(acting, [0, 1])
+    assert seen == [(1, 4), (2, 8)]
+    plain = trained(plan_, [0, 1])
+    assert run.records == plain.records, "looking draws nothing"
+    seen.clear()
+    file = tmp_path / "checkpoint.pt"
+
+    def stop(done, visits):
+        if done < 3:
+            raise StopError
+
+    for _ in range(2):
+        with pytest.raises(StopError):
+            trained(acting, [0, 1], checkpoint=file, progress=stop)
+    trained(acting, [0, 1], checkpoint=file)
+    assert seen == [(1, 4), (2, 8)]
+
+
+def test_gradients_of_activations_are_those_of_the_loss():
+    """A unit's bias gathers the gradients of its activations where it is active."""
+    plan_, seen = planned(gradient_clip="none"), []
+
+    def after_step(training):
+        layers = training.structure.layers
+        watched = zip(layers, training.activations, training.gradients, strict=True)
+        for layer, hidden, gradient in watched:
+            bias = training.gradient(layer.bias)
+            assert_close(bias, (gradient * (hidden > 0)).sum(1), rtol=1e-4, atol=1e-6)
+            seen.append(float(gradient.abs().max()))
+
+    watching = {"after_step": after_step, "watches": True, "watches_gradients": True}
+    trained(replace(plan_, method=replace(plan_.method, **watching)), [0, 1])
+    assert len(seen) == 4 * 2 * plan_.settings.steps_per_task
+    assert max(seen) > 0
 
 
 def test_what_is_recorded_is_tidy_and_complete():

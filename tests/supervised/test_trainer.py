@@ -22,7 +22,7 @@ from isometry.supervised.trainer import (
     note_divergence,
     train,
 )
-from isometry.supervised.training import _epoch_order
+from isometry.supervised.training import _epoch_order, batches, stacked_tasks
 
 SMALL = {
     "data": "digits",
@@ -270,6 +270,77 @@ def test_a_method_acts_after_each_step_with_a_count_over_all_tasks_and_kills(
     for step, shapes in seen:
         size = 10 if step % 3 == 2 else 16  # the last batch of an epoch is smaller
         assert shapes == [(2, size, 8)] * 2 * watches
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_method_acts_once_before_every_task_after_the_first_also_after_kills(
+    digits, tmp_path, reset
+):
+    plan_, seen = planned(reset_optimizer=reset), []
+
+    def before_task(training):
+        assert not torch.is_grad_enabled()
+        held = {id(p) for g in training.optimizer.param_groups for p in g["params"]}
+        assert held == {id(p) for p in training.parameters.values()}
+        assert bool(training.optimizer.state) is not reset
+        task = [
+            plan_.benchmark.task(digits, plan_.settings, seed, training.task)
+            for seed in training.seeds
+        ]
+        stream = batches(
+            stacked_tasks(task, torch.device("cpu")),
+            plan_.settings,
+            training.seeds,
+            training.task,
+        )
+        inputs, labels = next(stream)
+        assert torch.equal(training.inputs, inputs)
+        assert torch.equal(training.targets, labels)
+        seen.append((training.task, training.step))
+
+    acting = replace(plan_, method=replace(plan_.method, before_task=before_task))
+    trained(acting, digits, [4, 1])
+    assert seen == [(1, 6), (2, 12)]
+    seen.clear()
+    checkpoint = tmp_path / "checkpoint.pt"
+    for tasks in (1, 2):
+        stop = stopped_after(tasks)
+        with pytest.raises(Stopped):
+            trained(acting, digits, [4, 1], checkpoint=checkpoint, progress=stop)
+    trained(acting, digits, [4, 1], checkpoint=checkpoint)
+    assert seen == [(1, 6), (2, 12)]
+    seen.clear()
+    trained(replace(acting, method=replace(acting.method, restarts=True)), digits, [4])
+    assert seen == [], "a new network has no task before"
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn", "transformer"])
+def test_gradients_of_activations_are_those_of_the_loss(digits, network):
+    """A unit's bias gathers the gradients of its activations where it is active."""
+    plan_, seen = planned(network=network, tasks=1, width=16), []
+
+    def after_step(training):
+        assert len(training.gradients) == len(training.activations) == 2
+        for layer, hidden, gradient in zip(
+            training.structure.layers,
+            training.activations,
+            training.gradients,
+            strict=True,
+        ):
+            assert gradient.shape == hidden.shape
+            assert_close(
+                training.gradient(layer.bias), (gradient * (hidden > 0)).sum(1)
+            )
+        seen.append(float(gradient.abs().max()))
+
+    watching = {"after_step": after_step, "watches": True, "watches_gradients": True}
+    method = replace(plan_.method, **watching)
+    run = trained(replace(plan_, method=method), digits, [4, 1])
+    assert len(seen) == run.steps
+    assert min(seen) > 0
+    plain = trained(plan_, digits, [4, 1])
+    for name, tensor in run.parameters.items():
+        assert_close(tensor, plain.parameters[name])
 
 
 def test_progress_counts_tasks(digits):

@@ -7,6 +7,8 @@ from isometry.methods import plain
 from isometry.methods import (
     architectures,
     continual_backprop,
+    fire,
+    gradient_descent,
     isometry,
     muon,
     penalties,
@@ -15,6 +17,7 @@ from isometry.methods import (
     redo,
     self_normalised_resets,
     spectral,
+    upgd,
 )
 from isometry.methods.combine import get
 from isometry.methods.method import (
@@ -51,7 +54,9 @@ __all__ = [
     "Training",
     "architectures",
     "continual_backprop",
+    "fire",
     "get",
+    "gradient_descent",
     "isometry",
     "muon",
     "names",
@@ -63,4 +68,5 @@ __all__ = [
     "register",
     "self_normalised_resets",
     "spectral",
+    "upgd",
 ]

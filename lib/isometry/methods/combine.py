@@ -20,7 +20,12 @@ SCALES = ("nap", "newton_schulz", "weight_clipping")  # act on weights last of a
 REFUSED: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     (RESETS, RESETS, "both replace units"),
     (RESETS, ("maxmin", "crelu"), "an output of {1} is not one unit's own"),
-    (("fresh",), (*RESETS, "shrink_perturb"), "a network for one task needs no {1}"),
+    (
+        ("fresh",),
+        (*RESETS, "shrink_perturb", "fire"),
+        "a network for one task needs no {1}",
+    ),
+    (("fire",), ("newton_schulz",), "both put weights at their nearest isometry"),
     (SCALES, SCALES, "both set the scale of the weights"),
     (("spectral",), ("spectral_norm",), "both hold the largest singular value"),
     (("newton_schulz",), ("adamo", "adam_isometry"), "the projection undoes the pull"),
@@ -108,19 +113,28 @@ def _check_parts(name: str, parts: list[Method]) -> None:
 
 
 def _combined_settings(parts: list[Method]) -> Any:
-    """Return settings with the keys of all parts, each checked by its own part."""
+    """Return settings with the keys of all parts, each checked by its own part.
+
+    Where a part's optimiser has no settings of Adam, the others' are left out.
+    """
     types = [type(part.settings) for part in parts]
+    stepper = next((p for p in parts if p.optimizer is not adam), None)
+    unused: set[str] = set()
+    if stepper is not None and not isinstance(stepper.settings, AdamSettings):
+        unused = set(keys(AdamSettings))
     found: dict[str, tuple[str, Any, Any]] = {}
     for part in parts:
         hints = get_type_hints(type(part.settings))
         for own in fields(part.settings):
+            if own.name in unused:
+                continue
             value = getattr(part.settings, own.name)
             again = field(default=value, metadata=own.metadata)
             found.setdefault(own.name, (own.name, hints[own.name], again))
 
     def check(self: Any) -> None:
         for kind in types:
-            kind(**{key: getattr(self, key) for key in keys(kind)})
+            kind(**{key: getattr(self, key) for key in keys(kind) if key in found})
 
     made = make_dataclass(
         "CombinedSettings",

@@ -1,14 +1,14 @@
-"""Gradient descent in Adam's place, for every method that brings no optimiser."""
+"""Gradient descent: in Adam's place, and as a method of its own."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 
 from isometry.core.messages import refusal
-from isometry.core.settings import keys
-from isometry.methods.method import AdamSettings, Method, adam
+from isometry.core.settings import keys, require, setting
+from isometry.methods.method import AdamSettings, Method, adam, register
 from isometry.methods.training import Training
 
 # What to do instead of a method that is an optimiser itself.
@@ -18,7 +18,22 @@ INSTEAD = {
     "adamo_maxmin": COUPLED.replace("adam_isometry", "maxmin+adam_isometry"),
     "adamw": "use l2: under SGD the penalty and the decoupled decay are one",
     "cbp": "use redo or snr, which replace units under any optimiser",
+    "sgd_momentum": "use adam: with optimizer=sgd and a momentum it is this method",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _MomentumSettings:
+    """The setting of SGD with momentum.
+
+    Source: Polyak 1964.
+    """
+
+    sgd_momentum: float = setting(0.9, "Decay of the momentum, in [0, 1).")
+
+    def __post_init__(self) -> None:
+        needed = "0 <= sgd_momentum < 1"
+        require(0 <= self.sgd_momentum < 1, "sgd_momentum", needed, self.sgd_momentum)
 
 
 def sgd(training: Training, *, momentum: float = 0.0) -> torch.optim.Optimizer:
@@ -83,3 +98,24 @@ def with_optimizer(method: Method, method_settings: Any, settings: Any) -> Metho
     if settings.optimizer == "adam":
         return method
     return replace(method, optimizer=partial(sgd, momentum=settings.momentum))
+
+
+def _sgd_momentum(training: Training) -> torch.optim.Optimizer:
+    """Return :func:`sgd` with the method's own momentum.
+
+    Source: Polyak 1964.
+    """
+    return sgd(training, momentum=training.settings.sgd_momentum)
+
+
+SGD_MOMENTUM = register(
+    Method(
+        name="sgd_momentum",
+        summary="SGD with momentum, nothing else",
+        source="Polyak 1964",
+        settings=_MomentumSettings(),
+        search={"sgd_momentum": (0.0, 0.9, 0.99)},
+        optimizer=_sgd_momentum,
+        trial_lr=0.05,
+    )
+)

@@ -103,9 +103,9 @@ def _silence_step(training: Training) -> None:
     A unit fires in a minibatch if one of its activations is above zero. Its silence
     counts samples. Thresholds are learned anew every so many steps from the histogram
     of gaps, half of which is then forgotten; the official code does so at changes
-    of the task, which our methods are not told of, and lets a threshold grow by a
-    factor where a percentile is not reached. A reset unit's moments in Adam become
-    zero, its count of steps goes on, and its histogram is emptied.
+    of the task, and lets a threshold grow by a factor where a percentile is not
+    reached. A reset unit's moments in Adam become zero, its count of steps goes on,
+    and its histogram is emptied.
 
     Source: Farias & Jozefiak, ICLR 2025; ajozefiak/SelfNormalizedResets.
     """

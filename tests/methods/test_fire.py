@@ -1,0 +1,111 @@
+"""FIRE against the polar factor of an SVD, where its iteration gets that far."""
+
+from dataclasses import replace
+from math import sqrt
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from isometry.core.seeding import generator
+from isometry.methods.fire import reinitialised
+
+
+def drawn(*shape):
+    return torch.randn(shape, generator=generator(0, "fire", *shape)).double()
+
+
+def polar(matrix):
+    """Return the nearest matrix with orthonormal rows or columns, by numpy's SVD."""
+    u, _, v = np.linalg.svd(matrix, full_matrices=False)
+    return u @ v
+
+
+@pytest.mark.parametrize(("out", "fan_in"), [(9, 4), (4, 9), (12, 3), (1, 5)])
+def test_it_is_the_scaled_polar_factor(out, fan_in):
+    weight = 3 * drawn(2, out, fan_in)
+    found = reinitialised(weight, 40)
+    for i in range(2):
+        expected = sqrt(out / fan_in) * polar(weight[i].numpy())
+        assert_close(found[i], torch.from_numpy(expected))
+
+
+def test_a_kernel_goes_place_by_place_over_the_number_of_places():
+    weight = drawn(2, 6, 3, 2, 4)
+    found = reinitialised(weight, 40)
+    for i, a, b in np.ndindex(2, 2, 4):
+        expected = sqrt(6 / 3) / 8 * polar(weight[i, :, :, a, b].numpy())
+        assert_close(found[i, :, :, a, b], torch.from_numpy(expected))
+
+
+def test_singular_values_follow_the_cubic_map_and_vectors_stay():
+    weight = drawn(1, 5, 5)
+    u, s, v = np.linalg.svd(weight[0].numpy())
+    s = s / sqrt((s**2).sum())
+    for _ in range(10):
+        s = 1.5 * s - 0.5 * s**3
+    assert_close(reinitialised(weight, 10)[0], torch.from_numpy(u * s @ v))
+
+
+def test_ten_iterations_do_not_make_a_large_square_weight_an_isometry():
+    """As measured: about half of the singular values of 512 x 512 are below 0.99."""
+    values = torch.linalg.svdvals(reinitialised(drawn(1, 512, 512), 10)[0])
+    assert 0.4 < (values >= 0.99).double().mean() < 0.6
+    assert values.min() < 0.01
+    wide = torch.linalg.svdvals(reinitialised(drawn(1, 100, 784), 10)[0])
+    assert_close(wide, torch.full_like(wide, sqrt(100 / 784)), rtol=1e-5, atol=0)
+
+
+def test_a_zero_weight_stays_zero():
+    weight = drawn(2, 4, 3)
+    weight[0] = 0
+    found = reinitialised(weight, 10)
+    assert (found[0] == 0).all()
+    assert found[1].isfinite().all()
+
+
+def act(own, **more):
+    with torch.no_grad():
+        own.method.before_task(replace(own.training, task=1, **more))
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+def test_it_acts_on_weights_with_the_heads_and_the_optimiser_forgets(toy, normalised):
+    own = toy("fire", normalised)
+    own.adam_step(0)
+    assert own.optimizer.state
+    before = own.copy()
+    act(own)
+    assert not own.optimizer.state
+    for name, array in before.items():
+        expected = torch.from_numpy(array)
+        if name.endswith(".w"):
+            expected = reinitialised(expected, 10)
+        assert torch.equal(own.parameters[name].detach(), expected)
+
+
+def test_a_spared_head_is_left_alone(toy):
+    own = toy("fire")
+    own.structure.roles["out.w"] = "spared"
+    before = own.copy()
+    act(own)
+    assert np.array_equal(own.copy()["out.w"], before["out.w"])
+    assert not np.array_equal(own.copy()["h0.w"], before["h0.w"])
+
+
+def test_of_a_transformer_only_queries_and_keys_are_touched(toy):
+    own = toy("fire")
+    names = {"h0.w": "attention.0.query.weight", "h1.w": "hidden.0.weight"}
+    roles = {names.get(n, n): role for n, role in own.structure.roles.items()}
+    parameters = {names.get(n, n): p for n, p in own.parameters.items()}
+    before = own.copy()
+    act(own, structure=replace(own.structure, roles=roles), parameters=parameters)
+    after = own.copy()
+    moved = {n for n, array in after.items() if not np.array_equal(array, before[n])}
+    assert moved == {"h0.w"}
+
+
+def test_a_number_of_iterations_out_of_range_is_refused(toy):
+    with pytest.raises(ValueError, match="needed fire_iterations >= 1, found 0"):
+        toy("fire", fire_iterations=0)
