@@ -91,7 +91,7 @@ def _by_name(place: Place) -> Operator:
     derived = DERIVED.match(place.key)
     if derived and hasattr(place.module, derived[1]):
         return PARAMETRISED
-    if key.startswith("bias"):  # of a lazy layer, which has no shape yet
+    if is_lazy(place.weight) and key == "bias":  # no shape yet
         return Operator(kind="vector", why="a vector")
     if LINEAR.search(type(place.module).__name__) and key == "weight":
         return MATRIX if is_lazy(place.weight) or place.weight.ndim == 2 else UNKNOWN

@@ -1,0 +1,6 @@
+"""The stand-ins of models from libraries are those of the weights' tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "weights"))

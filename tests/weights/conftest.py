@@ -1,0 +1,6 @@
+"""Tests of other rooms use the stand-ins as well."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,171 @@
+"""Models with the module layout of libraries that need not be installed."""
+
+import torch
+from torch import nn
+
+
+class Conv1D(nn.Module):
+    """As transformers': the weight is (in, out), and its last axis holds the parts."""
+
+    def __init__(self, out, fan_in):
+        super().__init__()
+        self.nf = out
+        self.weight = nn.Parameter(torch.randn(fan_in, out))
+        self.bias = nn.Parameter(torch.zeros(out))
+
+    def forward(self, x):
+        return x @ self.weight + self.bias
+
+
+class GPT2Attention(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.c_attn = Conv1D(3 * width, width)
+        self.c_proj = Conv1D(width, width)
+
+
+class GPT2(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.wte = nn.Embedding(11, width)
+        self.wpe = nn.Embedding(5, width)
+        self.h = nn.ModuleList([GPT2Attention(width)])
+        self.ln_f = nn.LayerNorm(width)
+        self.lm_head = nn.Linear(width, 11, bias=False)
+        self.lm_head.weight = self.wte.weight
+
+
+class Attention(nn.Module):
+    """As timm's."""
+
+    def __init__(self, width=8, heads=2):
+        super().__init__()
+        self.num_heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+
+class LayerScale(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(1, width))
+
+
+class VisionTransformer(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.zeros(1, 17, width))
+        self.patch_embed = nn.Conv2d(3, width, 4, 4)
+        self.blocks = nn.Sequential(Attention(width), LayerScale(width))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 5)
+        self.head_dist = nn.Linear(width, 5)
+
+
+class WindowAttention(Attention):
+    """As Swin's."""
+
+    def __init__(self, width=8, heads=2):
+        super().__init__(width, heads)
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(49, heads))
+
+
+class GroupedQueries(nn.Module):
+    """As Phi-3's: four heads of queries share two of keys and values."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.num_heads, self.num_key_value_heads = 4, 2
+        self.qkv_proj = nn.Linear(width, 16, bias=False)
+
+
+class BloomAttention(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.dense = nn.Linear(width, width)
+
+
+class MambaMixer(nn.Module):
+    def __init__(self, width=8, inner=16, states=4, rank=2):
+        super().__init__()
+        self.time_step_rank, self.ssm_state_size = rank, states
+        self.A_log = nn.Parameter(torch.ones(inner, states))
+        self.D = nn.Parameter(torch.ones(inner))
+        self.conv1d = nn.Conv1d(inner, inner, 4, groups=inner)
+        self.in_proj = nn.Linear(width, 2 * inner, bias=False)
+        self.x_proj = nn.Linear(inner, rank + 2 * states, bias=False)
+        self.dt_proj = nn.Linear(rank, inner)
+        self.out_proj = nn.Linear(inner, width, bias=False)
+
+
+class MixtralExperts(nn.Module):
+    def __init__(self, experts=4, width=8, inner=16):
+        super().__init__()
+        self.gate_up_proj = nn.Parameter(torch.randn(experts, 2 * inner, width))
+        self.down_proj = nn.Parameter(torch.randn(experts, width, inner))
+
+
+class Llama4TextExperts(nn.Module):
+    """Its matrices are transposed: gate and up are blocks of columns."""
+
+    def __init__(self, experts=4, width=8, inner=16):
+        super().__init__()
+        self.gate_up_proj = nn.Parameter(torch.randn(experts, width, 2 * inner))
+        self.down_proj = nn.Parameter(torch.randn(experts, inner, width))
+
+
+class GptOssExperts(Llama4TextExperts):
+    """Its columns alternate between gate and up."""
+
+
+class GluMlp(nn.Module):
+    """As timm's."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.fc1 = nn.Linear(width, 32)
+        self.fc2 = nn.Linear(16, width)
+
+
+class ResNet(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.layer1 = nn.Sequential(nn.Conv2d(width, width, 3), nn.BatchNorm2d(width))
+        self.fc = nn.Linear(width, 5)
+
+
+class Actor(nn.Module):
+    """As stable-baselines3's policies."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.policy_net = nn.Sequential(nn.Linear(4, width), nn.Tanh())
+        self.action_net = nn.Linear(width, 2)
+        self.value_net = nn.Linear(width, 1)
+
+
+class CleanRL(nn.Module):
+    def __init__(self, width=8):
+        super().__init__()
+        self.critic = nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 1))
+        self.actor = nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 2))
+
+
+class LoraLinear(nn.Module):
+    """As peft's."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.base_layer = nn.Linear(width, width).requires_grad_(False)
+        self.lora_A = nn.ModuleDict({"default": nn.Linear(width, 2, bias=False)})
+        self.lora_B = nn.ModuleDict({"default": nn.Linear(2, width, bias=False)})
+
+
+class Dense(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mixing = nn.Parameter(torch.randn(3, 3))
