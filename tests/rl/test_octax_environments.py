@@ -22,7 +22,14 @@ from isometry.rl.games.octax_games import (
     VALUE,
     Rules,
 )
-from isometry.rl.games.octax_rules import observe, over, reset, score, start_state, step
+from isometry.rl.games.octax_rules import (
+    _over,
+    _score,
+    observe,
+    reset,
+    start_state,
+    step,
+)
 from isometry.rl.games.registry import GAMES, _chip8_game
 
 NAME = "own/copy"
@@ -197,7 +204,7 @@ def test_start_up_draws_the_same_bytes_each_time_and_octaxs():
 def test_scores_are_read_from_registers(kind, value, second, expected):
     rules = Rules(keys=(1,), score=kind, score_register=3, ends=(), startup=2)
     state = start_state(bytes.fromhex(f"63{value:02x} 64{second:02x}"), rules)
-    assert score(state) == expected
+    assert _score(state) == expected
     assert step(state, tape(), 16, True) == (0, False)  # the start's score counts
 
 
@@ -217,7 +224,7 @@ def test_games_end_by_comparisons_of_registers(comparison, limit, yes, no):
         for ends in ((test,), (test, never), (never, test)):
             rules = Rules(keys=(1,), score_register=0, ends=ends, startup=1)
             state = start_state(bytes.fromhex(f"63{value:02x}"), rules)
-            assert over(state) == (value in yes)
+            assert _over(state) == (value in yes)
 
 
 def test_a_reset_draws_nothing_and_restores_what_a_program_overwrote():

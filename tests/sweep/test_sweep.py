@@ -33,7 +33,7 @@ from isometry.lab.store import (
 from isometry.supervised import BENCHMARKS
 from isometry.sweep import job
 from isometry.sweep.crew import processes
-from isometry.sweep.job import Job, parts, stacks_of
+from isometry.sweep.job import Job, _parts, stacks_of
 from isometry.sweep.sweep import sweep
 
 run_module = sys.modules[run_package.__module__]
@@ -238,7 +238,7 @@ def test_seeds_are_split_only_as_far_as_workers_would_idle(
 
 @given(st.integers(1, 40), st.integers(1, 50))
 def test_parts_hold_every_seed_once_and_differ_by_one_at_most(seeds, count):
-    found = parts(range(seeds), count)
+    found = _parts(range(seeds), count)
     assert [seed for part in found for seed in part] == list(range(seeds))
     assert len(found) == min(seeds, count)
     sizes = {len(part) for part in found}

@@ -13,8 +13,8 @@ from isometry.sweep.progress import (
     FAILED,
     RETRY,
     THERE,
+    _left,
     _Tally,
-    left,
     told,
 )
 
@@ -58,9 +58,9 @@ def shown(monkeypatch):
 
 def test_the_time_left_is_that_of_the_work_left_at_the_speed_so_far():
     started = time.monotonic() - 100
-    assert left(started, 1, 4) == "0:05:00 left"
-    assert left(started, 4, 4) == "0:00:00 left"
-    assert left(started, 0, 4) == "time left unknown"
+    assert _left(started, 1, 4) == "0:05:00 left"
+    assert _left(started, 4, 4) == "0:00:00 left"
+    assert _left(started, 0, 4) == "time left unknown"
 
 
 def test_a_jobs_name_says_all_that_tells_it_from_others():

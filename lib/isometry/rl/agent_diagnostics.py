@@ -37,7 +37,7 @@ def _part_as_module(
     return nn.Sequential(*layers, linear_module(own, f"head.{part}"))
 
 
-def numbers_of(found: Diagnostics) -> dict[str, float]:
+def _numbers_of(found: Diagnostics) -> dict[str, float]:
     """Return a network's diagnostics as a few numbers.
 
     Args:
@@ -94,7 +94,7 @@ def agent_diagnostics(
         name -> ``(members,)``, float64; NaN for a member whose parameters are not
         finite.
 
-    Source: see :func:`numbers_of`.
+    Source: see :func:`_numbers_of`.
     """
     count = min(PROBES, boards.shape[1])
     chosen = torch.linspace(0, boards.shape[1] - 1, count, device=boards.device).long()
@@ -114,7 +114,7 @@ def agent_diagnostics(
                 max_ntk_inputs=KERNEL_PROBES,
                 thresholds=(DORMANT,),
             )
-            for name, value in numbers_of(looked).items():
+            for name, value in _numbers_of(looked).items():
                 row = found.setdefault(f"{part}_{name}", [math.nan] * len(boards))
                 row[member] = value
     return {n: torch.tensor(v, dtype=torch.float64) for n, v in found.items()}

@@ -133,7 +133,7 @@ class Course:
         search = self.searches[group]
         if self.waiting[group] or job.phase == REPORT:
             return []
-        if not complete(search, self.asked, self.store):
+        if not _complete(search, self.asked, self.store):
             return []
         expected = 0
         points = _points_to_try(search, self.asked, self.store)
@@ -189,15 +189,10 @@ def check_store(searches: Iterable[Search], asked: Sweep, store: Path) -> None:
                 raise StoreError(refusal(needed, found, do))
 
 
-def complete(search: Search, asked: Sweep, store: Path) -> bool:
+def _complete(search: Search, asked: Sweep, store: Path) -> bool:
     """Return whether all that a choice depends on is there.
 
     Where a run failed there is no choice: one among the others would not be fair.
-
-    Args:
-        search: The candidates.
-        asked: Names the seeds.
-        store: The store of the results.
     """
     return len(search.plans) == 1 or not any(
         missing_seeds(planned, asked.tune_seeds, tuning_store(store))

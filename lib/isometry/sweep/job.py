@@ -111,15 +111,11 @@ def work(job: Job) -> float:
     return float(seed_scores(frame, job.metric).mean())
 
 
-def parts(seeds: Sequence[int], count: int) -> list[tuple[int, ...]]:
+def _parts(seeds: Sequence[int], count: int) -> list[tuple[int, ...]]:
     """Return seeds in ``count`` stacks of nearly the same size, in their order.
 
-    Args:
-        seeds: At least one.
-        count: At least one; no stack is empty.
-
     Example:
-        >>> parts(range(5), 2)
+        >>> _parts(range(5), 2)
         [(0, 1, 2), (3, 4)]
     """
     count = min(count, len(seeds))
@@ -186,5 +182,5 @@ def jobs_of(
             cost=float(settings.steps_per_task * settings.tasks * len(stack)),
             group=group,
         )
-        for stack in parts(seeds, stacks)
+        for stack in _parts(seeds, stacks)
     ]

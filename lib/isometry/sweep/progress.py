@@ -48,14 +48,8 @@ Tell = Callable[[Job, str, float | None], None]  # (job, how it ended, its metri
 Show = Callable[[Job, str, int, str], None]  # (job, state, jobs finished, time left)
 
 
-def left(started: float, done: float, total: float) -> str:
-    """Return the time left, at the speed so far, in words.
-
-    Args:
-        started: By ``time.monotonic()``.
-        done: Cost of what was done since.
-        total: Cost of all that had to be done then.
-    """
+def _left(started: float, done: float, total: float) -> str:
+    """Return the time left, at the speed so far, in words."""
     if not done:
         return "time left unknown"
     seconds = (time.monotonic() - started) * max(0.0, total - done) / done
@@ -102,7 +96,7 @@ def told(jobs: Iterable[Job]) -> Iterator[Tell]:
             if value is not None:
                 tally.values.append(value)
             finished = sum(len(one.states) for one in rows.values())
-            show(job, state, finished, left(started, costs["done"], costs["total"]))
+            show(job, state, finished, _left(started, costs["done"], costs["total"]))
 
         yield tell
 

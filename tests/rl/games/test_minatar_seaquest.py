@@ -26,7 +26,7 @@ def quiet(**entries):
 
 def add(state, kind, row, column, direction, timer=5, gun=10):
     first = getattr(seaquest, kind)
-    seaquest.append(state, first, row, column, direction, timer, gun)
+    seaquest._append(state, first, row, column, direction, timer, gun)
     return state
 
 

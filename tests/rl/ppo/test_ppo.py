@@ -20,7 +20,7 @@ from isometry.rl.ppo.players import _action_codes, _in_threads, players_of, rese
 from isometry.rl.ppo.rollout import collect_, empty_rollout, gumbel_noise, sampled
 from isometry.rl.ppo.settings import PPOSettings
 from isometry.rl.ppo.step import Learner
-from isometry.rl.ppo.update import _samples_of, orders, update_
+from isometry.rl.ppo.update import _orders, _samples_of, update_
 
 CPU = torch.device("cpu")
 SMALL = PPOSettings(
@@ -256,7 +256,7 @@ def test_an_update_is_that_of_a_plain_loop_for_every_member():
     for i, seed in enumerate(learner.seeds):
         own = {n: p.clone() for n, p in member(learner.parameters, i).items()}
         inputs = boards_of(rollout, i, learner.channels[i], 30)
-        order = [orders([seed], 120, 7, 2, e, device=CPU)[0] for e in (0, 1)]
+        order = [_orders([seed], 120, 7, 2, e, device=CPU)[0] for e in (0, 1)]
         expected.append(plain_update(own, inputs, rollout, i, SMALL, order))
     statistics = update_(learner, rollout, visit=7, update=2)
     assert statistics.shape == (6, 6, 3)
@@ -293,11 +293,11 @@ def test_a_member_of_a_stack_learns_what_it_learns_alone():
 
 
 def test_every_sample_is_seen_once_a_pass():
-    order = orders([0, 1], 50, 3, 1, 0, device=CPU)
+    order = _orders([0, 1], 50, 3, 1, 0, device=CPU)
     assert (order.sort(1).values == torch.arange(50)).all()
     assert (order[0] != order[1]).any()
-    assert (orders([1], 50, 3, 1, 0, device=CPU)[0] == order[1]).all()
-    assert (orders([1], 50, 3, 1, 1, device=CPU)[0] != order[1]).any()
+    assert (_orders([1], 50, 3, 1, 0, device=CPU)[0] == order[1]).all()
+    assert (_orders([1], 50, 3, 1, 1, device=CPU)[0] != order[1]).any()
 
 
 def test_what_the_critic_should_say_is_value_plus_advantage():

@@ -96,7 +96,7 @@ def frame(state: NDArray[np.int64], number: int) -> NDArray[np.uint64]:
 
 
 @INLINE
-def call(state: NDArray[np.int64], address: Integer) -> None:
+def _call(state: NDArray[np.int64], address: Integer) -> None:
     """Push an address. Where the pointer has left the stack, nothing may be stored."""
     pointer = state[POINTER]
     if -16 <= pointer < 16:
@@ -105,7 +105,7 @@ def call(state: NDArray[np.int64], address: Integer) -> None:
 
 
 @INLINE
-def come_back(state: NDArray[np.int64]) -> Integer:
+def _come_back(state: NDArray[np.int64]) -> Integer:
     """Pop an address and clear its place, which is only read beyond either end."""
     pointer = state[POINTER] - 1
     state[POINTER] = pointer
@@ -119,7 +119,7 @@ def come_back(state: NDArray[np.int64]) -> Integer:
 
 
 @INLINE
-def arithmetic(
+def _arithmetic(
     v: NDArray[np.uint8], x: Integer, y: Integer, operation: Integer
 ) -> None:
     """Do 8XYN: V[X] from V[X] and V[Y], then the flag V[F]."""
@@ -148,7 +148,7 @@ def arithmetic(
 
 
 @INLINE
-def draw(
+def _draw(
     stored: NDArray[np.uint8],
     screen: NDArray[np.uint64],
     v: NDArray[np.uint8],
@@ -169,7 +169,7 @@ def draw(
 
 
 @INLINE
-def other(
+def _other(
     state: NDArray[np.int64],
     v: NDArray[np.uint8],
     x: Integer,
@@ -201,7 +201,7 @@ def other(
 
 
 @INLINE
-def transfer(
+def _transfer(
     stored: NDArray[np.uint8],
     v: NDArray[np.uint8],
     index: Integer,
@@ -246,11 +246,11 @@ def run(
             if address == 0x0E0:
                 screen[:] = 0
             elif address == 0x0EE:
-                pc = come_back(state)
+                pc = _come_back(state)
         elif family == 0x1:
             pc = address
         elif family == 0x2:
-            call(state, pc & LAST)
+            _call(state, pc & LAST)
             pc = address
         elif family == 0x3:
             pc += 2 * (v[x] == low)
@@ -263,7 +263,7 @@ def run(
         elif family == 0x7:
             v[x] = (v[x] + low) & 0xFF
         elif family == 0x8:
-            arithmetic(v, x, low >> 4, low & 0xF)
+            _arithmetic(v, x, low >> 4, low & 0xF)
         elif family == 0x9:
             pc += 2 * (v[x] != v[low >> 4])
         elif family == 0xA:
@@ -273,12 +273,12 @@ def run(
         elif family == 0xC:
             v[x] = integer(source, 0, 255) & low
         elif family == 0xD:
-            draw(stored, screen, v, state[INDEX], x, low)
+            _draw(stored, screen, v, state[INDEX], x, low)
         elif family == 0xE:
             down = keys >> (v[x] & 0xF) & 1
             pc += 2 * (down != (low == 0xA1))
         elif low in (0x33, 0x55, 0x65):
-            transfer(stored, v, state[INDEX], x, low)
-        elif other(state, v, x, low, keys):
+            _transfer(stored, v, state[INDEX], x, low)
+        elif _other(state, v, x, low, keys):
             pc -= 2
     state[PC] = pc & 0xFFFF

@@ -40,13 +40,8 @@ def reset(state: NDArray[np.int32], source: NDArray) -> None:
 
 
 @njit
-def spawn(state: NDArray[np.int32], source: NDArray) -> None:
-    """Let a creature enter one of the empty lanes; none is replaced.
-
-    Args:
-        state: int32 ``(STATE_SIZE,)``, changed.
-        source: Where draws come from: two, and one more if a lane is empty.
-    """
+def _spawn(state: NDArray[np.int32], source: NDArray) -> None:
+    """Let a creature enter one of the empty lanes; none is replaced."""
     to_right = uniform(source) < 0.5
     gold = uniform(source) < 1 / 3
     empty = 0
@@ -66,13 +61,8 @@ def spawn(state: NDArray[np.int32], source: NDArray) -> None:
 
 
 @njit
-def touch(state: NDArray[np.int32], k: int) -> tuple[int, bool]:
-    """Return reward and end if the creature of a lane is in the player's cell.
-
-    Args:
-        state: int32 ``(STATE_SIZE,)``; gold that is touched is taken.
-        k: The lane, 0 to 7.
-    """
+def _touch(state: NDArray[np.int32], k: int) -> tuple[int, bool]:
+    """Return reward and end if the creature of a lane is in the player's cell."""
     if (
         state[DIRECTIONS + k] == 0
         or state[ROW] != k + 1
@@ -117,7 +107,7 @@ def step(
         Reward (1 for each gold taken) and whether an enemy met the player.
     """
     if state[SPAWN_COUNTDOWN] == 0:
-        spawn(state, source)
+        _spawn(state, source)
         state[SPAWN_COUNTDOWN] = state[SPAWN_PERIOD]
     if action == 1 or action == 3:
         state[COLUMN] = min(max(state[COLUMN] + action - 2, 0), 9)
@@ -125,7 +115,7 @@ def step(
         state[ROW] = min(max(state[ROW] + action - 3, 1), 8)
     reward, caught = 0, False
     for k in range(8):
-        gain, met = touch(state, k)
+        gain, met = _touch(state, k)
         reward += gain
         caught = caught or met
     if state[MOVE_COUNTDOWN] == 0:
@@ -135,7 +125,7 @@ def step(
             if state[COLUMNS + k] < 0 or state[COLUMNS + k] > 9:
                 state[DIRECTIONS + k] = 0
                 state[COLUMNS + k] = 0
-            gain, met = touch(state, k)
+            gain, met = _touch(state, k)
             reward += gain
             caught = caught or met
     state[SPAWN_COUNTDOWN] -= 1

@@ -51,7 +51,7 @@ def _capacity(first: int) -> int:
 
 
 @njit
-def append(
+def _append(
     state: NDArray[np.int32],
     first: int,
     row: int,
@@ -71,7 +71,7 @@ def append(
 
 
 @njit
-def remove(state: NDArray[np.int32], first: int, k: int) -> None:
+def _remove(state: NDArray[np.int32], first: int, k: int) -> None:
     """Take entry ``k`` out; the younger ones move up."""
     state[first] -= 1
     end = first + 1 + state[first] * ENTRY
@@ -80,7 +80,7 @@ def remove(state: NDArray[np.int32], first: int, k: int) -> None:
 
 
 @njit
-def oldest(state: NDArray[np.int32], first: int, row: int, column: int) -> int:
+def _oldest(state: NDArray[np.int32], first: int, row: int, column: int) -> int:
     """Return the first entry in a cell, or -1."""
     for k in range(state[first]):
         at = first + 1 + k * ENTRY
@@ -114,7 +114,7 @@ def reset(state: NDArray[np.int32], source: NDArray) -> None:
 
 
 @njit
-def spawn(state: NDArray[np.int32], source: NDArray) -> None:
+def _spawn(state: NDArray[np.int32], source: NDArray) -> None:
     """Let a fish or a submarine enter, unless its row is swum the other way."""
     direction = 1 if uniform(source) < 0.5 else -1
     first = SUBS if uniform(source) < 1 / 3 else FISH
@@ -125,7 +125,7 @@ def spawn(state: NDArray[np.int32], source: NDArray) -> None:
             if state[at + AT_ROW] == row and state[at + DIRECTION] != direction:
                 return
     column = 0 if direction > 0 else 9
-    append(state, first, row, column, direction, state[PACE], GUN_STEPS)
+    _append(state, first, row, column, direction, state[PACE], GUN_STEPS)
 
 
 @njit
@@ -137,13 +137,13 @@ def _move_own_bullets(state: NDArray[np.int32]) -> int:
         state[at + AT_COLUMN] += state[at + DIRECTION]
         row, column = state[at + AT_ROW], state[at + AT_COLUMN]
         if column < 0 or column > 9:
-            remove(state, OWN, k)
+            _remove(state, OWN, k)
             continue
         for first in (FISH, SUBS):
-            victim = oldest(state, first, row, column)
+            victim = _oldest(state, first, row, column)
             if victim >= 0:
-                remove(state, first, victim)
-                remove(state, OWN, k)
+                _remove(state, first, victim)
+                _remove(state, OWN, k)
                 hits += 1
                 break
     return hits
@@ -169,7 +169,7 @@ def _move_divers(state: NDArray[np.int32]) -> None:
         else:
             state[at + TIMER] -= 1
         if gone:
-            remove(state, DIVERS, k)
+            _remove(state, DIVERS, k)
 
 
 @njit
@@ -188,9 +188,9 @@ def _move_enemies(state: NDArray[np.int32], first: int) -> tuple[int, bool]:
             elif _with_player(state, at):
                 met = True
             else:
-                bullet = oldest(state, OWN, state[at + AT_ROW], state[at + AT_COLUMN])
+                bullet = _oldest(state, OWN, state[at + AT_ROW], state[at + AT_COLUMN])
                 if bullet >= 0:
-                    remove(state, OWN, bullet)
+                    _remove(state, OWN, bullet)
                     hits += 1
                     gone = True
         else:
@@ -199,11 +199,11 @@ def _move_enemies(state: NDArray[np.int32], first: int) -> tuple[int, bool]:
             if state[at + GUN] == 0:
                 state[at + GUN] = GUN_STEPS
                 row, column = state[at + AT_ROW], state[at + AT_COLUMN]
-                append(state, SHOTS, row, column, state[at + DIRECTION], 0, 0)
+                _append(state, SHOTS, row, column, state[at + DIRECTION], 0, 0)
             else:
                 state[at + GUN] -= 1
         if gone:
-            remove(state, first, k)
+            _remove(state, first, k)
     return hits, met
 
 
@@ -216,7 +216,7 @@ def _move_shots(state: NDArray[np.int32]) -> bool:
         met = met or _with_player(state, at)
         state[at + AT_COLUMN] += state[at + DIRECTION]
         if state[at + AT_COLUMN] < 0 or state[at + AT_COLUMN] > 9:
-            remove(state, SHOTS, k)
+            _remove(state, SHOTS, k)
         else:
             met = met or _with_player(state, at)
     return met
@@ -268,15 +268,15 @@ def step(
         the submarine was lost.
     """
     if state[SPAWN_COUNTDOWN] == 0:
-        spawn(state, source)
+        _spawn(state, source)
         state[SPAWN_COUNTDOWN] = state[SPAWN_PERIOD]
     if state[DIVER_COUNTDOWN] == 0:
         direction = 1 if uniform(source) < 0.5 else -1
         column = 0 if direction > 0 else 9
-        append(state, DIVERS, integer(source, 1, 8), column, direction, DIVER_PACE, 0)
+        _append(state, DIVERS, integer(source, 1, 8), column, direction, DIVER_PACE, 0)
         state[DIVER_COUNTDOWN] = DIVER_STEPS
     if action == 5 and state[COOLDOWN] == 0:
-        append(state, OWN, state[ROW], state[COLUMN], state[FACING], 0, 0)
+        _append(state, OWN, state[ROW], state[COLUMN], state[FACING], 0, 0)
         state[COOLDOWN] = COOLDOWN_STEPS
     elif action == 1 or action == 3:
         state[FACING] = action - 2

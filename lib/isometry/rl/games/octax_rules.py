@@ -61,18 +61,18 @@ def start_state(program: bytes, rules: Rules) -> NDArray[np.int64]:
     """
     state = chip8.power_on(program, EXTRA)
     held = NO_KEY if rules.held is None else rules.held
-    chip8.run(state, pressed(held), rules.startup, tape(*STARTUP_BYTES))
+    chip8.run(state, _pressed(held), rules.startup, tape(*STARTUP_BYTES))
     state[ZEROED] = rules.zeroed
     state[SCORE_KIND], state[SCORE_REGISTER] = rules.score, rules.score_register
     state[TESTS] = len(rules.ends)
     ends = np.array(rules.ends, dtype=np.int64).ravel()
     state[TESTS + 1 : TESTS + 1 + ends.size] = ends
-    state[SCORE] = score(state)
+    state[SCORE] = _score(state)
     return state
 
 
 @njit
-def pressed(action: int) -> int:
+def _pressed(action: int) -> int:
     """Return the keys that an action holds down, one bit each."""
     return 0 if action == NO_KEY else 1 << action
 
@@ -83,7 +83,7 @@ def reset(state: NDArray[np.int64], source: NDArray) -> None:
 
 
 @njit
-def score(state: NDArray[np.int64]) -> Integer:
+def _score(state: NDArray[np.int64]) -> Integer:
     """Return the score that the registers show; those of one register wrap at 256."""
     v, kind, register = chip8.registers(state), state[SCORE_KIND], state[SCORE_REGISTER]
     value = np.int64(v[register])
@@ -97,7 +97,7 @@ def score(state: NDArray[np.int64]) -> Integer:
 
 
 @njit
-def over(state: NDArray[np.int64]) -> bool:
+def _over(state: NDArray[np.int64]) -> bool:
     """Return whether one of the game's ends has come."""
     v = chip8.registers(state)
     for k in range(state[TESTS]):
@@ -131,7 +131,7 @@ def step(
     Returns:
         The change of the score and whether the game is over.
     """
-    keys = pressed(action)
+    keys = _pressed(action)
     screen = chip8.frame(state, FRAMES - 1)
     for number in range(FRAMES):
         chip8.run(state, keys, INSTRUCTIONS, source)
@@ -143,8 +143,8 @@ def step(
         elif state[timer] > 0 or timer_wrap:
             state[timer] = (state[timer] - 1) & 0xFF
     before = state[SCORE]
-    state[SCORE] = score(state)
-    return state[SCORE] - before, over(state)
+    state[SCORE] = _score(state)
+    return state[SCORE] - before, _over(state)
 
 
 @njit

@@ -73,28 +73,3 @@ def coloured_channels(
     colours = np.array([list(bytes.fromhex(c[1:])) for c in names], dtype=np.uint8)
     pictures = colours[first_channel(cells)]
     return pictures.repeat(PIXELS, axis=1).repeat(PIXELS, axis=2)
-
-
-def whole_board(boards: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the cells of MinAtar's boards, which are the boards.
-
-    Args:
-        boards: bool ``(n, rows, columns, channels)``.
-    """
-    return boards
-
-
-def newest_screen(boards: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the cells of the last frames of Octax's boards, as one channel.
-
-    Args:
-        boards: bool ``(n, frames, rows, columns)``.
-
-    Returns:
-        bool ``(n, rows, columns, 1)``.
-
-    Example:
-        >>> newest_screen(np.ones((1, 4, 32, 64), dtype=bool)).shape
-        (1, 32, 64, 1)
-    """
-    return boards[:, -1, :, :, None]

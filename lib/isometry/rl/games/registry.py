@@ -22,7 +22,7 @@ from isometry.rl.games.chip8 import COLUMNS, FRAMES, NO_KEY, ROWS
 from isometry.rl.games.octax_games import OCTAX_GAMES, Rules
 from isometry.rl.games.octax_roms import rom
 from isometry.rl.games.octax_rules import MOST_STEPS, STEPS_A_SECOND
-from isometry.rl.games.pictures import coloured_channels, newest_screen, whole_board
+from isometry.rl.games.pictures import coloured_channels
 
 SIZE = 10  # rows and columns of a board of MinAtar
 FULL_ACTIONS = tuple(range(6))  # of MinAtar: none, left, up, right, down, fire
@@ -97,7 +97,7 @@ def _minatar_game(name: str, rules: ModuleType) -> Game:
         step=rules.step,
         observe=rules.observe,
         channels=rules.CHANNELS,
-        cells=whole_board,
+        cells=lambda boards: boards,  # a board is its own picture
         steps_a_second=10,
     )
 
@@ -121,7 +121,7 @@ def _chip8_game(name: str, program: Callable[[], bytes], rules: Rules) -> Game:
         step=octax_rules.step,
         observe=octax_rules.observe,
         channels=("screen",),
-        cells=newest_screen,
+        cells=lambda frames: frames[:, -1, :, :, None],  # the newest, as one channel
         steps_a_second=STEPS_A_SECOND,
     )
 

@@ -142,7 +142,7 @@ def reset_(players: Players, boards: Tensor) -> None:
 
 
 @cache
-def threads() -> ThreadPoolExecutor:
+def _threads() -> ThreadPoolExecutor:
     """Return the threads that play, one a core that this process may use."""
     return ThreadPoolExecutor(processors(), "games")
 
@@ -170,7 +170,7 @@ def step_(players: Players, actions: Tensor, boards: Tensor) -> Outcome:
         return tuple(rest)
 
     members = range(len(players.envs))
-    in_turn = threads().map if _in_threads(players) else map
+    in_turn = _threads().map if _in_threads(players) else map
     found = list(in_turn(played, members))
     # The buffer is not written to before the next actions have come from the GPU.
     boards.copy_(players.staged, non_blocking=True)

@@ -23,17 +23,10 @@ def _samples_of(rollout: Rollout) -> Samples:
     )
 
 
-def orders(
+def _orders(
     seeds: list[int], count: int, *labels: str | int, device: torch.device
 ) -> Tensor:
-    """Return each member's order of samples in a pass, int64 ``(members, count)``.
-
-    Args:
-        seeds: One a member.
-        count: Samples of a member.
-        *labels: Which pass.
-        device: Where the samples are.
-    """
+    """Return each member's order of samples in a pass, int64 ``(members, count)``."""
     own = [
         torch.randperm(count, generator=generator(seed, "samples", *labels))
         for seed in seeds
@@ -73,7 +66,7 @@ def update_(
     taken = 0
     for epoch in range(settings.epochs):
         labels = (visit, update, epoch)
-        order = orders(learner.seeds, count, *labels, device=seen.device)
+        order = _orders(learner.seeds, count, *labels, device=seen.device)
         for chosen in order.split(count // settings.minibatches, 1):
             seen[taken], activations = step(learner, samples, chosen)
             done = update * settings.gradient_steps + taken

@@ -30,35 +30,24 @@ KERNEL = 3  # pixels on a side, padded so that places are kept
 SMALL = 4  # pixels on the longer side: a map this small is not made smaller
 
 
-def channels_of(units: int) -> int:
+def _channels_of(units: int) -> int:
     """Return how many channels a convolution has beside a dense layer of units.
 
-    Args:
-        units: Of the dense layer, >= 1.
-
-    Returns:
-        The largest even number up to a quarter of them, at least two.
-
     Example:
-        >>> [channels_of(units) for units in (1, 100, 512)]
+        >>> [_channels_of(units) for units in (1, 100, 512)]
         [2, 24, 128]
     """
     return max(2, units // 8 * 2)
 
 
-def strides(height: int, width: int, count: int) -> list[tuple[int, int, int]]:
+def _strides(height: int, width: int, count: int) -> list[tuple[int, int, int]]:
     """Return stride, height and width of the maps after each of some convolutions.
 
     A convolution has stride 2, which halves the sides, until the longer one is at most
     :data:`SMALL`, and stride 1 from then on.
 
-    Args:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
-        count: How many convolutions.
-
     Example:
-        >>> strides(28, 28, 4)
+        >>> _strides(28, 28, 4)
         [(2, 14, 14), (2, 7, 7), (2, 4, 4), (1, 4, 4)]
     """
     found = []
@@ -125,7 +114,7 @@ class CNN:
     """Sizes of a convolutional network: image, hidden layers, classes.
 
     All hidden layers but the last are convolutions, 3x3, with a quarter of the width
-    as channels, see :func:`channels_of` and :func:`strides`; the last is dense, with
+    as channels, see :func:`_channels_of` and :func:`_strides`; the last is dense, with
     the width as units. There is no pooling, and no dropout.
 
     Attributes:
@@ -152,7 +141,7 @@ class CNN:
     def maps(self) -> list[tuple[int, int, int]]:
         """Return stride, height and width of each convolution's maps."""
         _, height, width = self.image_shape
-        return strides(height, width, self.architecture.depth - 1)
+        return _strides(height, width, self.architecture.depth - 1)
 
     def shapes(self) -> Shapes:
         """Return the shape of each parameter of one member, in forward order."""
@@ -164,7 +153,7 @@ class CNN:
         shapes: Shapes = {}
         for layer in range(self.architecture.depth):
             dense = layer == self.architecture.depth - 1
-            own = units if dense else channels_of(units)
+            own = units if dense else _channels_of(units)
             if dense:
                 shapes[f"hidden.{layer}.weight"] = (own, fan_in * sides[0] * sides[1])
             else:

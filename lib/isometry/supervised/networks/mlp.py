@@ -172,14 +172,8 @@ def as_module(network: Any, parameters: Parameters, member: int) -> nn.Sequentia
 
 
 @as_module.register
-def mlp_as_module(network: MLP, parameters: Parameters, member: int) -> nn.Sequential:
-    """Return one member: linear layers, normalisations and activations in order.
-
-    Args:
-        network: The network.
-        parameters: name -> ``(members, ...)``.
-        member: Which one.
-    """
+def _mlp_as_module(network: MLP, parameters: Parameters, member: int) -> nn.Sequential:
+    """Return one member: linear layers, normalisations and activations in order."""
     architecture = network.architecture
     own = {name: tensor[member].detach() for name, tensor in parameters.items()}
     layers: list[nn.Module] = []

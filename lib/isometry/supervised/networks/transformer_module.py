@@ -16,12 +16,8 @@ from isometry.supervised.networks.transformer import (
 )
 
 
-class Embedding(nn.Module):
+class _Embedding(nn.Module):
     """Patches of flat images as vectors, with what their positions add.
-
-    Args:
-        network: Gives shape and patches.
-        own: One member's parameters.
 
     Source: Dosovitskiy et al. 2021.
     """
@@ -94,4 +90,4 @@ def transformer_as_module(
     own = {name: tensor[member].detach() for name, tensor in parameters.items()}
     blocks = [Block(network, own, i) for i in range(network.architecture.depth)]
     end = [_TokenMean(), norm_module(own, "head.norm"), linear_module(own, "head")]
-    return nn.Sequential(Embedding(network, own), *blocks, *end)
+    return nn.Sequential(_Embedding(network, own), *blocks, *end)

@@ -22,13 +22,8 @@ LOG_PROBABILITY, ADVANTAGE, VALUE, TARGET = range(4)
 
 
 @njit(nogil=True)
-def moments(numbers: NDArray, rows: NDArray, normalise: bool) -> tuple[float, float]:
+def _moments(numbers: NDArray, rows: NDArray, normalise: bool) -> tuple[float, float]:
     """Return what is taken from a minibatch's advantages, and what divides them.
-
-    Args:
-        numbers: ``(n, 4)`` of all samples.
-        rows: int64 ``(batch,)``, which of them.
-        normalise: Whether they get mean zero and variance one; else 0 and 1.
 
     Source: :func:`isometry.rl.ppo.loss.normalised`.
     """
@@ -69,7 +64,7 @@ def policy_gradient(
     Source: Schulman et al. 2017, Eq. 7 and 9; the softmax's derivative.
     """
     batch, count = logits.shape
-    mean, deviation = moments(numbers, rows, normalise)
+    mean, deviation = _moments(numbers, rows, normalise)
     log_policy, probabilities = np.empty(count), np.empty(count)
     policy = entropies = divergence = clipped = 0.0
     for i in range(batch):
@@ -136,7 +131,7 @@ def value_gradient(
 
 
 @njit(nogil=True, fastmath={"reassoc", "contract"})  # in any order, not a number as is
-def squares(rows: NDArray, total: NDArray) -> None:
+def _squares(rows: NDArray, total: NDArray) -> None:
     """Add the sum of squares of each row of ``(members, n)``."""
     for member in range(len(rows)):
         own = 0.0
@@ -174,6 +169,6 @@ def clip_rows_(gradients: Sequence[Tensor], settings: PPOSettings) -> None:
         return
     total = np.zeros(len(gradients[0]))
     for gradient in gradients:
-        squares(gradient.numpy(), total)
+        _squares(gradient.numpy(), total)
     for gradient in gradients:
         _scale_down(gradient.numpy(), total, settings.gradient_bound)
