@@ -23,7 +23,6 @@ IMAGES = 256
 BATCH = 32
 LR = 3e-3
 PER_TASK = 100  # steps
-STEPS = {"smoke": 600, "laptop": 2000, "paper": 2000}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,31 +15,35 @@ import torch
 from torch import Tensor
 
 from isometry.core.matrices import singular_values
-from isometry.core.messages import unknown
 from isometry.lab.store import TIDY
 from isometry.plasticity import dormant_fraction
 from isometry_book.c5_adamo.drifted_network import (
     LAYERS,
-    STEPS,
     Drifted,
     drifted_network,
 )
 from isometry_book.c5_adamo.forces import Weights, at_times, forced, network_with
 
 BENCHMARK = "partial_measures"
-SEEDS = {"smoke": 1, "laptop": 3, "paper": 3}
-TIMES = {
-    "smoke": (0, 1, 5, 20, 60, 200),
-    "laptop": (0, 1, 3, 10, 20, 30, 50, 80, 130, 200, 300, 500, 800),
-    "paper": (
-        *(0, 1, 3, 10, 20, 30, 50, 80, 130, 200, 300, 500, 800, 1300, 2000, 3500),
-        *(5500, 8000),
-    ),
-}
 SHOWN = 2  # the layer whose whole spectrum is stored: the square one
 EVERY = 3  # of its singular values, one in so many is stored
 RELAXATION = 20  # steps
 DORMANT = 0.1  # threshold of ReDo's score
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the study of forces is.
+
+    Attributes:
+        seeds: Networks, as one stack.
+        drifted_steps: Of Adam, before a force acts.
+        times: Steps of the force after which spectra are stored.
+    """
+
+    seeds: int
+    drifted_steps: int
+    times: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +157,8 @@ def own_numbers(name: str, start: Drifted, end: Weights) -> dict[str, Tensor]:
     Returns:
         Over the hidden layers: ``ratio_change``, how far any ratio of two singular
         values has changed; ``distance_to_start``, of the spectrum from that at
-        initialisation, over what it was; ``spectrum_change``, of any singular value.
+        initialisation, over what it was; ``spectrum_change``, of any singular value;
+        ``below_change``, of any that began below one, as a share of itself.
         For LayerNorm, ``scale_effect``: how far the first layer's activations change
         when its weight is doubled. For ReDo, ``dormant_before`` and ``dormant_after``.
     """
@@ -170,6 +175,9 @@ def own_numbers(name: str, start: Drifted, end: Weights) -> dict[str, Tensor]:
         ).amax(0),
         "spectrum_change": torch.stack(
             [(a - b).abs().amax(1) for _, b, a in triples]
+        ).amax(0),
+        "below_change": torch.stack(
+            [((a / b - 1).abs() * (b < 1)).amax(1) for _, b, a in triples]
         ).amax(0),
     }
     if name == "layernorm":
@@ -189,7 +197,7 @@ def own_numbers(name: str, start: Drifted, end: Weights) -> dict[str, Tensor]:
     return found
 
 
-def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
+def force_numbers(sizes: Sizes, data: str) -> pd.DataFrame:
     """Return all tidy numbers on the partial measures; the task is the step.
 
     Methods are :data:`MEASURES`. Metrics: :func:`moments` by layer, a part of the
@@ -197,16 +205,11 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
     :func:`own_numbers`.
 
     Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        sizes: How large.
         data: A data set's name.
-
-    Raises:
-        KeyError: If the profile is not known.
     """
-    if profile not in SEEDS:
-        raise KeyError(unknown("profile", profile, SEEDS))
-    start = drifted_network(SEEDS[profile], STEPS[profile], data)
-    times, rows = TIMES[profile], []
+    start = drifted_network(sizes.seeds, sizes.drifted_steps, data)
+    times, rows = sizes.times, []
 
     def add(name: str, time: int, metric: str, values: Tensor) -> None:
         for seed, value in enumerate(values.tolist()):
@@ -230,7 +233,7 @@ def summary(numbers: pd.DataFrame) -> pd.DataFrame:
     """Return what each force made of the square layer's spectrum.
 
     Args:
-        numbers: From :func:`study`, or stored.
+        numbers: From :func:`force_numbers`, or stored.
 
     Returns:
         One row a measure: force, controls, and mean_square, largest and smallest at the

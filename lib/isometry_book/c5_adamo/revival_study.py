@@ -19,7 +19,6 @@ from isometry.adamo import strength_for_relaxation
 from isometry.adamo.revival import never_fires, revival_steps
 from isometry.core.checkpoint import Run, on_device
 from isometry.core.denormals import denormals_flushed
-from isometry.core.messages import unknown
 from isometry.core.settings import changed
 from isometry.core.stacking import Parameters
 from isometry.lab.store import TIDY
@@ -60,7 +59,7 @@ CONTENDERS = tuple(SETTINGS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _RevivalScale:
+class Sizes:
     """How large the experiment is.
 
     Attributes:
@@ -78,17 +77,8 @@ class _RevivalScale:
     records: int = 4
 
 
-SCALES = {
-    "smoke": _RevivalScale(seeds=2, before=1, after=1, epochs=4),
-    "laptop": _RevivalScale(seeds=3, before=2, after=2, epochs=20),
-    "paper": _RevivalScale(seeds=10, before=4, after=6, epochs=40),
-}
-
-
-def _revival_settings(profile: str, data: str) -> SupervisedSettings:
+def _revival_settings(sizes: Sizes, data: str) -> SupervisedSettings:
     """Return the network and the stream: random labels, inputs between 0 and 1."""
-    if profile not in SCALES:
-        raise KeyError(unknown("profile", profile, SCALES))
     return BENCHMARKS.get("random_label_mnist").settings(
         "paper",
         data=data,
@@ -99,7 +89,7 @@ def _revival_settings(profile: str, data: str) -> SupervisedSettings:
         input_scaling="unit",
         batch_size=32,
         images_per_task=256,
-        epochs=SCALES[profile].epochs,
+        epochs=sizes.epochs,
     )
 
 
@@ -185,7 +175,7 @@ def foretold(
 
 @denormals_flushed()
 def trained_before(
-    network: MLP, pixels: Pixels, settings: SupervisedSettings, scale: _RevivalScale
+    network: MLP, pixels: Pixels, settings: SupervisedSettings, sizes: Sizes
 ) -> tuple[Parameters, list[Task]]:
     """Return networks after some tasks with Adam, and the tasks that follow.
 
@@ -193,26 +183,26 @@ def trained_before(
         network: The network.
         pixels: The data.
         settings: Of a task.
-        scale: How many seeds and tasks.
+        sizes: How many seeds and tasks.
     """
-    seeds = list(range(scale.seeds))
+    seeds = list(range(sizes.seeds))
     make = BENCHMARKS.get("random_label_mnist").task
     tasks = [
         stacked_tasks(
             [make(pixels, settings, seed, index) for seed in seeds], torch.device("cpu")
         )
-        for index in range(scale.before + scale.after)
+        for index in range(sizes.before + sizes.after)
     ]
     parameters = on_device(network.stacked(seeds), torch.device("cpu"))
     optimizer = torch.optim.Adam(parameters.values(), lr=settings.lr, fused=True)
     per_task = settings.epochs * -(-settings.images_per_task // settings.batch_size)
-    for index, task in enumerate(tasks[: scale.before]):
+    for index, task in enumerate(tasks[: sizes.before]):
         stream = batches(task, settings, seeds, index)
         train_task(network, parameters, optimizer, None, stream, per_task)
-    return parameters, tasks[scale.before :]
+    return parameters, tasks[sizes.before :]
 
 
-def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
+def revival_numbers(sizes: Sizes, data: str) -> pd.DataFrame:
     """Return all tidy numbers on revival; the task is the step after the killing.
 
     Benchmarks ``revival_<kill>``, methods :data:`CONTENDERS`. Metrics: ``fires``, the
@@ -222,25 +212,21 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
     ``fires_promised``, ``fires_not_promised`` and ``fires_barred`` at the end.
 
     Args:
-        profile: ``"smoke"``, ``"laptop"`` or ``"paper"``.
+        sizes: How large.
         data: A data set's name.
-
-    Raises:
-        KeyError: If the profile is not known.
     """
-    settings, scale = _revival_settings(profile, data), SCALES.get(profile)
-    assert scale is not None
+    settings = _revival_settings(sizes, data)
     pixels = stream_pixels(settings)
     adam = METHODS.get("adam")
     network = network_of(adam, adam.settings, settings, pixels)
     assert isinstance(network, MLP)
-    trained, tasks = trained_before(network, pixels, settings, scale)
+    trained, tasks = trained_before(network, pixels, settings, sizes)
     rows = []
     for kill in KILLS:
         start = killed(network, trained, tasks[0].inputs, kill)
         for method in CONTENDERS:
             counted = after_killing(
-                method, network, start, tasks, settings, scale.before, scale.records
+                method, network, start, tasks, settings, sizes.before, sizes.records
             )
             place = (f"revival_{kill}", method)
             for (seed, step), part in counted.groupby(["member", "step"]):
@@ -258,7 +244,7 @@ def study(profile: str = "paper", data: str = "digits") -> pd.DataFrame:
             promised, barred = foretold(network, start, tasks[0].inputs, rate, last)
             end = counted[(counted["step"] == last) & (counted["layer"] == 0)]
             fires = torch.tensor(end["fires"].to_numpy()).view(promised.shape)
-            for seed in range(scale.seeds):
+            for seed in range(sizes.seeds):
                 groups = {
                     "promised": promised[seed],
                     "not_promised": ~promised[seed],

@@ -3,7 +3,6 @@
 from isometry.core.profile import ByProfile
 from isometry_book.c5_adamo import continual, cost, forms, partial_study, pull
 from isometry_book.c5_adamo import revival_study as revival
-from isometry_book.c5_adamo.drifted_network import STEPS
 from isometry_book.study import ONE_SIZE, Study
 
 ADAMO = Study(
@@ -11,18 +10,18 @@ ADAMO = Study(
     sizes=ByProfile(
         smoke=forms.Sizes(
             stream=continual.Sizes(seeds=2, tasks=2, epochs=2, lr=1e-3),
-            drifted_steps=STEPS["smoke"],
+            drifted_steps=600,
             flow_rate=1e-3,
         ),
         laptop=forms.Sizes(
             stream=continual.Sizes(seeds=8, tasks=6, epochs=12, lr=1e-3),
-            drifted_steps=STEPS["laptop"],
+            drifted_steps=2000,
         ),
         paper=forms.Sizes(
             stream=continual.Sizes(
                 seeds=10, tasks=20, epochs=50, width=512, depth=4, lr=1e-3
             ),
-            drifted_steps=STEPS["paper"],
+            drifted_steps=2000,
         ),
     ),
     run=forms.form_numbers,
@@ -38,7 +37,29 @@ PULL = Study(
     ),
     run=pull.pull_runs,
 )
-PROFILE = ByProfile(smoke="smoke", laptop="laptop", paper="paper")
-PARTIAL = Study(name="partial", sizes=PROFILE, run=partial_study.study)
-REVIVAL = Study(name="revival", sizes=PROFILE, run=revival.study)
+LAPTOP_TIMES = (0, 1, 3, 10, 20, 30, 50, 80, 130, 200, 300, 500, 800)
+PARTIAL = Study(
+    name="partial",
+    sizes=ByProfile(
+        smoke=partial_study.Sizes(
+            seeds=1, drifted_steps=600, times=(0, 1, 5, 20, 60, 200)
+        ),
+        laptop=partial_study.Sizes(seeds=3, drifted_steps=2000, times=LAPTOP_TIMES),
+        paper=partial_study.Sizes(
+            seeds=3,
+            drifted_steps=2000,
+            times=(*LAPTOP_TIMES, 1300, 2000, 3500, 5500, 8000),
+        ),
+    ),
+    run=partial_study.force_numbers,
+)
+REVIVAL = Study(
+    name="revival",
+    sizes=ByProfile(
+        smoke=revival.Sizes(seeds=2, before=1, after=1, epochs=4),
+        laptop=revival.Sizes(seeds=3, before=2, after=2, epochs=20),
+        paper=revival.Sizes(seeds=10, before=4, after=6, epochs=40),
+    ),
+    run=revival.revival_numbers,
+)
 STUDIES = (ADAMO, COST, METHOD_COST, PULL, PARTIAL, REVIVAL)
