@@ -248,6 +248,7 @@ def forces(**changed):
         (judges._partial_others, {"l2__ratio_change": 0.1}, "partly"),
         (judges._partial_others, {"l2_init__distance_to_start": 0.1}, "partly"),
         (judges._partial_others, {"layernorm__spectrum_change": 1e-9}, "partly"),
+        (judges._partial_others, {"layernorm__scale_effect": 1e-3}, "partly"),
         (judges._partial_others, {"redo__dormant_after": 0.5}, "partly"),
     ],
 )
