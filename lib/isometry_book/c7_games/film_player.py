@@ -5,6 +5,7 @@ shows still frames.
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from html import escape
@@ -20,7 +21,6 @@ from isometry.rl.film import Film
 from isometry.rl.games.pictures import BACKGROUND, CHANNEL_COLOURS, first_channel
 from isometry.rl.games.registry import GAMES
 from isometry_book.c7_games.film import BIG, shown_channels, still_steps
-from isometry_book.c7_games.film_data import packed_boards
 from isometry_book.controls import button, polyline, slider
 from isometry_book.style import BLUE, VERMILION
 
@@ -117,7 +117,7 @@ def _data(film: Film) -> dict[str, Any]:
         "rows": rows,
         "columns": columns,
         "channels": channels,
-        "boards": packed_boards(film.cells),
+        "boards": _packed_boards(film.cells),
         "returns": returns,
         "values": [_value(film, step) for step in range(film.steps)],
         "end": _end(film),
@@ -243,3 +243,19 @@ def _legend(films: Sequence[Film]) -> str:
         f"{escape(name)}</span>"
         for name, colour in shown_channels(films).items()
     )
+
+
+def _packed_boards(boards: NDArray[np.bool_]) -> str:
+    """Return boards as base64: for each, how many entries change, then which.
+
+    Numbers are unsigned, of 16 bits, low byte first; the board before the first one is
+    empty.
+    """
+    flat = boards.reshape(len(boards), -1)
+    changes = np.diff(flat, axis=0, prepend=np.zeros((1, flat.shape[1]), dtype=bool))
+    numbers = [
+        part
+        for row in changes
+        for part in ([row.sum()], np.flatnonzero(row))
+    ]  # fmt: skip
+    return b64encode(np.concatenate(numbers).astype("<u2").tobytes()).decode()

@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import b64decode
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,10 +12,22 @@ from bs4 import BeautifulSoup
 from isometry.rl.film import Film
 from isometry.rl.games.pictures import first_channel
 from isometry_book.c7_games import film as drawing
-from isometry_book.c7_games.film_data import _unpacked_boards, packed_boards
-from isometry_book.c7_games.film_player import _sentence, film_html
+from isometry_book.c7_games.film_player import _packed_boards, _sentence, film_html
 
 STEPS = 23
+
+
+def unpacked_boards(text, shape):
+    """Return the boards that became text, one after the other."""
+    numbers, found, at = np.frombuffer(b64decode(text), dtype="<u2"), [], 0
+    now = np.zeros(int(np.prod(shape)), dtype=np.bool_)
+    while at < len(numbers):
+        end = at + 1 + int(numbers[at])
+        now = now.copy()
+        now[numbers[at + 1 : end]] ^= True
+        found.append(now.reshape(shape))
+        at = end
+    return np.stack(found)
 
 
 def random_film(seed, game="minatar/breakout", steps=STEPS, terminated=True):
@@ -43,11 +56,11 @@ def axes():
 def test_packed_boards_are_the_boards(shape):
     boards = np.random.default_rng(0).random(shape) < 0.3
     np.testing.assert_array_equal(
-        _unpacked_boards(packed_boards(boards), shape[1:]), boards
+        unpacked_boards(_packed_boards(boards), shape[1:]), boards
     )
     still = np.repeat(boards[:1], 4, axis=0)
-    assert _unpacked_boards(packed_boards(still), shape[1:]).tolist() == still.tolist()
-    assert len(packed_boards(still)) < len(packed_boards(boards[:1])) + 12
+    assert unpacked_boards(_packed_boards(still), shape[1:]).tolist() == still.tolist()
+    assert len(_packed_boards(still)) < len(_packed_boards(boards[:1])) + 12
 
 
 def test_stills_are_evenly_spaced_from_the_first_board_to_the_last():
@@ -100,7 +113,7 @@ def test_fragment_holds_the_boards_returns_and_values():
     data = json.loads(soup.find("script", type="application/json").string)
     for film, kept in zip(films.values(), data["films"], strict=True):
         shape = kept["rows"], kept["columns"], kept["channels"]
-        boards = _unpacked_boards(kept["boards"], shape)
+        boards = unpacked_boards(kept["boards"], shape)
         np.testing.assert_array_equal(boards, film.cells)
         assert kept["returns"] == film.returns.tolist()
         assert [float(v) for v in kept["values"]] == pytest.approx(
