@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 
 from isometry.lab.store import load_results
 from isometry_book import style
-from isometry_book.c6_benchmark.figures import methods_over_tasks
 from isometry_book.c6_benchmark.comparisons import stored_grid
+from isometry_book.c6_benchmark.figures import methods_over_tasks
 from isometry_book.claims.claim import get
 from isometry_book.claims.verdicts import judge_all
 
