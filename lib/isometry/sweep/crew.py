@@ -7,7 +7,7 @@ nothing goes on working on a store behind its back.
 Measured before other libraries were left out (200 runs of 40 ms, two workers, two busy
 cores): this crew takes 39 to 43 ms a run and 348 MiB a worker; one executor for all
 workers 53 to 58 ms, and a worker that dies breaks the jobs of the others; joblib's loky
-62 ms; a local Dask cluster 44 to 50 ms, a third more processor time and 437 MiB a
+62 ms; a local Dask cluster 44 to 50 ms, a third more processor time and 440 MiB a
 worker, for a dependency with a dozen of its own.
 """
 
