@@ -26,14 +26,14 @@ from contestants.peak_memory import peak_bytes
 from contestants.processes import cpu_model
 from torch import Tensor
 
-from isometry.core.checkpoint import Run, on_device
 from isometry.core.denormals import denormals_flushed
 from isometry.core.seeding import generator
 from isometry.lab.comparison import compared, with_choices
 from isometry.lab.run import plan
 from isometry.lab.store import load_records
 from isometry.methods import names
-from isometry.methods.binding import Bound
+from isometry.stream.binding import Bound
+from isometry.stream.run import Run, on_device
 from isometry.supervised.networks.kinds import network_of
 from isometry.supervised.streams import Pixels
 from isometry.supervised.training import train_task

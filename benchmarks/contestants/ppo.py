@@ -40,10 +40,8 @@ def isometry() -> Update:
     """The book's agent: the same functions that ``isometry run`` calls."""
     import torch
 
-    from isometry.core.checkpoint import Run, on_device
     from isometry.core.denormals import denormals_flushed
     from isometry.lab.plans import plan
-    from isometry.methods.binding import Bound
     from isometry.rl.agent import network_of
     from isometry.rl.evaluation import stage_of
     from isometry.rl.ppo.fast import fastest_step
@@ -51,6 +49,8 @@ def isometry() -> Update:
     from isometry.rl.ppo.rollout import collect_, empty_rollout, gumbel_noise
     from isometry.rl.ppo.step import Learner
     from isometry.rl.ppo.update import update_
+    from isometry.stream.binding import Bound
+    from isometry.stream.run import Run, on_device
 
     torch.set_num_threads(1)
     own = {"games": "breakout", "num_actions": ACTIONS, "max_steps": MAX_STEPS}

@@ -10,11 +10,11 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.testing import assert_close
 
-from isometry.core.checkpoint import on_device
 from isometry.core.seeding import generator
 from isometry.core.settings import _help_of, changed, keys
 from isometry.lab.run import plan
 from isometry.methods import METHODS, AdamSettings, Training, get
+from isometry.stream.run import on_device
 from isometry.supervised import SupervisedSettings
 from isometry.supervised.trainer import network_of, train
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from isometry.core.checkpoint import Run, on_device
 from isometry.core.seeding import generator
 from isometry.core.settings import keys
 from isometry.lab.run import plan
@@ -16,10 +15,11 @@ from isometry.methods import (
     redo,
 )
 from isometry.methods import self_normalised_resets as snr
-from isometry.methods.binding import Bound
 from isometry.rl.agent import in_reach, network_of
 from isometry.rl.continual import train
 from isometry.rl.ppo.fast import written_step
+from isometry.stream.binding import Bound
+from isometry.stream.run import Run, on_device
 
 CPU = torch.device("cpu")
 TINY = {

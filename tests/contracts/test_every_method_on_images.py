@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from isometry.core.checkpoint import on_device
 from isometry.core.seeding import generator
 from isometry.core.settings import keys
 from isometry.lab.run import plan
 from isometry.methods import METHODS, Training, get
+from isometry.stream.run import on_device
 from isometry.supervised.trainer import network_of, train
 
 SMALL = {

@@ -302,3 +302,13 @@ def test_a_stored_run_says_what_was_built_beside_what_was_asked_for(tmp_path):
         assert record["architecture"]["width"] == 8
     assert isometric["architecture"]["init"] == "orthogonal"
     assert started["architecture"]["init"] == "default"
+
+
+def test_a_plan_knows_whether_it_is_on_images_or_on_games():
+    images, games = plan("permuted_mnist", "adam"), plan("continual_minatar", "adam")
+    assert images.images is images.benchmark
+    assert games.games is games.benchmark
+    with pytest.raises(ValueError, match=r"on images, one of .*, found continual"):
+        _ = games.images
+    with pytest.raises(ValueError, match=r"on games, one of .*, found permuted_mnist"):
+        _ = images.games

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from isometry.core.checkpoint import Run
 from isometry.lab.run import plan
-from isometry.methods.binding import Bound
 from isometry.methods.perturbation import _PerturbationSettings, factors
+from isometry.stream.binding import Bound
+from isometry.stream.run import Run
 from isometry.supervised.trainer import network_of, train
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from isometry.core.checkpoint import restored
 from isometry.lab.run import plan
 from isometry.rl import make_vec
 from isometry.rl.agent import in_reach, network_of
@@ -16,6 +15,7 @@ from isometry.rl.continual import train
 from isometry.rl.continual_settings import channels_of, game_of
 from isometry.rl.evaluation import mean_returns, stage_of
 from isometry.rl.ppo.players import reset_
+from isometry.stream.run import restored
 
 CPU = torch.device("cpu")
 SMALL = {

@@ -13,15 +13,10 @@ from torch.testing import assert_close
 from isometry.core.denormals import denormals_flushed
 from isometry.lab.run import plan
 from isometry.methods import METHODS
+from isometry.stream.run import Run, note_divergence
 from isometry.supervised.networks.mlp import as_module
 from isometry.supervised.streams import Task
-from isometry.supervised.trainer import (
-    Run,
-    _task_plasticity,
-    network_of,
-    note_divergence,
-    train,
-)
+from isometry.supervised.trainer import _task_plasticity, network_of, train
 from isometry.supervised.training import _epoch_order, batches, stacked_tasks
 
 SMALL = {

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.methods import Architecture
-from isometry.methods.binding import Hooks
+from isometry.stream.binding import Hooks
 from isometry.supervised import SupervisedSettings, training
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.streams import Task

@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from isometry.core.seeding import generator
 from isometry.methods import Architecture
-from isometry.methods.binding import Hooks
+from isometry.stream.binding import Hooks
 from isometry.supervised import training
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.training import _recorded_pass, train_task

@@ -7,7 +7,6 @@ import sys
 import pandas as pd
 import pytest
 
-from isometry.core.checkpoint import Run
 from isometry.lab import choices
 from isometry.lab.choices import load_choices, search_table
 from isometry.lab.comparison import with_choices
@@ -15,6 +14,7 @@ from isometry.lab.provenance import provenance
 from isometry.lab.run import run
 from isometry.lab.run import run as run_package
 from isometry.lab.store import load_records, load_results
+from isometry.stream.run import Run
 from isometry.supervised.data.sets import load
 from isometry.sweep import job
 from isometry.sweep.report import _search_text

@@ -12,8 +12,8 @@ from isometry.methods import Architecture, Method
 from isometry.methods import get as method_of
 from isometry.methods.gradient_descent import check_optimizer
 from isometry.methods.isometry import strength_of_pull
+from isometry.stream.benchmark import AnyBenchmark
 from isometry.supervised.benchmarks import BENCHMARKS, Benchmark
-from isometry.supervised.settings import SupervisedSettings
 
 if TYPE_CHECKING:
     from isometry.rl.continual_benchmarks import ContinualBenchmark
@@ -32,10 +32,29 @@ class Plan:
         method_settings: Of the method.
     """
 
-    benchmark: Any  # Benchmark or ContinualBenchmark
+    benchmark: AnyBenchmark
     method: Method
     settings: Any  # SupervisedSettings or ContinualSettings
     method_settings: Any
+
+    @property
+    def images(self) -> Benchmark:
+        """Return the benchmark of a run on images; ValueError if it is on games."""
+        if isinstance(self.benchmark, Benchmark):
+            return self.benchmark
+        known = ", ".join(BENCHMARKS.names())
+        needed = f"a benchmark on images, one of {known}"
+        raise ValueError(refusal(needed, self.benchmark.name, "change benchmark"))
+
+    @property
+    def games(self) -> "ContinualBenchmark":
+        """Return the benchmark of a run on games; ValueError if it is on images."""
+        from isometry.rl.continual_benchmarks import CONTINUAL, ContinualBenchmark
+
+        if isinstance(self.benchmark, ContinualBenchmark):
+            return self.benchmark
+        needed = f"a benchmark on games, one of {', '.join(CONTINUAL.names())}"
+        raise ValueError(refusal(needed, self.benchmark.name, "change benchmark"))
 
     def hash(self) -> str:
         """Return the name of these settings in the store."""
@@ -52,7 +71,7 @@ class Plan:
         return asdict(self.method.architecture(asked, self.method_settings))
 
 
-def benchmark_of(name: str) -> "Benchmark | ContinualBenchmark":
+def benchmark_of(name: str) -> AnyBenchmark:
     """Return the benchmark of that name, supervised or of games.
 
     Args:
@@ -163,4 +182,4 @@ def needs_images(planned: Plan) -> bool:
     Args:
         planned: Any plan.
     """
-    return isinstance(planned.settings, SupervisedSettings)
+    return isinstance(planned.benchmark, Benchmark)

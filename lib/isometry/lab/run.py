@@ -14,12 +14,12 @@ import torch
 from filelock import FileLock
 from tqdm.auto import tqdm
 
-from isometry.core.checkpoint import Run
 from isometry.core.messages import refusal
 from isometry.core.settings import as_dict, settings_hash
 from isometry.lab.plans import Plan, needs_images, plan
 from isometry.lab.provenance import provenance
 from isometry.lab.store import COLUMNS, add_results, finished_seeds, read_file
+from isometry.stream.run import Run
 from isometry.supervised.data.sets import load
 from isometry.supervised.streams import scaled
 from isometry.supervised.trainer import train
@@ -107,7 +107,7 @@ def trained(planned: Plan, seeds: list[int], **keywords: Any) -> Run:
         ImportError: For games without the extra ``rl``.
     """
     methods = planned.method, planned.method_settings
-    benchmark, settings = planned.benchmark, planned.settings
+    settings = planned.settings
     if not needs_images(planned):
         try:
             from isometry.rl.continual import train as train_on_games
@@ -115,9 +115,9 @@ def trained(planned: Plan, seeds: list[int], **keywords: Any) -> Run:
             do = "pip install 'plasticity-by-isometry[rl]'"
             needed = "the extra rl"
             raise ImportError(refusal(needed, f"no {error.name}", do)) from error
-        return train_on_games(benchmark, *methods, settings, seeds, **keywords)
+        return train_on_games(planned.games, *methods, settings, seeds, **keywords)
     pixels = scaled(load(settings.data), settings.input_scaling)
-    return train(benchmark, *methods, settings, pixels, seeds, **keywords)
+    return train(planned.images, *methods, settings, pixels, seeds, **keywords)
 
 
 def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) -> None:

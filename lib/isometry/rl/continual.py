@@ -1,6 +1,6 @@
 """Continual reinforcement learning: a stack of agents plays game after game."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -8,16 +8,13 @@ from typing import Any
 
 import torch
 
-from isometry.core.checkpoint import Run, on_device, restored, save
-from isometry.core.messages import refusal
 from isometry.methods import Method
-from isometry.methods.binding import Bound
 from isometry.rl.agent import check_heads, in_reach, network_of
 from isometry.rl.continual_benchmarks import ContinualBenchmark
 from isometry.rl.continual_settings import ContinualSettings
-from isometry.rl.visit import first_boards, one_visit
-
-Progress = Callable[[int, int], None]  # (visits done, visits)
+from isometry.rl.visit import Arena, first_boards, one_visit
+from isometry.stream.loop import Progress, Stream, train_on
+from isometry.stream.run import Run
 
 
 @contextmanager
@@ -70,47 +67,32 @@ def train(
         ValueError: If seeds are missing or repeated, a setting does not fit, or the
             checkpoint cannot be read.
     """
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise ValueError(refusal("distinct seeds, at least one", seeds, "change seeds"))
     check_heads(method_settings, settings)
     device = torch.device(device)
     network = network_of(benchmark, method, method_settings, settings)
     structure = in_reach(network.structure(), settings)
-    bound = Bound(
-        method=method, settings=method_settings, structure=structure, lr=settings.lr
+    arena = Arena(
+        suite=benchmark.suite,
+        settings=settings,
+        network=network,
+        layers=len(structure.layers),
+        device=device,
     )
-    run = Run(seeds=list(seeds))
-    if checkpoint is not None and checkpoint.exists():
-        run = restored(checkpoint, device)
-    optimizer = None
+    stream = Stream(
+        network=network,
+        structure=structure,
+        task=arena.training_stage,
+        first_batch=lambda run, stage: first_boards(arena, run),
+        learn=partial(one_visit, arena),
+    )
     with _one_thread(device):
-        while run.task < settings.tasks:
-            new = run.task == 0 or method.restarts
-            if new:
-                run.parameters = on_device(network.stacked(run.seeds, run.task), device)
-                optimizer = run.optimizer_state = None
-                bound.start(run)
-            if settings.reset_optimizer:
-                optimizer = run.optimizer_state = None
-            if optimizer is None:
-                optimizer = bound.optimizer(run)
-            if not new:
-                first = partial(first_boards, benchmark, settings, run, device)
-                bound.before_task(run, optimizer, first)
-            one_visit(
-                benchmark,
-                settings,
-                run,
-                network,
-                optimizer,
-                bound.hooks(run, optimizer),
-                len(structure.layers),
-                device,
-            )
-            if checkpoint is not None and run.task < settings.tasks:
-                run.optimizer_state = optimizer.state_dict()
-                save(run, checkpoint)
-            if progress is not None:
-                progress(run.task, settings.tasks)
-    run.optimizer_state = None
-    return run
+        return train_on(
+            stream,
+            method,
+            method_settings,
+            settings,
+            seeds,
+            device=device,
+            checkpoint=checkpoint,
+            progress=progress,
+        )

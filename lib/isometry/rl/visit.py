@@ -1,18 +1,17 @@
 """One visit: a stack of agents plays one game each, learns, and is measured."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from isometry.core.checkpoint import Run
 from isometry.core.denormals import denormals_flushed
-from isometry.methods.binding import Hooks, note_divergence, task_records
+from isometry.core.seeding import Label
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.agent_diagnostics import agent_diagnostics
-from isometry.rl.continual_benchmarks import ContinualBenchmark
 from isometry.rl.continual_settings import ContinualSettings, game_of
 from isometry.rl.evaluation import Stage, mean_returns, stage_of
 from isometry.rl.ppo.fast import fastest_step
@@ -20,6 +19,8 @@ from isometry.rl.ppo.players import reset_
 from isometry.rl.ppo.rollout import Rollout, collect_, empty_rollout, gumbel_noise
 from isometry.rl.ppo.step import STATISTICS, Learner
 from isometry.rl.ppo.update import update_
+from isometry.stream.binding import Hooks
+from isometry.stream.run import Run, note_divergence, task_records
 
 # Means over a visit's last update, by the names that the store knows them by.
 KEPT = {
@@ -30,40 +31,62 @@ KEPT = {
 }
 
 
-def evaluated(
-    benchmark: ContinualBenchmark,
-    settings: ContinualSettings,
-    network: ActorCritic,
-    run: Run,
-    games: list[str],
-    update: int,
-    device: torch.device,
-) -> Tensor:
-    """Return each member's mean return in a game of its own, ``(members,)``.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arena:
+    """Where a stack of agents plays: all that stays the same from visit to visit.
 
-    Args:
-        benchmark: Names the suite.
+    Attributes:
+        suite: First part of the games' names.
         settings: Of the run.
         network: Actor and critic.
-        run: Parameters, seeds and visit.
-        games: One a member.
-        update: Updates of this visit so far; another one draws anew.
+        layers: Hidden layers that the method sees.
         device: Where the networks are.
     """
-    seeds, visit = run.seeds, run.task
-    stage = stage_of(
-        benchmark.suite,
-        settings,
-        games,
-        seeds,
-        visit,
-        settings.eval_episodes,
-        "evaluation",
-        update,
-        device=device,
-    )
-    labels = ("evaluation", visit, update)
-    return mean_returns(network, run.parameters, stage, seeds, *labels)
+
+    suite: str
+    settings: ContinualSettings
+    network: ActorCritic
+    layers: int
+    device: torch.device
+
+    def games(self, run: Run) -> list[str]:
+        """Return which game each member plays at a run's next visit.
+
+        Args:
+            run: Names seeds and visit.
+        """
+        return [game_of(self.settings, seed, run.task) for seed in run.seeds]
+
+    def stage(self, run: Run, games: list[str], num_envs: int, *labels: Label) -> Stage:
+        """Return games of all members at a run's next visit, not started yet.
+
+        Args:
+            run: Names seeds and visit.
+            games: One a member.
+            num_envs: Games of a member.
+            *labels: What they are for; each label has draws of its own.
+        """
+        own = (games, run.seeds, run.task, num_envs)
+        return stage_of(self.suite, self.settings, *own, *labels, device=self.device)
+
+    def training_stage(self, run: Run) -> Stage:
+        """Return the stage on which the members train at a run's next visit.
+
+        Args:
+            run: Names seeds and visit.
+        """
+        return self.stage(run, self.games(run), self.settings.num_envs, "training")
+
+
+def _evaluated(arena: Arena, run: Run, games: list[str], update: int) -> Tensor:
+    """Return each member's mean return in a game of its own, ``(members,)``.
+
+    Another number of updates in this visit draws anew.
+    """
+    episodes, labels = arena.settings.eval_episodes, ("evaluation", update)
+    stage = arena.stage(run, games, episodes, *labels)
+    drawn = ("evaluation", run.task, update)
+    return mean_returns(arena.network, run.parameters, stage, run.seeds, *drawn)
 
 
 def _play_visit(
@@ -113,39 +136,19 @@ def _other_games(settings: ContinualSettings, games: list[str]) -> list[list[str
     ]
 
 
-def _training_stage(
-    benchmark: ContinualBenchmark,
-    settings: ContinualSettings,
-    run: Run,
-    device: torch.device,
-) -> tuple[list[str], Stage]:
-    """Return the game of each member at a run's next visit, and the stage."""
-    seeds, visit = run.seeds, run.task
-    games = [game_of(settings, seed, visit) for seed in seeds]
-    own = (games, seeds, visit, settings.num_envs, "training")
-    return games, stage_of(benchmark.suite, settings, *own, device=device)
-
-
-def first_boards(
-    benchmark: ContinualBenchmark,
-    settings: ContinualSettings,
-    run: Run,
-    device: torch.device,
-) -> tuple[Tensor, None]:
+def first_boards(arena: Arena, run: Run) -> tuple[Tensor, None]:
     """Return the boards with which a run's next visit begins, as the agents see them.
 
     Args:
-        benchmark: Names the suite.
-        settings: Of the run.
+        arena: Where it is.
         run: Between two visits.
-        device: Where the networks are.
 
     Returns:
         ``(members, games, features)``; no targets, for nothing has been played.
     """
-    _, stage = _training_stage(benchmark, settings, run, device)
-    small = torch.empty(len(run.seeds), settings.num_envs, prod(stage.players.shape))
-    small = small.to(device)
+    settings, stage = arena.settings, arena.training_stage(run)
+    shape = (len(run.seeds), settings.num_envs, prod(stage.players.shape))
+    small = torch.empty(shape, device=arena.device)
     reset_(stage.players, small)
     if stage.channels is None:
         return small, None
@@ -158,46 +161,37 @@ def first_boards(
 
 @denormals_flushed()
 def one_visit(
-    benchmark: ContinualBenchmark,
-    settings: ContinualSettings,
+    arena: Arena,
     run: Run,
-    network: ActorCritic,
+    stage: Stage,
     optimizer: torch.optim.Optimizer,
     hooks: Hooks,
-    layers: int,
-    device: torch.device,
 ) -> None:
     """Train on one visit, record what was measured, and step the run on.
 
     Args:
-        benchmark: Names the suite.
-        settings: Of the run.
+        arena: Where it is.
         run: Is changed.
-        network: Actor and critic.
+        stage: From :meth:`Arena.training_stage`.
         optimizer: Holds the run's parameters.
         hooks: Where the method intervenes.
-        layers: Hidden layers that the method sees.
-        device: Where the networks are.
     """
-    seeds, visit = run.seeds, run.task
-    games, stage = _training_stage(benchmark, settings, run, device)
+    settings, network, visit = arena.settings, arena.network, run.task
+    games = arena.games(run)
     learner = Learner(
         network=network,
         parameters=run.parameters,
         optimizer=optimizer,
         settings=settings,
-        seeds=seeds,
+        seeds=run.seeds,
         channels=stage.channels,
         hooks=hooks,
-        layers=layers,
+        layers=arena.layers,
     )
     rollout = empty_rollout(stage.players, settings)
 
-    def measure(where: list[str], update: int) -> Tensor:
-        return evaluated(benchmark, settings, network, run, where, update, device)
-
     def tell(update: int) -> Tensor:
-        found = measure(games, update)
+        found = _evaluated(arena, run, games, update)
         _note_returns(run, games, found, f"@{update * settings.update_steps}")
         return found
 
@@ -205,7 +199,8 @@ def one_visit(
     metrics = {"episodic_return": tell(settings.updates)}
     _note_returns(run, games, metrics["episodic_return"], "")
     for where in _other_games(settings, games):
-        _note_returns(run, where, measure(where, settings.updates), "")
+        found = _evaluated(arena, run, where, settings.updates)
+        _note_returns(run, where, found, "")
     last = seen[-settings.gradient_steps :].double().mean(0)
     for name, kept in KEPT.items():
         metrics[kept] = last[STATISTICS.index(name)]

@@ -1,7 +1,6 @@
 """The stacked trainer: all seeds of a method, one stream each, in one network stack."""
 
 import math
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isometry.core.checkpoint import Run, on_device, restored, save
 from isometry.core.denormals import denormals_flushed
-from isometry.core.messages import refusal
 from isometry.core.precision import exact_matmul
-from isometry.core.stacking import Parameters
 from isometry.methods import Method
-from isometry.methods.binding import Bound, Hooks, note_divergence, task_records
 from isometry.methods.gradient_descent import with_optimizer
 from isometry.plasticity import removed_fraction
+from isometry.stream.binding import Hooks
+from isometry.stream.loop import Observer, Progress, Stream, train_on
+from isometry.stream.run import Run, note_divergence, task_records
 from isometry.supervised.benchmarks import Benchmark
 from isometry.supervised.diagnostics import stack_diagnostics
 from isometry.supervised.networks.kinds import Network, network_of
@@ -30,9 +28,6 @@ from isometry.supervised.training import (
     train_task,
 )
 
-Progress = Callable[[int, int], None]  # (tasks done, tasks)
-Observer = Callable[[int, Parameters], None]  # (tasks done, parameters)
-
 
 def _task_plasticity(initial_loss: Tensor, final_loss: Tensor) -> Tensor:
     """Return the fraction of a task's loss that was removed; 0 is taken as achievable.
@@ -43,19 +38,6 @@ def _task_plasticity(initial_loss: Tensor, final_loss: Tensor) -> Tensor:
     start = torch.where(removable, initial_loss, 1.0)
     removed = removed_fraction(start, final_loss, 0.0)
     return torch.where(removable, removed, math.nan)
-
-
-def first_batch(
-    task: Task, settings: SupervisedSettings, run: Run
-) -> tuple[Tensor, Tensor]:
-    """Return inputs and labels of the first minibatch of a run's next task.
-
-    Args:
-        task: The stacked task.
-        settings: Epochs and batch size.
-        run: Between two tasks.
-    """
-    return next(batches(task, settings, run.seeds, run.task))
 
 
 @denormals_flushed()
@@ -154,46 +136,39 @@ def train(
             method does not go with the run's optimiser, or the stream cannot blend its
             tasks as the settings ask.
     """
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise ValueError(refusal("distinct seeds, at least one", seeds, "change seeds"))
-    device = torch.device(device)
     benchmark.check_blend(settings)
+    device, precision = torch.device(device), settings.precision
     method = with_optimizer(method, method_settings, settings)
     network = network_of(method, method_settings, settings, pixels)
-    bound = Bound(
-        method=method,
-        settings=method_settings,
+
+    def next_task(run: Run) -> Task:
+        own = [benchmark.task(pixels, settings, seed, run.task) for seed in run.seeds]
+        return stacked_tasks(own, device)
+
+    def first_batch(run: Run, task: Task) -> tuple[Tensor, Tensor]:
+        return next(batches(task, settings, run.seeds, run.task))
+
+    def learn(
+        run: Run, task: Task, optimizer: torch.optim.Optimizer, hooks: Hooks
+    ) -> None:
+        one_task(run, network, task, settings, optimizer, hooks)
+
+    stream = Stream(
+        network=network,
         structure=network.structure(),
-        lr=settings.lr,
+        task=next_task,
+        first_batch=first_batch,
+        learn=learn,
     )
-    run = Run(seeds=list(seeds))
-    if checkpoint is not None and checkpoint.exists():
-        run = restored(checkpoint, device)
-    optimizer = None
-    while run.task < settings.tasks:
-        new = run.task == 0 or method.restarts
-        if new:
-            run.parameters = on_device(network.stacked(run.seeds, run.task), device)
-            optimizer = run.optimizer_state = None
-            bound.start(run)
-        if settings.reset_optimizer:
-            optimizer = run.optimizer_state = None
-        if optimizer is None:
-            optimizer = bound.optimizer(run)
-        tasks = [benchmark.task(pixels, settings, seed, run.task) for seed in run.seeds]
-        with exact_matmul(device, tf32=settings.precision == "tf32"):
-            task = stacked_tasks(tasks, device)
-            if not new:
-                first = partial(first_batch, task, settings, run)
-                bound.before_task(run, optimizer, first)
-            hooks = bound.hooks(run, optimizer)
-            one_task(run, network, task, settings, optimizer, hooks)
-        if checkpoint is not None and run.task < settings.tasks:
-            run.optimizer_state = optimizer.state_dict()
-            save(run, checkpoint)
-        if observe is not None:
-            observe(run.task, run.parameters)
-        if progress is not None:
-            progress(run.task, settings.tasks)
-    run.optimizer_state = None
-    return run
+    with exact_matmul(device, tf32=precision == "tf32"):
+        return train_on(
+            stream,
+            method,
+            method_settings,
+            settings,
+            seeds,
+            device=device,
+            checkpoint=checkpoint,
+            progress=progress,
+            observe=observe,
+        )

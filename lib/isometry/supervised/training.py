@@ -13,7 +13,7 @@ from isometry.core.bare_step import bare_step
 from isometry.core.precision import Precision, half_products
 from isometry.core.seeding import generator
 from isometry.core.stacking import Parameters
-from isometry.methods.binding import Hooks
+from isometry.stream.binding import Hooks
 from isometry.supervised.blending import rows_before
 from isometry.supervised.networks.kinds import Network
 from isometry.supervised.settings import SupervisedSettings

@@ -96,7 +96,7 @@ def worn_networks(
         if done in counts:
             worn[done] = as_module(network, dict(parameters), 0)
 
-    train(planned.benchmark, *arguments, [seed], observe=keep)
+    train(planned.images, *arguments, [seed], observe=keep)
     return planned, pixels, worn
 
 

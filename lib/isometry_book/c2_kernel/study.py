@@ -105,7 +105,7 @@ def kernel_along_stream(
 
         measure(0, start)
         run = train(
-            planned.benchmark,
+            planned.images,
             planned.method,
             planned.method_settings,
             settings,
@@ -132,7 +132,7 @@ def probes(planned: Plan, pixels: Pixels, seed: int, task: int) -> Tensor:
     Returns:
         ``(PROBES, features)``, float64.
     """
-    made = planned.benchmark.task(pixels, planned.settings, seed, task)
+    made = planned.images.task(pixels, planned.settings, seed, task)
     return made.inputs[:PROBES].double()
 
 

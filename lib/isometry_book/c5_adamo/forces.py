@@ -12,15 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isometry.core.checkpoint import Run, on_device
 from isometry.core.settings import changed
 from isometry.core.stacking import Parameters
 from isometry.methods import METHODS
-from isometry.methods.binding import Bound
 from isometry.methods.gradient_descent import sgd
 from isometry.methods.initialisation import chain_structure, fresh_member
 from isometry.methods.method import adam
 from isometry.methods.structure import Architecture
+from isometry.stream.binding import Bound
+from isometry.stream.run import Run, on_device
 from isometry.supervised.networks.mlp import MLP
 
 Weights = tuple[Tensor, ...]  # one (members, out, in) a layer, the head last

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from isometry.adamo import strength_for_relaxation
 from isometry.adamo.revival import never_fires, revival_steps
-from isometry.core.checkpoint import Run, on_device
 from isometry.core.denormals import denormals_flushed
 from isometry.core.settings import changed
 from isometry.core.stacking import Parameters
 from isometry.lab.store import TIDY
 from isometry.methods import METHODS
-from isometry.methods.binding import Bound
+from isometry.stream.binding import Bound
+from isometry.stream.run import Run, on_device
 from isometry.supervised.benchmarks import BENCHMARKS
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.settings import SupervisedSettings

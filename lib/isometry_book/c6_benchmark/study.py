@@ -114,7 +114,7 @@ def _drift(case: str, sizes: Sizes, data: str) -> pd.DataFrame:
             rows.extend((DRIFT, case, seed, done, *one) for one in found.items())
 
     look(0, network.stacked(seeds, 0))
-    train(planned.benchmark, *arguments, seeds, observe=look)
+    train(planned.images, *arguments, seeds, observe=look)
     return pd.DataFrame(rows, columns=TIDY)
 
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from isometry.core.checkpoint import Run, restored
 from isometry.core.profile import ByProfile
 from isometry.core.stacking import Parameters
 from isometry.lab.plans import Plan, plan
 from isometry.rl.agent import network_of
 from isometry.rl.continual import train
 from isometry.rl.film import Film, film
+from isometry.stream.run import Run, restored
 
 # Three visits of one game that differ in nothing are one training in three parts.
 COMMON: dict[str, Any] = {
@@ -83,7 +83,7 @@ def filmed_learning(
     """
     planned, device = _film_plan(profile), torch.device(device)
     parts, settings = (planned.method, planned.method_settings), planned.settings
-    network = network_of(planned.benchmark, *parts, settings)
+    network = network_of(planned.games, *parts, settings)
     start = {n: p.to(device) for n, p in network.stacked([seed], 0).items()}
     first, run = _trained(planned, seed, device)
     done = settings.updates * settings.update_steps
@@ -97,7 +97,7 @@ def filmed_learning(
             name: film(
                 network,
                 parameters,
-                planned.benchmark,
+                planned.games,
                 settings,
                 "breakout",
                 seed,
@@ -123,7 +123,7 @@ def _trained(planned: Plan, seed: int, device: torch.device) -> tuple[Parameters
                 kept.append(restored(file, device).parameters)
 
         run = train(
-            planned.benchmark,
+            planned.games,
             planned.method,
             planned.method_settings,
             planned.settings,

@@ -15,7 +15,6 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from isometry.core.checkpoint import Run
 from isometry.core.messages import unknown
 from isometry.core.precision import exact_matmul
 from isometry.core.profile import ByProfile
@@ -23,6 +22,7 @@ from isometry.core.stacking import Parameters
 from isometry.lab.plans import Plan, plan
 from isometry.lab.store import TIDY
 from isometry.plasticity import dormancy_scores
+from isometry.stream.run import Run
 from isometry.supervised.data.sets import load
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.streams import Pixels, scaled

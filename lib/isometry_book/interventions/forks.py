@@ -13,10 +13,10 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from isometry.core.checkpoint import Run, on_device
 from isometry.core.messages import refusal
 from isometry.core.stacking import Parameters
 from isometry.plasticity import dormancy_scores
+from isometry.stream.run import Run, on_device
 from isometry.supervised.diagnostics import DORMANT
 from isometry.supervised.networks.mlp import MLP
 

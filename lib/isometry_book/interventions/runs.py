@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from isometry.core.checkpoint import Run, on_device, restored
 from isometry.core.messages import refusal
 from isometry.core.precision import exact_matmul
 from isometry.lab.plans import Plan
-from isometry.methods.binding import Bound
+from isometry.stream.binding import Bound
+from isometry.stream.run import Run, on_device, restored
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.streams import Pixels, Task
 from isometry.supervised.trainer import network_of, one_task, train
@@ -97,7 +97,7 @@ def worn(
         methods = planned.method, planned.method_settings
         rest = (planned.settings, pixels, seeds)
         keywords = {"checkpoint": checkpoint, "observe": between}
-        return train(planned.benchmark, *methods, *rest, **keywords)  # type: ignore[arg-type]
+        return train(planned.images, *methods, *rest, **keywords)  # type: ignore[arg-type]
 
 
 def next_task(planned: Plan, pixels: Pixels, run: Run) -> Task:
@@ -108,7 +108,7 @@ def next_task(planned: Plan, pixels: Pixels, run: Run) -> Task:
         pixels: The data.
         run: Between two tasks.
     """
-    make = planned.benchmark.task
+    make = planned.images.task
     tasks = [make(pixels, planned.settings, seed, run.task) for seed in run.seeds]
     return stacked_tasks(tasks, CPU)
 

@@ -15,11 +15,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from isometry.core.checkpoint import Run
 from isometry.core.messages import unknown
 from isometry.core.profile import ByProfile
 from isometry.lab.plans import Plan, plan
 from isometry.lab.store import TIDY
+from isometry.stream.run import Run
 from isometry.supervised.data.sets import load
 from isometry.supervised.diagnostics import stack_diagnostics
 from isometry.supervised.streams import Pixels, scaled

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from isometry.core.checkpoint import Run
 from isometry.core.matrices import singular_values
 from isometry.methods import Architecture
+from isometry.stream.run import Run
 from isometry.supervised.networks.mlp import MLP
 from isometry_book.interventions import forks as study
 

@@ -10,10 +10,8 @@ from torch import nn
 from torch.distributions import Categorical
 from torch.testing import assert_close
 
-from isometry.core.checkpoint import Run, on_device
 from isometry.core.stacking import member
 from isometry.methods import Architecture, get
-from isometry.methods.binding import Bound
 from isometry.rl import make_vec
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.ppo.players import _action_codes, _in_threads, players_of, reset_
@@ -21,6 +19,8 @@ from isometry.rl.ppo.rollout import collect_, empty_rollout, gumbel_noise, sampl
 from isometry.rl.ppo.settings import PPOSettings
 from isometry.rl.ppo.step import Learner
 from isometry.rl.ppo.update import _orders, _samples_of, update_
+from isometry.stream.binding import Bound
+from isometry.stream.run import Run, on_device
 
 CPU = torch.device("cpu")
 SMALL = PPOSettings(

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from isometry.core.checkpoint import Run
 from isometry.lab.run import plan
-from isometry.methods.binding import Bound
 from isometry.rl.agent import in_reach, network_of
 from isometry.rl.continual import train
 from isometry.rl.ppo.fast import written_step
+from isometry.stream.binding import Bound
+from isometry.stream.run import Run
 
 VALUE, POLICY = "head.critic.weight", "head.actor.weight"
 # Ten gradient steps on one rollout; heads that start far from norm one.

@@ -8,7 +8,6 @@ from torch.testing import assert_close
 
 from isometry.core.seeding import generator
 from isometry.methods import Architecture
-from isometry.methods.binding import Hooks
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.ppo.fast.gradient import clip_rows_, policy_gradient, value_gradient
 from isometry.rl.ppo.fast.written_chain import WRITTEN
@@ -17,6 +16,7 @@ from isometry.rl.ppo.loss import Minibatch, clip_together_, ppo_losses
 from isometry.rl.ppo.settings import PPOSettings
 from isometry.rl.ppo.step import Learner, Samples, gradient_step
 from isometry.rl.sparse_boards import add_rows, collect_rows, listed
+from isometry.stream.binding import Hooks
 
 BATCH, COUNT, ACTIONS = 10, 30, 3
 SETTINGS = PPOSettings(num_envs=6, rollout_length=5, minibatches=3, lr=1e-2)

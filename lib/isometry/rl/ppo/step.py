@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from isometry.core.stacking import Parameters
-from isometry.methods.binding import Hooks
 from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.ppo.loss import (
     Losses,
@@ -17,6 +16,7 @@ from isometry.rl.ppo.loss import (
     ppo_losses,
 )
 from isometry.rl.ppo.settings import PPOSettings
+from isometry.stream.binding import Hooks
 
 # What each gradient step leaves behind, in this order.
 STATISTICS = (

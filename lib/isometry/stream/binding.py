@@ -8,39 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isometry.core.checkpoint import Record, Run
 from isometry.methods.activations import as_samples
 from isometry.methods.method import Method
 from isometry.methods.structure import Structure
 from isometry.methods.training import Training
-
-
-def task_records(run: Run, metrics: dict[str, Tensor]) -> list[Record]:
-    """Return one record a seed and metric for the task that was just finished.
-
-    Args:
-        run: Names seeds and task.
-        metrics: name -> ``(members,)``; NaN where it is not defined: no record.
-    """
-    return [
-        {"seed": seed, "task": run.task, "metric": name, "value": float(values[i])}
-        for name, values in metrics.items()
-        for i, seed in enumerate(run.seeds)
-        if not values[i].isnan()
-    ]
-
-
-def note_divergence(run: Run, losses: Tensor) -> None:
-    """Note the first step of each member whose loss was not finite.
-
-    Args:
-        run: Is changed.
-        losses: ``(steps + 1, members)``: before each step of this task, and at its end.
-    """
-    bad = ~torch.isfinite(losses)
-    for i, seed in enumerate(run.seeds):
-        if bool(bad[:, i].any()) and seed not in run.diverged_at:
-            run.diverged_at[seed] = run.steps + int(bad[:, i].int().argmax())
+from isometry.stream.run import Run
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The state of a run between two tasks, and the checkpoint that holds it."""
+"""The state of a run between two tasks, what it records, and its checkpoint."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -6,6 +6,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from isometry.core.messages import refusal
 from isometry.core.stacking import Parameters
@@ -36,6 +37,34 @@ class Run:
     diverged_at: dict[int, int] = field(default_factory=dict)
     steps: int = 0
     carried: dict[str, Any] = field(default_factory=dict)
+
+
+def task_records(run: Run, metrics: dict[str, Tensor]) -> list[Record]:
+    """Return one record a seed and metric for the task that was just finished.
+
+    Args:
+        run: Names seeds and task.
+        metrics: name -> ``(members,)``; NaN where it is not defined: no record.
+    """
+    return [
+        {"seed": seed, "task": run.task, "metric": name, "value": float(values[i])}
+        for name, values in metrics.items()
+        for i, seed in enumerate(run.seeds)
+        if not values[i].isnan()
+    ]
+
+
+def note_divergence(run: Run, losses: Tensor) -> None:
+    """Note the first step of each member whose loss was not finite.
+
+    Args:
+        run: Is changed.
+        losses: ``(steps + 1, members)``: before each step of this task, and at its end.
+    """
+    bad = ~torch.isfinite(losses)
+    for i, seed in enumerate(run.seeds):
+        if bool(bad[:, i].any()) and seed not in run.diverged_at:
+            run.diverged_at[seed] = run.steps + int(bad[:, i].int().argmax())
 
 
 def on_device(parameters: Parameters, device: torch.device) -> Parameters:

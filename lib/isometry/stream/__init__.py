@@ -1,0 +1,1 @@
+"""Training from task to task, for images and games: the one loop, and its state."""
