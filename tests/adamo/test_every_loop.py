@@ -29,7 +29,7 @@ def network():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 3), nn.LSTM(3, 2))
-    model.head = nn.Linear(2, 1)
+        model.head = nn.Linear(2, 1)
     return model.double()
 
 
@@ -334,6 +334,7 @@ def test_the_pull_alone_without_a_gradient_is_the_paper_s():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*_prims_common.*:FutureWarning")  # of torch itself
 @pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_compiled_step_of_a_model_equals_the_eager_one(backend, whole):

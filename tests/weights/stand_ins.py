@@ -71,6 +71,16 @@ class WindowAttention(Attention):
         self.relative_position_bias_table = nn.Parameter(torch.zeros(49, heads))
 
 
+class LeViT(nn.Module):
+    """As timm's: a layer with its norm, whose rows are packed head by head."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.qkv = nn.ModuleDict(
+            {"linear": nn.Linear(width, 16, bias=False), "bn": nn.BatchNorm1d(16)}
+        )
+
+
 class GroupedQueries(nn.Module):
     """As Phi-3's: four heads of queries share two of keys and values."""
 

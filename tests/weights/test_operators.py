@@ -162,6 +162,7 @@ LIBRARIES = {
         models.GptOssExperts(),
         {"gate_up_proj": "packed matrices", "down_proj": packed(1)},
     ),
+    "LeViT": (models.LeViT(), {"qkv.linear.weight": "packed matrices"}),
     "gated": (models.GluMlp(), {"fc1.weight": packed(2), "fc2.weight": MATRIX}),
     "ResNet": (
         models.ResNet(),
@@ -366,3 +367,5 @@ def test_a_head_without_a_name_has_a_candidate():
         assert find_head(model, weights_of(model)).candidate == candidate
     convolutions = nn.Sequential(nn.Conv2d(1, 1, 1))
     assert find_head(convolutions, weights_of(convolutions)).candidate is None
+    backbone = nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)))
+    assert find_head(backbone, weights_of(backbone)).candidate is None

@@ -28,7 +28,8 @@ class Head:
 
     Args:
         names: Names of the parameters of the head; empty if no name says what it is.
-        candidate: Name of the last linear layer, or None.
+        candidate: Name of the last linear layer, or None if it is a part of a numbered
+            block, as in a network without a head.
     """
 
     names: frozenset[str]
@@ -85,4 +86,5 @@ def find_head(model: nn.Module, weights: list[Weight]) -> Head:
         if own_name in HEADS or inside == [last]:
             found |= set(inside)
     under = {name for name in named if name.rpartition(".")[0] in found}
-    return Head(names=frozenset(own | under), candidate=last)
+    inside_block = last and any(part.isdigit() for part in last.split(".")[:-1])
+    return Head(names=frozenset(own | under), candidate=None if inside_block else last)

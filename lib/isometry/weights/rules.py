@@ -100,7 +100,8 @@ def rule_of(place: Place) -> Operator | None:
 # transformers, and what grew from them.
 QUERY_KEY_VALUE = ("qkv", "to_qkv", "Wqkv", "c_attn", "qkv_proj", "in_proj_qkv")
 PAIRS = ("kv", "to_kv", "gate_up_proj")
-INTERLEAVED = ("query_key_value",)  # head by head in BLOOM, GPT-NeoX and Falcon
+# Head by head in BLOOM, GPT-NeoX and Falcon; keys beside values or latents in DeepSeek.
+INTERLEAVED = ("query_key_value", "kv_b_proj", "kv_a_proj_with_mqa")
 
 
 def _number(module: nn.Module | None, *keys: str) -> int | None:
@@ -122,6 +123,12 @@ def packed(parts: Any, *, axis: int = 0, members: int = 0) -> Operator:
         members: Leading dimensions that count members.
     """
     return Operator(kind="packed matrices", parts=parts, axis=axis, members=members)
+
+
+def _inside_packed(place: Place) -> bool:
+    """Return whether a layer is wrapped with its norm, under a packed name, in timm."""
+    above = place.path.split(".")[-2:-1]
+    return any(name in (*QUERY_KEY_VALUE, *PAIRS) for name in above)
 
 
 def _query_key_value(place: Place, size: int) -> Operator:
@@ -149,7 +156,7 @@ def linear(place: Place) -> Operator | None:
     if is_lazy(place.weight):
         return MATRIX
     rows = place.weight.shape[0]
-    if place.name in INTERLEAVED:
+    if place.name in INTERLEAVED or _inside_packed(place):
         return UNCLEAR
     if place.name in QUERY_KEY_VALUE:
         return _query_key_value(place, rows)
@@ -169,6 +176,7 @@ CHILDREN: dict[str, dict[str, Callable[[Any], Operator]]] = {
     "MambaMixer": {"in_proj": lambda _: packed(2), "x_proj": _state_space_inputs},
     "Mamba2Mixer": {"in_proj": lambda _: UNCLEAR},
     "GluMlp": {"fc1": lambda _: packed(2)},
+    "ModernBertMLP": {"Wi": lambda _: packed(2)},
     "SwiGLUFFN": {"w12": lambda _: packed(2)},
 }
 
@@ -191,7 +199,8 @@ def convolution(place: Place) -> Operator | None:
         return None
     if place.module.groups != 1:
         return GROUPED
-    return UNCLEAR if place.name in QUERY_KEY_VALUE else Operator(kind="kernel")
+    unclear = place.name in QUERY_KEY_VALUE or _inside_packed(place)
+    return UNCLEAR if unclear else Operator(kind="kernel")
 
 
 @register(nn.Embedding, nn.EmbeddingBag)
