@@ -207,8 +207,9 @@ def check_weights(group: dict[str, Any], asked: bool) -> None:
     for weight, entry in zip(group["params"], entries_of(group), strict=True):
         if entry.why:
             continue
-        lazy |= is_lazy(weight)
-        if has_matrix(weight, dims + entry.members):
+        if is_lazy(weight):
+            lazy = True
+        elif has_matrix(weight, dims + entry.members):
             matrices.append(weight)
     if not matrices and not lazy and group["params"] and (asked or dims > 0):
         raise ValueError(

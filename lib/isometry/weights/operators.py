@@ -84,7 +84,7 @@ def has_matrix(parameter: Tensor, member_dims: int = 0) -> bool:
     """Return whether a parameter is a real weight, not a vector, in each member.
 
     Args:
-        parameter: Any parameter; a lazy one has no shape yet.
+        parameter: Any parameter that is not lazy.
         member_dims: Number of leading member dimensions.
 
     Source: ours; biases and gains are left alone, a kernel counts as a matrix.
@@ -93,8 +93,6 @@ def has_matrix(parameter: Tensor, member_dims: int = 0) -> bool:
         >>> has_matrix(torch.ones(8, 3)), has_matrix(torch.ones(8, 3), member_dims=1)
         (True, False)
     """
-    if is_lazy(parameter):
-        return False
     enough = parameter.ndim >= member_dims + 2 and parameter.numel() > 0
     return enough and parameter.is_floating_point()
 
