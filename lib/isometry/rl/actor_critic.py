@@ -8,19 +8,15 @@ import torch
 from torch import Tensor
 
 from isometry.core.seeding import Label
-from isometry.core.stacking import Parameters, stack, stacked_linear
-from isometry.methods import Architecture, Roles, Structure
+from isometry.core.stacking import Parameters, stacked_linear
+from isometry.methods import Structure
 from isometry.methods.activations import activate, normalise
 from isometry.methods.initialisation import (
     Shapes,
-    check_pairs,
-    fresh_member,
     layer_of,
-    outputs_of,
-    role_of,
     spread_of,
-    units_of,
 )
+from isometry.methods.stacked_network import StackedNetwork
 from isometry.rl.screen_cnn import (
     Layout,
     features_of,
@@ -55,7 +51,7 @@ class _Placed(torch.autograd.Function):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActorCritic:
+class ActorCritic(StackedNetwork):
     """Sizes of an agent's networks.
 
     Actor and critic are MLPs of the same size and share nothing, unless ``shared``
@@ -73,24 +69,11 @@ class ActorCritic:
         for the small gain of the policy's head.
     """
 
-    architecture: Architecture
     observation: tuple[int, ...]
     num_actions: int
     policy_gain: float = 0.01
     value_gain: float = 1.0
     shared: Layout | None = None
-
-    def __post_init__(self) -> None:
-        check_pairs(self.architecture)
-
-    @property
-    def units(self) -> int:
-        """Return the number of units of a hidden layer, see :class:`Architecture`."""
-        return units_of(self.architecture, self._shapes)
-
-    def shapes(self) -> Shapes:
-        """Return the shape of each parameter of one member, in forward order."""
-        return self._shapes(self.units, outputs_of(self.architecture))
 
     def _shapes(self, units: int, outputs: int) -> Shapes:
         """Return the shapes for so many units and outputs of each unit."""
@@ -114,10 +97,6 @@ class ActorCritic:
             shapes[f"head.{part}.weight"] = (count, fan_in)
             shapes[f"head.{part}.bias"] = (count,)
         return shapes
-
-    def roles(self) -> Roles:
-        """Return what each parameter is: a hidden weight, a head, or a vector."""
-        return {name: role_of(name) for name in self.shapes()}
 
     def structure(self) -> Structure:
         """Return the networks as methods see them: shared layers, actor, critic."""
@@ -158,15 +137,11 @@ class ActorCritic:
         Returns:
             name -> ``(out, in)`` or ``(out,)``, float32.
         """
-        own = fresh_member(self.shapes(), self.architecture, seed, *labels)
+        own = super().initial(seed, *labels)
         if self.architecture.init == "orthogonal":
             own["head.actor.weight"] *= self.policy_gain
             own["head.critic.weight"] *= self.value_gain
         return own
-
-    def stacked(self, seeds: list[int], *labels: Label) -> Parameters:
-        """Return the parameters of one member a seed, name -> ``(members, ...)``."""
-        return stack([self.initial(seed, *labels) for seed in seeds])
 
     def placed(self, parameters: Parameters, channels: Tensor | None) -> Parameters:
         """Return the parameters for boards that leave out channels that stay empty.

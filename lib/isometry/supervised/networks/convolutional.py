@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from isometry.core.seeding import Label
-from isometry.core.stacking import Parameters, stack, stacked_linear
-from isometry.methods import Architecture, Roles, Structure
+from isometry.core.stacking import Parameters, stacked_linear
+from isometry.methods import Structure
 from isometry.methods.activations import (
     NORMALISATION_EPS,
     activate,
@@ -19,12 +18,8 @@ from isometry.methods.activations import (
 from isometry.methods.initialisation import (
     Shapes,
     chain_structure,
-    check_pairs,
-    fresh_member,
-    outputs_of,
-    role_of,
-    units_of,
 )
+from isometry.methods.stacked_network import StackedNetwork
 
 KERNEL = 3  # pixels on a side, padded so that places are kept
 SMALL = 4  # pixels on the longer side: a map this small is not made smaller
@@ -110,7 +105,7 @@ def _normalise_maps(
 
 
 @dataclass(frozen=True, kw_only=True)
-class CNN:
+class CNN(StackedNetwork):
     """Sizes of a convolutional network: image, hidden layers, classes.
 
     All hidden layers but the last are convolutions, 3x3, with a quarter of the width
@@ -125,27 +120,14 @@ class CNN:
     Source: ours; that of arXiv 2606.09762 is not known, see ``book/departures.md``.
     """
 
-    architecture: Architecture
     image_shape: tuple[int, int, int]
     num_classes: int
-
-    def __post_init__(self) -> None:
-        check_pairs(self.architecture)
-
-    @property
-    def units(self) -> int:
-        """Return the number of units of the dense layer, see :class:`Architecture`."""
-        return units_of(self.architecture, self._shapes)
 
     @property
     def maps(self) -> list[tuple[int, int, int]]:
         """Return stride, height and width of each convolution's maps."""
         _, height, width = self.image_shape
         return _strides(height, width, self.architecture.depth - 1)
-
-    def shapes(self) -> Shapes:
-        """Return the shape of each parameter of one member, in forward order."""
-        return self._shapes(self.units, outputs_of(self.architecture))
 
     def _shapes(self, units: int, outputs: int) -> Shapes:
         """Return the shapes for so many units and outputs of each unit."""
@@ -168,44 +150,12 @@ class CNN:
         shapes["head.bias"] = (self.num_classes,)
         return shapes
 
-    def roles(self) -> Roles:
-        """Return what each parameter is: a hidden weight, the head, or a vector."""
-        return {name: role_of(name) for name in self.shapes()}
-
     def structure(self) -> Structure:
         """Return the network as methods see it; a channel is a unit."""
         places = [height * width for _, height, width in self.maps]
         return chain_structure(
             self.architecture, self.shapes(), self.initial, [*places, 1]
         )
-
-    def initial(self, seed: int, *labels: Label) -> Parameters:
-        """Return one member's parameters, see :func:`fresh_member`.
-
-        Args:
-            seed: The member's seed.
-            *labels: Which network of that seed, e.g. the task for a fresh one.
-
-        Returns:
-            name -> ``(out, in, k, k)``, ``(out, in)`` or ``(out,)``, float32.
-        """
-        return fresh_member(self.shapes(), self.architecture, seed, *labels)
-
-    def stacked(self, seeds: list[int], *labels: Label) -> Parameters:
-        """Return the parameters of one member a seed, name -> ``(members, ...)``."""
-        return stack([self.initial(seed, *labels) for seed in seeds])
-
-    def forward(self, parameters: Parameters, inputs: Tensor) -> Tensor:
-        """Return the logits of every member on its own batch.
-
-        Args:
-            parameters: name -> ``(members, ...)``.
-            inputs: ``(members, batch, features)``, flat images.
-
-        Returns:
-            ``(members, batch, num_classes)``.
-        """
-        return self._head(parameters, self._layers(parameters, inputs)[-1])
 
     def watched(
         self, parameters: Parameters, inputs: Tensor

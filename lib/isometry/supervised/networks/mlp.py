@@ -7,9 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from isometry.core.messages import refusal
-from isometry.core.seeding import Label
-from isometry.core.stacking import Parameters, stack, stacked_linear
-from isometry.methods import Architecture, Roles, Structure
+from isometry.core.stacking import Parameters, stacked_linear
+from isometry.methods import Structure
 from isometry.methods.activations import (
     ACTIVATION_MODULES,
     activate,
@@ -20,16 +19,12 @@ from isometry.methods.activations import (
 from isometry.methods.initialisation import (
     Shapes,
     chain_structure,
-    check_pairs,
-    fresh_member,
-    outputs_of,
-    role_of,
-    units_of,
 )
+from isometry.methods.stacked_network import StackedNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
-class MLP:
+class MLP(StackedNetwork):
     """Sizes of a multilayer perceptron: inputs, hidden layers, classes.
 
     Attributes:
@@ -38,21 +33,8 @@ class MLP:
         num_classes: Length of the logits.
     """
 
-    architecture: Architecture
     in_features: int
     num_classes: int
-
-    def __post_init__(self) -> None:
-        check_pairs(self.architecture)
-
-    @property
-    def units(self) -> int:
-        """Return the number of units of a hidden layer, see :class:`Architecture`."""
-        return units_of(self.architecture, self._shapes)
-
-    def shapes(self) -> Shapes:
-        """Return the shape of each parameter of one member, in forward order."""
-        return self._shapes(self.units, outputs_of(self.architecture))
 
     def _shapes(self, units: int, outputs: int) -> Shapes:
         """Return the shapes for so many units and outputs of each unit."""
@@ -69,42 +51,10 @@ class MLP:
         shapes["head.bias"] = (self.num_classes,)
         return shapes
 
-    def roles(self) -> Roles:
-        """Return what each parameter is: a hidden weight, the head, or a vector."""
-        return {name: role_of(name) for name in self.shapes()}
-
     def structure(self) -> Structure:
         """Return the network as methods see it."""
         places = [1] * self.architecture.depth
         return chain_structure(self.architecture, self.shapes(), self.initial, places)
-
-    def initial(self, seed: int, *labels: Label) -> Parameters:
-        """Return one member's parameters, see :func:`fresh_member`.
-
-        Args:
-            seed: The member's seed.
-            *labels: Which network of that seed, e.g. the task for a fresh one.
-
-        Returns:
-            name -> ``(out, in)`` or ``(out,)``, float32.
-        """
-        return fresh_member(self.shapes(), self.architecture, seed, *labels)
-
-    def stacked(self, seeds: list[int], *labels: Label) -> Parameters:
-        """Return the parameters of one member a seed, name -> ``(members, ...)``."""
-        return stack([self.initial(seed, *labels) for seed in seeds])
-
-    def forward(self, parameters: Parameters, inputs: Tensor) -> Tensor:
-        """Return the logits of every member on its own batch.
-
-        Args:
-            parameters: name -> ``(members, ...)``.
-            inputs: ``(members, batch, in_features)``.
-
-        Returns:
-            ``(members, batch, num_classes)``.
-        """
-        return self.watched(parameters, inputs)[0]
 
     def watched(
         self, parameters: Parameters, inputs: Tensor

@@ -4,20 +4,15 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from isometry.core.seeding import Label
-from isometry.core.stacking import Parameters, stack, stacked_linear
-from isometry.methods import Architecture, Roles, Structure
+from isometry.core.stacking import Parameters, stacked_linear
+from isometry.methods import Structure
 from isometry.methods.activations import activate, normalise
 from isometry.methods.initialisation import (
     Shapes,
-    check_pairs,
-    fresh_member,
     layer_of,
-    outputs_of,
-    role_of,
     spread_of,
-    units_of,
 )
+from isometry.methods.stacked_network import StackedNetwork
 
 HEADS = 4
 TOKENS = 16  # at least so many, where the image has the pixels
@@ -85,7 +80,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Transformer:
+class Transformer(StackedNetwork):
     """Sizes of a pre-LN transformer: image, blocks, classes.
 
     A token is a patch, see :func:`_patch_side`, mapped to a vector of a quarter of the
@@ -103,17 +98,8 @@ class Transformer:
         arXiv 2606.09762 are not known, see ``book/departures.md``.
     """
 
-    architecture: Architecture
     image_shape: tuple[int, int, int]
     num_classes: int
-
-    def __post_init__(self) -> None:
-        check_pairs(self.architecture)
-
-    @property
-    def units(self) -> int:
-        """Return the number of units of a hidden layer, see :class:`Architecture`."""
-        return units_of(self.architecture, self._shapes)
 
     @property
     def side(self) -> int:
@@ -125,10 +111,6 @@ class Transformer:
         """Return the number of tokens of an image."""
         _, height, width = self.image_shape
         return height * width // self.side**2
-
-    def shapes(self) -> Shapes:
-        """Return the shape of each parameter of one member, in forward order."""
-        return self._shapes(self.units, outputs_of(self.architecture))
 
     def _shapes(self, units: int, outputs: int) -> Shapes:
         """Return the shapes for so many units and outputs of each unit."""
@@ -160,10 +142,6 @@ class Transformer:
         shapes["head.bias"] = (self.num_classes,)
         return shapes
 
-    def roles(self) -> Roles:
-        """Return what each parameter is; attention's projections are hidden weights."""
-        return {name: role_of(name) for name in self.shapes()}
-
     def structure(self) -> Structure:
         """Return the network as methods see it.
 
@@ -189,34 +167,6 @@ class Transformer:
             spread={n: spread_of(n, shapes[n], self.architecture) for n in weights},
             fresh=self.initial,
         )
-
-    def initial(self, seed: int, *labels: Label) -> Parameters:
-        """Return one member's parameters, see :func:`fresh_member`.
-
-        Args:
-            seed: The member's seed.
-            *labels: Which network of that seed, e.g. the task for a fresh one.
-
-        Returns:
-            name -> ``(out, in)``, ``(tokens, length)`` or ``(out,)``, float32.
-        """
-        return fresh_member(self.shapes(), self.architecture, seed, *labels)
-
-    def stacked(self, seeds: list[int], *labels: Label) -> Parameters:
-        """Return the parameters of one member a seed, name -> ``(members, ...)``."""
-        return stack([self.initial(seed, *labels) for seed in seeds])
-
-    def forward(self, parameters: Parameters, inputs: Tensor) -> Tensor:
-        """Return the logits of every member on its own batch.
-
-        Args:
-            parameters: name -> ``(members, ...)``.
-            inputs: ``(members, batch, features)``, flat images.
-
-        Returns:
-            ``(members, batch, num_classes)``.
-        """
-        return self.watched(parameters, inputs)[0]
 
     def hidden_activations(
         self, parameters: Parameters, inputs: Tensor
