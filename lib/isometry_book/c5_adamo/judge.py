@@ -266,6 +266,6 @@ def _partial_others(results: pd.DataFrame, records: list[Record]) -> Verdict | N
         f"activations by its eps alone, {scale:.0e}. "
         f"ReDo: the share of dormant units, from {before:.2f} to {after:.2f}; by "
         "cutting outgoing weights it makes the next layer singular.",
-        gap="Each force alone, without a task. The effect of a weight's scale was to be "
-        "below 1e-6 while LayerNorm's eps was zero; with the eps that ships, 1e-4.",
+        gap="Each force alone, without a task. A weight's scale had to change less"
+        " than 1e-6 while LayerNorm's eps was zero; with the eps that ships, 1e-4.",
     )
