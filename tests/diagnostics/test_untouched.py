@@ -1,15 +1,20 @@
 """A look at a model leaves no trace on it: each promise, one test."""
 
 import copy
+import random
+from collections import deque
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
 
 from isometry.core.seeding import generator
+from isometry.core.untouched import untouched
 from isometry.diagnostics import diagnose
-from isometry.diagnostics.untouched import untouched
+from isometry.ntk import empirical_ntk
 
 
 class Counting(nn.Module):
@@ -213,3 +218,108 @@ def test_what_a_block_breaks_is_put_back(model):
     assert weight.requires_grad
     assert weight.grad is None
     assert not hasattr(model, "extra")
+
+
+class Remembering(nn.Linear):
+    """Writes into all that it holds, in place, as caches and logs do."""
+
+    def __init__(self):
+        super().__init__(3, 3)
+        self.log = []
+        self.cache = {"a": [1], "b": 2}
+        self.kept = deque([1, 2], maxlen=2)
+        self.names = {"first"}
+        self.pairs = ([0],)
+        self.scale = torch.ones(2)
+        self.counts = np.zeros(2)
+        self.draw = torch.Generator().manual_seed(3)
+        self.numbers = np.random.default_rng(3)
+        self.dice = random.Random(3)
+
+    def forward(self, inputs):
+        self.log.append(inputs.mean().item())
+        self.cache["a"].append(3)
+        self.cache["c"] = self.cache.pop("b", 2)
+        self.kept.append(5)
+        self.names.add("second")
+        self.pairs[0][0] += 1
+        self.scale += 1
+        self.counts += 1
+        torch.rand(1, generator=self.draw)
+        self.numbers.random()
+        self.dice.random()
+        with torch.no_grad():
+            self.weight.clamp_(-0.1, 0.1)
+        return super().forward(inputs)
+
+    def state(self):
+        numbers = self.scale.tolist(), self.counts.tolist(), self.weight.tolist()
+        drawn = self.draw.get_state().tolist(), self.numbers.bit_generator.state
+        held = self.log, self.cache, list(self.cache), self.kept, self.names, self.pairs
+        return copy.deepcopy((held, numbers, drawn, self.dice.getstate()))
+
+
+@pytest.mark.parametrize(
+    "look", [diagnose, empirical_ntk], ids=["diagnose", "empirical_ntk"]
+)
+def test_what_forward_writes_in_place_is_put_back(look):
+    model = Remembering()
+    held, before = model.cache["a"], model.state()
+    look(model, torch.eye(3))
+    assert model.state() == before
+    assert model.cache["a"] is held
+
+
+@pytest.mark.parametrize("norm", [nn.utils.spectral_norm, spectral_norm])
+def test_power_iterations_of_spectral_norms_do_not_go_on(norm):
+    model = nn.Sequential(norm(nn.Linear(4, 3)), nn.ReLU(), nn.Linear(3, 2)).train()
+    before = copy.deepcopy(model.state_dict())
+    diagnose(model, torch.randn(5, 4))
+    with pytest.raises(ValueError, match=r"call model.eval\(\) first"):
+        empirical_ntk(model, torch.randn(5, 4))
+    after = model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_random_states_of_numpy_and_python_are_where_they_were():
+    class Drawing(nn.Linear):
+        def forward(self, inputs):
+            np.random.random()  # noqa: NPY002  the global state is what is meant
+            random.random()
+            return super().forward(inputs)
+
+    before = np.random.get_state()[1:3], random.getstate()  # noqa: NPY002
+    diagnose(Drawing(3, 2), torch.eye(3))
+    after = np.random.get_state()[1:3], random.getstate()  # noqa: NPY002
+    assert str(after) == str(before)
+    assert np.array_equal(after[0][0], before[0][0])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_mode_of_a_scripted_model_is_put_back():
+    model = torch.jit.trace(nn.Sequential(nn.Linear(3, 2)), torch.eye(3)).train()
+    with untouched(model):
+        assert not model.training
+    assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("around", ["autocast", "inference", "another device"])
+def test_what_is_found_does_not_hang_on_the_callers_switches(model, images, around):
+    expected = diagnose(model, images).to_dict(spectra=True)
+    blocks = {
+        "autocast": torch.autocast("cpu", dtype=torch.bfloat16),
+        "inference": torch.inference_mode(),
+        "another device": torch.device("meta"),
+    }
+    with blocks[around]:
+        found = diagnose(model, images)
+    assert found.to_dict(spectra=True) == expected
+
+
+def test_model_from_inference_mode_is_refused_with_the_way_out():
+    with torch.inference_mode():
+        model = nn.Linear(3, 2)
+    for look in (diagnose, empirical_ntk):
+        with pytest.raises(ValueError, match=r"copy.deepcopy\(model\)"):
+            look(model, torch.eye(3))
+    assert diagnose(copy.deepcopy(model), torch.eye(3)).weights

@@ -320,3 +320,40 @@ def test_chunk_size_is_at_least_one():
 def test_matrix_needs_a_kernel():
     with pytest.raises(ValueError, match="kernel of shape"):
         ntk_matrix(torch.zeros(3, 3))
+
+
+@pytest.mark.parametrize("method", ["auto", "jacobian"])
+def test_parameter_without_a_dimension_has_its_part_in_the_kernel(method):
+    model = Wrapped(lambda self, x: self.s * self.a(x), a=nn.Linear(2, 1, bias=False))
+    model.s = nn.Parameter(torch.tensor(3.0))
+    model.a.weight.data = torch.tensor([[1.0, 2.0]])
+    # f = s w.x: s^2 x.x' + (w.x) (w.x') = 9 * 2 + 3 * 3.
+    assert empirical_ntk(model, torch.ones(1, 2), method=method).item() == 27
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        torch.inference_mode,
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+        lambda: torch.device("meta"),
+    ],
+    ids=["inference mode", "autocast", "another default device"],
+)
+@pytest.mark.parametrize("method", ["layerwise", "jacobian"])
+def test_kernel_does_not_hang_on_the_callers_switches(block, method):
+    model, inputs = nn.Linear(2, 2, bias=False), torch.tensor([[1.0, 2], [3, 1]])
+    with block():
+        kernel = empirical_ntk(model, inputs + 0, method=method)
+    gram = torch.tensor([[5.0, 5], [5, 10]])  # x.x' for each output
+    torch.testing.assert_close(kernel, gram[..., None, None] * torch.eye(2))
+
+
+def test_one_graph_is_refused_in_words():
+    edges = torch.tensor([[0, 1, 2], [1, 2, 0]])
+
+    def one_graph(self, x):
+        return self.a(torch.zeros_like(x).index_add(0, edges[1], x[edges[0]]))
+
+    with pytest.raises(ValueError, match=r"each alone.*nodes of a graph"):
+        empirical_ntk(Wrapped(one_graph, a=nn.Linear(4, 2)), torch.randn(3, 4))

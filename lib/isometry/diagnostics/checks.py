@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from isometry.core.messages import refusal
+from isometry.ntk.checks import check_recordable
 
 
 def check_model(model: Any) -> nn.Module:
@@ -30,6 +31,7 @@ def check_model(model: Any) -> nn.Module:
                     "load the weights, or run a lazy model once, first",
                 )
             )
+        check_recordable(name, parameter)
         if not bool(torch.isfinite(parameter).all()):
             raise ValueError(
                 refusal(
@@ -167,7 +169,9 @@ def mixes_inputs(model: nn.Module, inputs: Tensor, outputs: Tensor) -> bool:
     scale = float(outputs.abs().max())
     try:
         alone = model(inputs[:1])
-    except (RuntimeError, ValueError):  # as batch statistics of one input do
+    except Exception as error:  # as batch statistics of one input, or graphs, do
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
         return True
     return alone.shape != outputs[:1].shape or not torch.allclose(
         alone, outputs[:1], rtol=tolerance, atol=tolerance * scale

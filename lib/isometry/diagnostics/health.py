@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from isometry.core.messages import refusal
+from isometry.core.untouched import untouched
 from isometry.diagnostics.activity import activity
 from isometry.diagnostics.checks import (
     check_caps,
@@ -18,7 +19,6 @@ from isometry.diagnostics.checks import (
 from isometry.diagnostics.jacobians import Slopes, evenly, jacobian_spectra
 from isometry.diagnostics.records import WeightSpectrum
 from isometry.diagnostics.report import Diagnostics
-from isometry.diagnostics.untouched import untouched
 from isometry.diagnostics.weights import (
     Weights,
     operator_norm,

@@ -8,8 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.spectral_norm import SpectralNorm
 
 from isometry.core.messages import refusal
+
+FIRST_LAYER = "check the shape the first layer needs"
+NOT_ALONE = "pass inputs that do not hang on each other, as the nodes of a graph do"
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -43,6 +48,31 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return parameters
 
 
+def check_recordable(name: str, parameter: Tensor) -> None:
+    """Refuse a parameter that was made in inference mode: torch takes no derivative.
+
+    Args:
+        name: Of the parameter.
+        parameter: Any.
+
+    Raises:
+        ValueError: Says what to do.
+    """
+    if parameter.is_inference():
+        raise ValueError(
+            refusal(
+                "parameters made outside inference mode",
+                f"{name!r}, made inside",
+                "pass copy.deepcopy(model), copied outside of it",
+            )
+        )
+
+
+def _before_forward(module: nn.Module) -> list[object]:
+    """Return the hooks that run before a module's forward."""
+    return list(module._forward_pre_hooks.values())
+
+
 def check_model(model: nn.Module) -> nn.Parameter:
     """Refuse a model without a kernel, and return one of its trainable parameters.
 
@@ -52,11 +82,12 @@ def check_model(model: nn.Module) -> nn.Parameter:
     Raises:
         TypeError: If ``model`` is not a module.
         ValueError: If nothing is trainable, a parameter is not finite, the parameters
-            have several types or devices, or a dropout with p > 0, a batch norm or an
-            RReLU is in training mode.
+            have several types or devices or were made in inference mode, or a dropout
+            with p > 0, a batch norm, a spectral norm or an RReLU is in training mode.
     """
     parameters = trainable_parameters(model)
     for name, parameter in model.named_parameters():
+        check_recordable(name, parameter)
         # The sum is finite only if all entries are; the full look is for overflow.
         if not torch.isfinite(parameter.sum()) and not parameter.isfinite().all():
             raise ValueError(
@@ -77,7 +108,8 @@ def check_model(model: nn.Module) -> nn.Parameter:
         )
     for name, module in model.named_modules():
         random = isinstance(module, _DropoutNd) and module.p > 0
-        tied = isinstance(module, _BatchNorm | nn.RReLU)
+        tied = isinstance(module, _BatchNorm | nn.RReLU | _SpectralNorm)
+        tied |= any(isinstance(h, SpectralNorm) for h in _before_forward(module))
         if module.training and (random or tied):
             raise ValueError(
                 refusal(
@@ -138,6 +170,19 @@ def check_inputs(inputs: Tensor, parameter: Tensor, name: str = "inputs") -> Non
         )
 
 
+@torch.no_grad()
+def _called(model: nn.Module, inputs: Tensor, needed: str, do: str) -> Tensor:
+    """Return what the model says to inputs, or refuse them with its own words."""
+    try:
+        return model(inputs)
+    except Exception as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else repr(error)
+        found = f"{tuple(inputs.shape)}, and the model said: {reason}"
+        raise ValueError(refusal(needed, found, do)) from error
+
+
 def check_outputs(model: nn.Module, inputs: Tensor, name: str = "inputs") -> int:
     """Run the model once, refuse outputs without a kernel, and return their number.
 
@@ -156,18 +201,7 @@ def check_outputs(model: nn.Module, inputs: Tensor, name: str = "inputs") -> int
         ValueError: If the model fails on the inputs, or its outputs have another
             shape, are not finite, or depend on more than their own input.
     """
-    with torch.no_grad():
-        try:
-            outputs, alone = model(inputs), model(inputs[:1])
-        except Exception as error:
-            reason = str(error).splitlines()[0] if str(error) else repr(error)
-            raise ValueError(
-                refusal(
-                    f"{name} that the model accepts",
-                    f"{tuple(inputs.shape)}, and the model said: {reason}",
-                    "check the shape the first layer needs",
-                )
-            ) from error
+    outputs = _called(model, inputs, f"{name} that the model accepts", FIRST_LAYER)
     shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else None
     if shape is None or len(shape) != 2 or shape[0] != len(inputs) or shape[1] == 0:
         raise ValueError(
@@ -181,8 +215,10 @@ def check_outputs(model: nn.Module, inputs: Tensor, name: str = "inputs") -> int
         raise ValueError(
             refusal("finite outputs", "NaN or infinity", "look at the weights' scale")
         )
+    needed = f"{name} of which the model takes each alone"
+    alone = _called(model, inputs[:1], needed, NOT_ALONE)
     tolerance = 1e3 * torch.finfo(outputs.dtype).eps
-    if not torch.allclose(
+    if alone.shape != outputs[:1].shape or not torch.allclose(
         outputs[:1], alone, rtol=tolerance, atol=tolerance * float(outputs.abs().max())
     ):
         raise ValueError(

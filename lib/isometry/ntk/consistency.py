@@ -29,14 +29,15 @@ def contradiction(
         Dimensionless; rounding leaves a few units of the dtype's precision.
     """
     parameters = list(trainable_parameters(model).values())
-    draw = torch.Generator().manual_seed(0)
+    draw = torch.Generator("cpu").manual_seed(0)
 
     rows = _spread(len(inputs))
     columns = rows if other is None else _spread(len(other))
     probed = kernel[:, rows][..., columns]
 
     def pull(at: Tensor) -> tuple[Tensor, list[Tensor]]:
-        weights = torch.randn(len(at), kernel.shape[0], generator=draw).to(at)
+        shape = len(at), kernel.shape[0]
+        weights = torch.randn(shape, generator=draw, device="cpu").to(kernel)
         with torch.enable_grad():
             total = (model(at.detach()) * weights).sum()
             parts = torch.autograd.grad(

@@ -52,7 +52,8 @@ def jacobian_rows(model: nn.Module, inputs: Tensor) -> list[Tensor]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop")
         jacobian = vmap(jacrev(outputs), in_dims=(None, 0))(detached, inputs)
-    return [jacobian[name].flatten(start_dim=2) for name in parameters]
+    # A parameter may have no dimension of its own.
+    return [jacobian[n].reshape(*jacobian[n].shape[:2], -1) for n in parameters]
 
 
 def rows_one_by_one(model: nn.Module, inputs: Tensor) -> list[Tensor]:

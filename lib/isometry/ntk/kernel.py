@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from isometry.core.messages import refusal, unknown
+from isometry.core.untouched import untouched
 from isometry.ntk.checks import check_inputs, check_model, check_outputs
 from isometry.ntk.consistency import contradiction
 from isometry.ntk.jacobian import kernel_by_jacobian, rows_one_by_one
@@ -24,9 +25,13 @@ def empirical_ntk(
 ) -> Tensor:
     """Return ``K[i, j, a, b] = <df_a(x_i)/dtheta, df_b(x'_j)/dtheta>``.
 
+    The model is left as it was, see :func:`isometry.core.untouched.untouched`; the
+    kernel is the same inside autocast and inference mode.
+
     Args:
         model: Maps ``(n, ...)`` to ``(n, m)``; the kernel is over its parameters that
-            require a gradient. Dropout and batch norms must be in evaluation mode.
+            require a gradient. Dropout, batch norms and spectral norms must be in
+            evaluation mode.
         inputs: ``(n, ...)``, of the model's dtype, on its device.
         other: ``(n2, ...)``, the second set of inputs; None: ``inputs`` again.
         method: ``"layerwise"``, the sum over layers of Eq. 7-8: linear, convolution and
@@ -60,18 +65,27 @@ def empirical_ntk(
         raise ValueError(refusal("chunk_size >= 1", chunk_size, "pass None to choose"))
     parameter = check_model(model)
     check_inputs(inputs, parameter)
-    num_outputs = check_outputs(model, inputs)
     if other is not None:
         check_inputs(other, parameter, "other")
-        check_outputs(model, other, "other")
-    if method != "jacobian":
-        kernel = _sum_over_layers(model, inputs, other, num_outputs, chunk_size)
-        if isinstance(kernel, Tensor):
-            return kernel.permute(1, 3, 0, 2)
-        if method == "layerwise":
+    with untouched(model, evaluation=False), torch.no_grad():
+        inputs, other = _plain(inputs), None if other is None else _plain(other)
+        num_outputs = check_outputs(model, inputs)
+        if other is not None:
+            check_outputs(model, other, "other")
+        arguments = (model, inputs, other, num_outputs, chunk_size)
+        kernel: Tensor | str = "brute force was asked for"
+        if method != "jacobian":
+            kernel = _sum_over_layers(*arguments)
+        if isinstance(kernel, str) and method == "layerwise":
             raise _no_sum(kernel)
-    kernel = _product_of_jacobians(model, inputs, other, num_outputs, chunk_size)
+        if isinstance(kernel, str):
+            kernel = _product_of_jacobians(*arguments)
     return kernel.permute(1, 3, 0, 2)
+
+
+def _plain(inputs: Tensor) -> Tensor:
+    """Return inputs that take part in derivatives, if they come from inference mode."""
+    return inputs.clone() if inputs.is_inference() else inputs
 
 
 def _product_of_jacobians(
@@ -147,18 +161,20 @@ def layer_kernels(
     """
     parameter = check_model(model)
     check_inputs(inputs, parameter)
-    num_outputs = check_outputs(model, inputs)
-    layers = find_layers(model)
-    if isinstance(layers, str):
-        raise _no_sum(layers)
-    terms: dict[str, Tensor] = {}
-    for name in layers:
-        term = kernel_by_layers(model, layers, inputs, None, num_outputs, only=name)
-        if isinstance(term, str):
-            raise _no_sum(term)
-        terms[name] = term
-    if _contradicted(model, torch.stack(list(terms.values())).sum(0), inputs, None):
-        raise _no_sum(CONTRADICTION)
+    with untouched(model, evaluation=False), torch.no_grad():
+        inputs = _plain(inputs)
+        num_outputs = check_outputs(model, inputs)
+        layers = find_layers(model)
+        if isinstance(layers, str):
+            raise _no_sum(layers)
+        terms: dict[str, Tensor] = {}
+        for name in layers:
+            term = kernel_by_layers(model, layers, inputs, None, num_outputs, only=name)
+            if isinstance(term, str):
+                raise _no_sum(term)
+            terms[name] = term
+        if _contradicted(model, torch.stack(list(terms.values())).sum(0), inputs, None):
+            raise _no_sum(CONTRADICTION)
     return {name: term.permute(1, 3, 0, 2) for name, term in terms.items()}
 
 
