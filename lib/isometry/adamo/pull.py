@@ -202,15 +202,18 @@ def pulled(group: dict[str, Any]) -> list[Pulled]:
     Args:
         group: A complete group.
     """
-    dims = group["isometry_dims"]
-    return [
-        (weight, row)
-        for weight, row in zip(group["params"], entries_of(group), strict=True)
-        if not row.why
-        and weight.grad is not None
-        and not weight.grad.is_sparse
-        and has_matrix(weight, dims + row.members)
-    ]
+    dims, params = group["isometry_dims"], group["params"]
+    table = group[TABLE]
+    if len(table) != len(params):
+        table = entries_of(group)
+    found = []
+    for weight, row in zip(params, table, strict=True):
+        if row[1] or (gradient := weight.grad) is None or gradient.is_sparse:
+            continue
+        entry = Entry(*row)
+        if has_matrix(weight, dims + entry.members):
+            found.append((weight, entry))
+    return found
 
 
 def move_(
@@ -237,7 +240,10 @@ def move_(
     gathered: list[tuple[Any, Tensor]] = []
     for weight, row in weights:
         dims, whole = member_dims + row.members, weight
-        if row.parts != 1 and hasattr(weight, "full_tensor"):
+        if row.parts == 1:
+            alike.setdefault(dims, []).append(weight)
+            continue
+        if hasattr(weight, "full_tensor"):
             whole = weight.full_tensor().clone()
             gathered.append((weight, whole))
         parts = split(whole, dims, row.parts, row.axis)
