@@ -111,6 +111,16 @@ def test_weight_spectra_are_those_of_the_matrices():
         assert record.shape == tuple(layer.weight.shape)
 
 
+def test_summaries_of_huge_and_tiny_weights_are_finite_and_right():
+    for scale in (1e25, 1e-30):
+        layer = nn.Linear(2, 2, dtype=torch.float32)
+        layer.weight.data = (scale * torch.eye(2)).float()
+        spectrum = diagnose(layer, torch.zeros(1, 2).float(), jacobian=False).weights[0]
+        assert spectrum.stable_rank == 2
+        deviation = math.sqrt(2) * abs(layer.weight[0, 0].item() ** 2 - 1)
+        assert spectrum.gram_deviation == pytest.approx(deviation)
+
+
 def test_kernel_is_flattened_and_its_operator_is_told_apart():
     model = drawn(nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.Flatten()))
     (record,) = diagnose(model, batch(2, 2, 4, 4)).weights
@@ -146,6 +156,63 @@ def test_tied_weight_is_listed_once_under_both_names():
     assert found.weights[0].kind == "embedding"
     assert not any(name.startswith("head") for name in names)
     assert "positions" in found.left_out
+
+
+class Reader(nn.Module):
+    """A class token, an LSTM, attention, and experts in one parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.LSTM(3, 4, batch_first=True)
+        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.cls_token = nn.Parameter(torch.ones(1, 1, 4))
+        self.ffn = MixtralExperts()
+
+    def forward(self, inputs):
+        hidden = self.rnn(inputs)[0] + self.cls_token
+        return self.ffn(self.attention(hidden, hidden, hidden)[0])
+
+
+class MixtralExperts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.down_proj = nn.Parameter(torch.ones(2, 3, 4))
+
+    def forward(self, hidden):
+        return torch.einsum("eoi,nti->nto", self.down_proj, hidden)
+
+
+def test_every_matrix_of_a_packed_parameter_has_its_own_spectrum():
+    model = drawn(Reader())
+    model.ffn.down_proj.data[1] *= 2
+    found = diagnose(model, batch(2, 3, 3), jacobian=False, ntk=False)
+    values = {w.name: w.singular_values for w in found.weights}
+    for name, whole in (
+        ("rnn.weight_ih_l0", model.rnn.weight_ih_l0.chunk(4)),
+        ("rnn.weight_hh_l0", model.rnn.weight_hh_l0.chunk(4)),
+        ("attention.in_proj_weight", model.attention.in_proj_weight.chunk(3)),
+        ("ffn.down_proj", model.ffn.down_proj),
+        ("attention.out_proj.weight", [model.attention.out_proj.weight]),
+    ):
+        for i, part in enumerate(whole):
+            key = f"{name} ({i + 1} of {len(whole)})" if len(whole) > 1 else name
+            assert_close(values.pop(key), torch.linalg.svdvals(part.detach()))
+    assert not values
+    assert "a token or position" in found.left_out["cls_token"]
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("norm", [nn.utils.weight_norm, nn.utils.spectral_norm])
+def test_weight_of_torchs_older_norms_is_the_effective_one(norm):
+    layer = norm(drawn(nn.Linear(4, 3)))
+    with torch.no_grad():  # as a step of an optimiser: `weight` waits for the next call
+        for parameter in layer.parameters():
+            parameter.mul_(3)
+    found = by_name(diagnose(layer, batch(2, 4)).weights)
+    layer.eval()(batch(2, 4))
+    assert list(found) == ["weight"]
+    expected = torch.linalg.svdvals(layer.weight.detach())
+    assert_close(found["weight"].singular_values, expected)
 
 
 def test_parametrized_weight_is_the_effective_one():

@@ -32,6 +32,15 @@ def test_stable_rank_is_the_squared_ratio_of_two_norms(values):
     assert_close(stable_rank(tensor(values)), norms.square())
 
 
+@pytest.mark.parametrize("scale", [1e-45, 1e-30, 1e-20, 1.0, 1e20, 3e38])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_stable_rank_does_not_hang_on_the_scale(scale, dtype):
+    exact = scale if dtype == torch.float32 else scale**7  # 1e-315 to 2e269
+    values = torch.tensor([exact, exact, 0.0], dtype=dtype)
+    assert stable_rank(values) == 2
+    assert stable_rank(torch.zeros(3, dtype=dtype)) == 0
+
+
 @given(spectra, st.floats(0.005, 0.5))
 def test_srank_is_the_fewest_values_that_hold_their_share(values, delta):
     total, held, count = math.fsum(values), 0.0, 0

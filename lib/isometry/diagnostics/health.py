@@ -28,7 +28,6 @@ from isometry.diagnostics.weights import (
 from isometry.ntk import Conditioning, conditioning, empirical_ntk, ntk_matrix
 
 THRESHOLDS = (0.0, 0.025, 0.1)  # of Sokar et al. 2023
-NO_MATRIX = "it is neither a matrix nor a convolution's kernel"
 NOT_ASKED = "not asked for"
 MIXED = "an input's outputs change with the rest of the batch, or at random"
 
@@ -110,14 +109,14 @@ def diagnose(
     check_inputs(inputs, model)
     with untouched(model):
         inputs = inputs.detach()[:max_inputs].clone()
-        weights, others = weights_of(model)
+        with torch.no_grad():
+            outputs = checked_outputs(model, inputs)
+            mixed = mixes_inputs(model, inputs, outputs)
+            weights, others = weights_of(model)
         if not weights:
             needed, found = "at least one weight matrix", type(model).__name__
             do = "pass the network that holds the linear layers"
             raise ValueError(refusal(needed, f"none in {found}", do))
-        with torch.no_grad():
-            outputs = checked_outputs(model, inputs)
-            mixed = mixes_inputs(model, inputs, outputs)
         units, features, sizes = activity(model, inputs, thresholds)
         layers, whole, reasons = slopes(
             model, inputs[:max_jacobian_inputs], max_outputs, jacobian, mixed
@@ -139,7 +138,7 @@ def diagnose(
         layer_jacobians=layers,
         end_to_end=whole,
         ntk=None if isinstance(kernel, str) else kernel,
-        left_out=dict.fromkeys(others, NO_MATRIX)
+        left_out=others
         | reasons
         | ({"NTK": kernel} if isinstance(kernel, str) else {}),
     )

@@ -1,69 +1,133 @@
 """The spectra of a model's weights, each as a matrix ``(out, in)``."""
 
+import re
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.utils import parametrize
 
-from isometry.adamo import gram_deviation
 from isometry.core.matrices import as_matrix, effective_rank, singular_values
 from isometry.diagnostics.records import WeightSpectrum
 from isometry.maxmin import convolution_singular_values
 from isometry.plasticity import stable_rank
+from isometry.weights import Operator, Place, operator_of
 
 # Entries of the matrices whose decomposition gives an operator norm, times their
 # smaller side: about a second on one core.
 MOST_OPERATOR_WORK = 2**28
+NO_MATRIX = "it is neither a matrix nor a convolution's kernel"
 Weights = dict[str, tuple[str, nn.Module, Tensor]]  # name -> kind, owner, weight
+# Kinds of :class:`isometry.weights.Operator` with a spectrum worth a look, though a
+# pull may leave them alone: by their names here.
+SHOWN = {
+    "matrix": "matrix",
+    "kernel": "kernel",
+    "packed matrices": "matrix",
+    "grouped kernel": "grouped kernel",
+}
+EMBEDDINGS = nn.Embedding, nn.EmbeddingBag
+MADE = re.compile(r"(.+)_(g|v|orig)$")  # by torch's older weight and spectral norms
 
 
-def _kind_of(module: nn.Module, weight: Tensor) -> str | None:
-    """Return what a module's weight is, or None if it is no matrix.
+def _own_weights(module: nn.Module) -> dict[str, Tensor]:
+    """Return a module's weights by name: those it computes with.
+
+    One with a parametrization, or of torch's older norms, is what is made of it.
+    """
+    named = module.named_parameters(recurse=False, remove_duplicate=False)
+    own: dict[str, Tensor] = dict(named)
+    if parametrize.is_parametrized(module):
+        own |= {key: getattr(module, key) for key in module.parametrizations}
+    for key in list(own):
+        made = MADE.match(key)
+        effective = getattr(module, made[1], None) if made else None
+        if made and isinstance(effective, Tensor):
+            del own[key]
+            own[made[1]] = effective
+    return own
+
+
+def _operator(place: Place) -> Operator:
+    """Return what a weight is; that it is spared, or its parts unclear, hides nothing.
 
     Example:
-        >>> _kind_of(nn.Conv2d(3, 8, 5), torch.zeros(8, 3, 5, 5))
+        >>> layer = nn.Conv2d(3, 8, 5)
+        >>> _operator(Place(path="", key="weight", module=layer, parent=None,
+        ...                 weight=layer.weight)).kind
         'kernel'
     """
-    if isinstance(module, _ConvNd) and weight.ndim >= 3:
-        return "kernel" if module.groups == 1 else "grouped kernel"
-    if weight.ndim != 2:
-        return None
-    embeds = isinstance(module, nn.Embedding | nn.EmbeddingBag)
-    return "embedding" if embeds else "matrix"
+    found = operator_of(place)
+    if (
+        isinstance(place.module, nn.Embedding | nn.EmbeddingBag)
+        and place.key == "weight"
+    ):
+        return Operator(kind="embedding")
+    if found.kind not in SHOWN:
+        return found
+    if found.kind == "packed matrices" and found.why and place.weight.ndim > 2:
+        return found
+    parts = 1 if found.why else found.parts
+    return replace(found, kind=SHOWN[found.kind], why="", parts=parts)
 
 
-def weights_of(model: nn.Module) -> tuple[Weights, list[str]]:
-    """Return every weight that is a matrix or a kernel, and the names of the others.
+def weights_of(model: nn.Module) -> tuple[Weights, dict[str, str]]:
+    """Return every weight that is a matrix or a kernel, and what the others are.
 
     A parametrized weight is what the parametrization makes, not what it is made from.
-    A tied weight is listed once, under all its names.
+    A tied weight is listed once, under all its names. Of several matrices in one
+    parameter (the gates of an LSTM; query, key and value) each is one.
 
     Args:
-        model: Any module.
+        model: Any module that has run once: torch's older weight norm makes the weight
+            in ``forward``.
 
     Returns:
         Name to kind, owner and weight ``(out, in, ...)``; and parameters of more than
-        one dimension that are neither a matrix nor a kernel.
+        one dimension that are neither a matrix nor a kernel, with what they are.
     """
-    found: dict[int, tuple[list[str], str, nn.Module, Tensor]] = {}
-    others: list[str] = []
-    for place, module in model.named_modules():
+    modules = dict(model.named_modules())
+    found: dict[int, tuple[list[str], Operator, nn.Module, Tensor]] = {}
+    others: dict[str, str] = {}
+    for path, module in modules.items():
         if isinstance(module, parametrize.ParametrizationList):
             continue
-        own = dict(module.named_parameters(recurse=False, remove_duplicate=False))
-        if parametrize.is_parametrized(module):
-            own |= {key: getattr(module, key) for key in module.parametrizations}
-        for key, weight in own.items():
-            name = f"{place}.{key}" if place else key
+        parent = modules.get(path.rpartition(".")[0]) if path else None
+        for key, weight in _own_weights(module).items():
+            name = f"{path}.{key}" if path else key
             if not weight.is_floating_point() or weight.ndim < 2 or not weight.numel():
                 continue
-            kind = _kind_of(module, weight)
-            if kind is None:
-                others.append(name)
+            operator = _operator(
+                Place(path=path, key=key, module=module, parent=parent, weight=weight)
+            )
+            if operator.why:
+                others[name] = f"{NO_MATRIX}: {operator.why}"
             else:
-                entry = found.setdefault(id(weight), ([], kind, module, weight))
+                entry = found.setdefault(id(weight), ([], operator, module, weight))
                 entry[0].append(name)
-    return {" = ".join(e[0]): e[1:] for e in found.values()}, others
+    weights: Weights = {}
+    for names, operator, module, weight in found.values():
+        parts = _parts(operator, weight)
+        for index, part in enumerate(parts):
+            which = f" ({index + 1} of {len(parts)})" if len(parts) > 1 else ""
+            weights[" = ".join(names) + which] = operator.kind, module, part
+    return weights, others
+
+
+def _parts(operator: Operator, weight: Tensor) -> list[Tensor]:
+    """Return the matrices of a weight, member by member.
+
+    Example:
+        >>> pairs = Operator(kind="matrix", members=1, parts=2)
+        >>> len(_parts(pairs, torch.ones(3, 4, 5)))
+        6
+    """
+    parts = operator.split(weight)
+    if not operator.members:
+        return parts
+    members = [part.flatten(0, operator.members - 1).unbind() for part in parts]
+    return [part for member in zip(*members, strict=True) for part in member]
 
 
 def weight_spectrum(name: str, kind: str, weight: Tensor) -> WeightSpectrum:
@@ -95,7 +159,8 @@ def weight_spectrum(name: str, kind: str, weight: Tensor) -> WeightSpectrum:
         condition_number=largest / max(smallest, floor) if largest else float("inf"),
         effective_rank=float(effective_rank(values)),
         stable_rank=float(stable_rank(values)),
-        gram_deviation=float(gram_deviation(matrix)),
+        # ||Gram - I||_F from the values: squares of large weights overflow in float32.
+        gram_deviation=float((values.square() - 1).norm()),
         operator_norm=None,
         singular_values=values,
     )

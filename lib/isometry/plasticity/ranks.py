@@ -40,10 +40,14 @@ def stable_rank(singular_values: Tensor) -> Tensor:
         1.5
     """
     _check_spectrum(singular_values)
-    squares = singular_values.square()
-    largest = squares.amax(-1)
-    safe = torch.where(largest > 0, largest, torch.ones_like(largest))
-    return squares.sum(-1) / safe
+    largest = singular_values.amax(-1, keepdim=True)
+    mantissa = torch.frexp(largest).mantissa
+    # A power of two near the largest value: no digit changes, and no square is too
+    # large or too small to be told from its neighbours.
+    scale = torch.where(largest > 0, largest / (2 * mantissa), torch.ones_like(largest))
+    squares = (singular_values / scale).square()
+    highest = squares.amax(-1)
+    return squares.sum(-1) / torch.where(highest > 0, highest, 1)
 
 
 def srank(singular_values: Tensor, delta: float = 0.01) -> Tensor:
