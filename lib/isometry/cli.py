@@ -235,7 +235,7 @@ def diagnose(
     Parameters
     ----------
     checkpoint
-        A state_dict written by torch.save, also under the key state_dict or model.
+        Written by torch.save: a state_dict, or a training's checkpoint that holds one.
     model
         module:factory, called without arguments; also from the working folder.
     inputs

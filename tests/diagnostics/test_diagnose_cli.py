@@ -1,18 +1,22 @@
 """``isometry diagnose``: a look at a checkpoint, and one line for every refusal."""
 
+import argparse
 import io
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from isometry import diagnose
 from isometry.cli import main
 from isometry.core.seeding import generator
+from isometry.diagnostics.batches import inputs_of
 
 NETWORKS = """
 import torch
@@ -110,19 +114,84 @@ def test_switches_reach_the_function(isometry):
     assert found["left_out"] == {"Jacobians": "not asked for", "NTK": "not asked for"}
 
 
-@pytest.mark.parametrize(
-    "state",
-    [
-        lambda s: {"state_dict": s, "epoch": 3},
-        lambda s: {"model": s, "optimizer": {}},
-        lambda s: {f"module.{name}": value for name, value in s.items()},
-        lambda s: {f"module._orig_mod.{name}": value for name, value in s.items()},
-    ],
-)
+def prefixed(prefix, state):
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
+def lightning(prefix):
+    """What Lightning's Trainer writes of a module whose network is an attribute."""
+    return lambda s: {
+        "epoch": 3,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {**prefixed(prefix, s), "loss.weight": torch.ones(2)},
+        "loops": {"fit_loop": {"state_dict": {}}},
+        "optimizer_states": [{"state": {0: {"step": torch.tensor(1.0)}}}],
+        "hyper_parameters": {"lr": 0.1},
+    }
+
+
+FORMS = {
+    "the state itself": lambda s: s,
+    "state_dict": lambda s: {"state_dict": s, "epoch": 3},
+    "model": lambda s: {"model": s, "optimizer": {"state": {}, "param_groups": []}},
+    "torch's tutorial": lambda s: {
+        "model_state_dict": s,
+        "optimizer_state_dict": {"state": {0: {"exp_avg": torch.ones(2)}}},
+        "loss": torch.tensor(0.3),
+    },
+    "net": lambda s: {"net": s, "acc": 93.1},
+    "params": lambda s: {"params": s},
+    "weights": lambda s: {"weights": s},
+    "model_state": lambda s: {"model_state": s},
+    "an average alone": lambda s: {"ema": s, "step": 3},
+    "an average beside": lambda s: {
+        "model": s,
+        "ema": {n: v + 1 for n, v in s.items()},
+    },
+    "nested": lambda s: {"state": {"model": {"state_dict": s}, "epoch": 3}},
+    "a name of one's own": lambda s: {"actor": s, "optim": {"a": torch.ones(1)}},
+    "Lightning, model": lightning("model."),
+    "Lightning, net": lightning("net."),
+    "Lightning, a name of one's own": lightning("encoder.trunk."),
+    "Lightning, compiled": lightning("model._orig_mod."),
+    "DDP": lambda s: prefixed("module.", s),
+    "DDP, compiled": lambda s: prefixed("module._orig_mod.", s),
+    "compiled DDP": lambda s: prefixed("_orig_mod.module.", s),
+    "one compiled layer": lambda s: {
+        n.replace("0.", "0._orig_mod."): v for n, v in s.items()
+    },
+    "FSDP": lambda s: prefixed("_fsdp_wrapped_module.", s),
+    "AveragedModel": lambda _: AveragedModel(network()).state_dict(),
+    "arguments and numbers of NumPy": lambda s: {
+        "model": s,
+        "args": argparse.Namespace(out=Path("runs"), lr=np.float32(0.1)),
+        "best": np.float64(0.5),
+        "seeds": np.arange(3),
+    },
+}
+
+
+@pytest.mark.parametrize("state", FORMS.values(), ids=FORMS)
 def test_checkpoints_of_a_training_are_read(isometry, state):
     torch.save(state(network().state_dict()), "wrapped.pt")
     found = isometry(f"diagnose wrapped.pt {MODEL} {INPUTS}")
     assert found == isometry(GOOD)
+
+
+def test_of_several_networks_the_usual_name_is_read_and_others_are_refused(isometry):
+    state = network().state_dict()
+    torch.save(prefixed("model.", state) | prefixed("ema_model.", state), "two.pt")
+    assert isometry(f"diagnose two.pt {MODEL} {INPUTS}") == isometry(GOOD)
+    torch.save(prefixed("online.", state) | prefixed("target.", state), "two.pt")
+    status, _, err = isometry(f"diagnose two.pt {MODEL} {INPUTS}")
+    assert status == 2
+    assert "found several: 'online.', 'target.'; name the factory of the whole" in err
+
+
+@pytest.mark.parametrize("kind", [">f4", ">f8", ">i2", "g", "e"])
+def test_numbers_of_every_order_and_length_are_read_by_value(tmp_path, kind):
+    np.save(tmp_path / "x.npy", np.arange(4).astype(kind))
+    assert inputs_of(tmp_path / "x.npy").tolist() == [0, 1, 2, 3]
 
 
 def test_module_itself_and_dotted_names_are_accepted(isometry):
@@ -145,6 +214,7 @@ class Malicious:
 def write_bad_files(folder):
     model = network()
     torch.save(Malicious(), "code.pt")
+    torch.save(model, "module.pt")
     torch.save([1, 2], "list.pt")
     torch.save({"epoch": 3, "best": 0.5}, "no_state.pt")
     torch.save(dict(list(model.state_dict().items())[1:]), "part.pt")
@@ -175,6 +245,11 @@ REFUSALS = [
     (f"diagnose nowhere.pt {MODEL} {INPUTS}", "No such file or directory: nowhere.pt"),
     (f"diagnose text.pt {MODEL} {INPUTS}", "needed a checkpoint of tensors at text.pt"),
     (f"diagnose code.pt {MODEL} {INPUTS}", "needed a checkpoint of tensors at code.pt"),
+    (
+        f"diagnose module.pt {MODEL} {INPUTS}",
+        "at module.pt, found an object of torch.nn.modules.container.Sequential; save "
+        "model.state_dict() with torch.save",
+    ),
     (f"diagnose list.pt {MODEL} {INPUTS}", "a state_dict at list.pt, found list; save"),
     (
         f"diagnose no_state.pt {MODEL} {INPUTS}",

@@ -39,7 +39,9 @@ def _own_weights(module: nn.Module) -> dict[str, Tensor]:
     named = module.named_parameters(recurse=False, remove_duplicate=False)
     own: dict[str, Tensor] = dict(named)
     if parametrize.is_parametrized(module):
-        own |= {key: getattr(module, key) for key in module.parametrizations}
+        made_of = module.parametrizations
+        assert isinstance(made_of, nn.ModuleDict)
+        own |= {key: getattr(module, key) for key in made_of}
     for key in list(own):
         made = MADE.match(key)
         effective = getattr(module, made[1], None) if made else None
