@@ -10,15 +10,15 @@ import pytest
 import scipy.stats
 
 from isometry.lab.report import (
+    _against,
     _diverged_seeds,
-    against,
+    _shown,
     baselines_of,
     labels_of,
     last_tasks,
     report,
     scales_of,
     seed_scores,
-    shown,
     summary,
 )
 from isometry.lab.store import StoreError, add_results, result_path
@@ -144,7 +144,7 @@ def test_a_worse_method_has_a_difference_below_zero(tmp_path):
 def test_scores_are_matched_by_seed_not_by_place():
     first = pd.Series({3: 1.0, 1: 2.0, 2: 3.0, 0: 9.0})
     second = pd.Series({1: 1.0, 2: 2.0, 3: 0.0, 9: 7.0})
-    row = against(first, second, "x")
+    row = _against(first, second, "x")
     assert row["difference"] == row["difference_low"] == 1.0
 
 
@@ -335,7 +335,7 @@ def test_a_table_shows_intervals_to_three_digits(two):
     assert cell in lines[1]
     assert "minus adam" in lines[0]
     assert not any(line.endswith(" ") for line in lines)
-    assert f"{row['mean']:.1f} [" in shown(summary(store), 1)["all tasks"][0]
+    assert f"{row['mean']:.1f} [" in _shown(summary(store), 1)["all tasks"][0]
 
 
 def test_markdown_is_a_table_of_as_many_cells_in_every_line(two):

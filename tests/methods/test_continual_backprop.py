@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from isometry.core.seeding import generator
-from isometry.methods.continual_backprop import lowest
+from isometry.methods.continual_backprop import _lowest
 from isometry.methods.entry_adam import _EntryAdam
 
 UNITS = (5, 4)
@@ -109,9 +109,9 @@ def test_fractions_add_up_to_units(toy):
 def test_the_lowest_are_chosen_among_the_mature():
     utility = torch.tensor([[3.0, 1.0, 2.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
     mature = torch.tensor([[True, True, True, False], [False, True, True, True]])
-    found = lowest(utility, mature, torch.tensor([2.0, 1.0]))
+    found = _lowest(utility, mature, torch.tensor([2.0, 1.0]))
     assert found.tolist() == [[False, True, True, False], [False, True, False, False]]
-    none = lowest(utility, mature, torch.tensor([0.0, 0.0]))
+    none = _lowest(utility, mature, torch.tensor([0.0, 0.0]))
     assert not none.any()
 
 

@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from isometry.core.seeding import generator
-from isometry.methods.fire import reinitialised
+from isometry.methods.fire import _reinitialised
 
 
 def drawn(*shape):
@@ -25,7 +25,7 @@ def polar(matrix):
 @pytest.mark.parametrize(("out", "fan_in"), [(9, 4), (4, 9), (12, 3), (1, 5)])
 def test_it_is_the_scaled_polar_factor(out, fan_in):
     weight = 3 * drawn(2, out, fan_in)
-    found = reinitialised(weight, 40)
+    found = _reinitialised(weight, 40)
     for i in range(2):
         expected = sqrt(out / fan_in) * polar(weight[i].numpy())
         assert_close(found[i], torch.from_numpy(expected))
@@ -33,7 +33,7 @@ def test_it_is_the_scaled_polar_factor(out, fan_in):
 
 def test_a_kernel_goes_place_by_place_over_the_number_of_places():
     weight = drawn(2, 6, 3, 2, 4)
-    found = reinitialised(weight, 40)
+    found = _reinitialised(weight, 40)
     for i, a, b in np.ndindex(2, 2, 4):
         expected = sqrt(6 / 3) / 8 * polar(weight[i, :, :, a, b].numpy())
         assert_close(found[i, :, :, a, b], torch.from_numpy(expected))
@@ -45,22 +45,22 @@ def test_singular_values_follow_the_cubic_map_and_vectors_stay():
     s = s / sqrt((s**2).sum())
     for _ in range(10):
         s = 1.5 * s - 0.5 * s**3
-    assert_close(reinitialised(weight, 10)[0], torch.from_numpy(u * s @ v))
+    assert_close(_reinitialised(weight, 10)[0], torch.from_numpy(u * s @ v))
 
 
 def test_ten_iterations_do_not_make_a_large_square_weight_an_isometry():
     """As measured: about half of the singular values of 512 x 512 are below 0.99."""
-    values = torch.linalg.svdvals(reinitialised(drawn(1, 512, 512), 10)[0])
+    values = torch.linalg.svdvals(_reinitialised(drawn(1, 512, 512), 10)[0])
     assert 0.4 < (values >= 0.99).double().mean() < 0.6
     assert values.min() < 0.01
-    wide = torch.linalg.svdvals(reinitialised(drawn(1, 100, 784), 10)[0])
+    wide = torch.linalg.svdvals(_reinitialised(drawn(1, 100, 784), 10)[0])
     assert_close(wide, torch.full_like(wide, sqrt(100 / 784)), rtol=1e-5, atol=0)
 
 
 def test_a_zero_weight_stays_zero():
     weight = drawn(2, 4, 3)
     weight[0] = 0
-    found = reinitialised(weight, 10)
+    found = _reinitialised(weight, 10)
     assert (found[0] == 0).all()
     assert found[1].isfinite().all()
 
@@ -81,7 +81,7 @@ def test_it_acts_on_weights_with_the_heads_and_the_optimiser_forgets(toy, normal
     for name, array in before.items():
         expected = torch.from_numpy(array)
         if name.endswith(".w"):
-            expected = reinitialised(expected, 10)
+            expected = _reinitialised(expected, 10)
         assert torch.equal(own.parameters[name].detach(), expected)
 
 

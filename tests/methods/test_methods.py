@@ -25,7 +25,7 @@ from isometry.methods.isometry import (
     _gram_penalty,
     _maxmin_network,
     _PenaltySettings,
-    regularised,
+    _regularised,
 )
 
 SHAPES = {"hidden.0.weight": (5, 3), "hidden.0.bias": (5,), "head.weight": (2, 5)}
@@ -91,7 +91,7 @@ def deviation_gradient(weight):
 )
 def test_the_penalty_sees_weights_and_spares_biases(head, expected):
     settings = _PenaltySettings(isometry_head=head)
-    assert regularised(training_of(parameters_of(), settings)) == expected
+    assert _regularised(training_of(parameters_of(), settings)) == expected
 
 
 def test_the_penalty_is_the_sum_of_squared_deviations_of_each_member():

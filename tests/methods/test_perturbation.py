@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from isometry.lab.run import plan
-from isometry.methods.perturbation import _PerturbationSettings, factors
+from isometry.methods.perturbation import _factors, _PerturbationSettings
 from isometry.stream.binding import Bound
 from isometry.stream.run import Run
 from isometry.supervised.trainer import network_of, train
@@ -36,7 +36,7 @@ def test_k_steps_at_once_have_the_mean_and_variance_of_k_steps(shrink, every):
     mean, variance = 1.0, 0.0
     for _ in range(every):
         mean, variance = (1 - shrink) * mean, (1 - shrink) ** 2 * variance + 0.3**2
-    kept, share = factors(settings)
+    kept, share = _factors(settings)
     assert kept == pytest.approx(mean)
     assert share == pytest.approx(sqrt(variance))
 

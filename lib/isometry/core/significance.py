@@ -57,6 +57,7 @@ def _least_p(num_seeds: int) -> float:
         >>> _least_p(5), _least_p(8)
         (0.0625, 0.0078125)
     """
+    # Two of all patterns of signs are as extreme as equal signs.
     return 2.0 ** (1 - num_seeds)
 
 

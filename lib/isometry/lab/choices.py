@@ -48,18 +48,8 @@ def choice_path(planned: Plan, store: Path, part: str = "all") -> Path:
     return planned.path(store).with_suffix(suffix)
 
 
-def tuning_score(planned: Plan, sweep: Sweep, store: Path, part: str = "all") -> float:
-    """Return what a setting reached on the tuning seeds.
-
-    Args:
-        planned: The setting.
-        sweep: Names metric and seeds.
-        store: The store of the results.
-        part: Of the tasks, see :func:`isometry.lab.report.seed_scores`.
-
-    Raises:
-        KeyError: If the benchmark does not record the metric.
-    """
+def _tuning_score(planned: Plan, sweep: Sweep, store: Path, part: str = "all") -> float:
+    """Return what a setting reached on the tuning seeds."""
     frame, _ = read_file(planned.path(tuning_store(store)))
     frame = frame[frame["seed"].isin(sweep.tune_seeds)]
     known = set(frame["metric"])
@@ -95,7 +85,7 @@ def choice(
     scores: list[float | None] = [None] * len(search.plans)
     best = 0
     if len(search.plans) > 1:
-        found = [tuning_score(planned, sweep, store, part) for planned in search.plans]
+        found = [_tuning_score(planned, sweep, store, part) for planned in search.plans]
         best, scores = int(np.argmax(found)), list(found)
     chosen = search.plans[best]
     candidates = [

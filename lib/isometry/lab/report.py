@@ -107,14 +107,8 @@ def interval_columns(name: str, interval: Interval | None) -> dict[str, float]:
     }
 
 
-def against(scores: pd.Series, baseline: pd.Series | None, *labels: str) -> Row:
-    """Return the paired difference to the baseline and the probability of improvement.
-
-    Args:
-        scores: One number a seed.
-        baseline: The baseline's, or None where there is none.
-        *labels: Name the bootstrap's draws.
-    """
+def _against(scores: pd.Series, baseline: pd.Series | None, *labels: str) -> Row:
+    """Return the paired difference to a baseline and the chance of improvement."""
     shared = [] if baseline is None else sorted(set(scores.index) & set(baseline.index))
     if baseline is not None:
         scores, baseline = scores[shared], baseline[shared]
@@ -176,7 +170,7 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
                 row |= interval_columns(name, interval)
             other = named.get(baselines.get(settings))
             baseline = None if other is None else seed_scores(other, metric)
-            row |= against(seed_scores(numbers, metric), baseline, benchmark, label)
+            row |= _against(seed_scores(numbers, metric), baseline, benchmark, label)
             rows.append(row)
     table = pd.DataFrame(rows)
     return table.sort_values(
@@ -186,13 +180,8 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
     )
 
 
-def shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
-    """Return a summary for reading: intervals in one cell each, rounded.
-
-    Args:
-        table: What :func:`summary` returned.
-        digits: Decimals.
-    """
+def _shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
+    """Return a summary for reading: intervals in one cell each, rounded."""
     first = ["benchmark", "scale", "method", "seeds", "diverged", "tasks"]
     for column in ("scale", "diverged"):
         if not table[column].any():
@@ -217,7 +206,7 @@ def markdown(table: pd.DataFrame) -> str:
     """Return a table of text as Markdown.
 
     Args:
-        table: What :func:`shown` returned.
+        table: What :func:`_shown` returned.
     """
     head = "| " + " | ".join(table.columns) + " |"
     rule = "|" + " --- |" * len(table.columns)
@@ -232,7 +221,7 @@ def in_columns(table: pd.DataFrame) -> str:
         table: What :func:`summary` returned, or some of its rows.
     """
     # str.strip keeps the columns aligned and drops pandas' trailing blanks.
-    lines = shown(table).to_string(index=False, justify="left").splitlines()
+    lines = _shown(table).to_string(index=False, justify="left").splitlines()
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -258,5 +247,5 @@ def report(
     if format == "json":
         return table.to_json(orient="records", indent=2, double_precision=15)
     if format == "markdown":
-        return markdown(shown(table))
+        return markdown(_shown(table))
     return in_columns(table)

@@ -53,13 +53,8 @@ def chosen_device(device: str) -> torch.device:
     return found
 
 
-def tidy(planned: Plan, run: Run) -> pd.DataFrame:
-    """Return a run's records as a frame with the store's columns.
-
-    Args:
-        planned: Names benchmark, method and settings.
-        run: A finished run.
-    """
+def _tidy(planned: Plan, run: Run) -> pd.DataFrame:
+    """Return a run's records as a frame with the store's columns."""
     frame = pd.DataFrame.from_records(run.records)
     frame["benchmark"] = planned.benchmark.name
     frame["method"] = planned.method.name
@@ -95,17 +90,8 @@ def _run_record(
     }
 
 
-def trained(planned: Plan, seeds: list[int], **keywords: Any) -> Run:
-    """Train on images or on games, whichever the benchmark is of.
-
-    Args:
-        planned: What to run.
-        seeds: One member a seed.
-        **keywords: Device, checkpoint and progress.
-
-    Raises:
-        ImportError: For games without the extra ``rl``.
-    """
+def _trained(planned: Plan, seeds: list[int], **keywords: Any) -> Run:
+    """Train on images or on games, whichever the benchmark is of."""
     methods = planned.method, planned.method_settings
     settings = planned.settings
     if not needs_images(planned):
@@ -120,22 +106,17 @@ def trained(planned: Plan, seeds: list[int], **keywords: Any) -> Run:
     return train(planned.images, *methods, settings, pixels, seeds, **keywords)
 
 
-def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) -> None:
-    """Train the missing seeds and add them to the store; resumable at any moment.
-
-    Args:
-        planned: What to run.
-        seeds: Seeds that the store does not have.
-        store: The store's folder.
-        device: Where to train.
-    """
+def _execute(
+    planned: Plan, seeds: list[int], store: Path, device: torch.device
+) -> None:
+    """Train the missing seeds and add them to the store; resumable at any moment."""
     started, origin = time.perf_counter(), provenance(device)
     work = _work_folder(planned, seeds, store)
     label = f"{planned.benchmark.name} {planned.method.name}"
     hidden = os.environ.get("ISOMETRY_PROGRESS") == "0"
     total = planned.settings.tasks
     with tqdm(total=total, desc=label, delay=2, disable=hidden) as bar:
-        run = trained(
+        run = _trained(
             planned,
             seeds,
             device=device,
@@ -148,7 +129,7 @@ def execute(planned: Plan, seeds: list[int], store: Path, device: torch.device) 
     run.records = [r for r in run.records if r["seed"] in run.seeds]
     if run.seeds:
         record = _run_record(planned, run, origin, seconds)
-        add_results(planned.path(store), tidy(planned, run), record)
+        add_results(planned.path(store), _tidy(planned, run), record)
     if work.exists():  # a run of one task has no checkpoint
         shutil.rmtree(work)
 
@@ -229,6 +210,6 @@ def run(
         work.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(work.with_suffix(".lock")):  # the same seeds twice: one works
             if missing == missing_seeds(planned, wanted, store):
-                execute(planned, missing, store, where)
+                _execute(planned, missing, store, where)
     frame, _ = read_file(planned.path(store))
     return frame[frame["seed"].isin(wanted)].reset_index(drop=True)

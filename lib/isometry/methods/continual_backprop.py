@@ -57,12 +57,8 @@ def _unborn(training: Training) -> State:
     }
 
 
-def reach(training: Training, index: int) -> Tensor:
+def _reach(training: Training, index: int) -> Tensor:
     """Return ``sum_k |w_ik|`` of each unit of a layer, ``(members, units)``.
-
-    Args:
-        training: The stack.
-        index: Which hidden layer.
 
     Source: Dohare et al. 2024, the contribution utility.
     """
@@ -84,7 +80,7 @@ def _observe_(training: Training) -> None:
     """
     state, decay = training.state, training.settings.utility_decay
     seen = training.activations
-    reaches = torch.cat([reach(training, i) for i in range(len(seen))], 1)
+    reaches = torch.cat([_reach(training, i) for i in range(len(seen))], 1)
     size = torch.cat([h.abs().mean(1) for h in seen], 1)
     state["age"].add_(1)
     state["utility"].mul_(decay).add_(size * reaches, alpha=1 - decay)
@@ -92,17 +88,8 @@ def _observe_(training: Training) -> None:
     state["mean"].mul_(decay).add_(mean, alpha=1 - decay)
 
 
-def lowest(utility: Tensor, mature: Tensor, count: Tensor) -> Tensor:
-    """Return which units are the ``count`` mature ones of lowest utility.
-
-    Args:
-        utility: ``(members, units)``.
-        mature: ``(members, units)``.
-        count: ``(members,)``, at most the number of mature units.
-
-    Returns:
-        ``(members, units)``, boolean; of equal utilities the first come first.
-    """
+def _lowest(utility: Tensor, mature: Tensor, count: Tensor) -> Tensor:
+    """Return which units are the ``count`` mature ones of lowest utility."""
     order = utility.where(mature, torch.inf).argsort(dim=1, stable=True)
     rank = order.argsort(1)
     return (rank < count.unsqueeze(1)) & mature
@@ -137,7 +124,7 @@ def _replacement_step(training: Training) -> None:
     utilities = (state["utility"] / complete).split(sizes, 1)
     means = (state["mean"] / complete).split(sizes, 1)
     chosen = [
-        lowest(utility, old, count[:, i])
+        _lowest(utility, old, count[:, i])
         for i, (utility, old) in enumerate(zip(utilities, parts, strict=True))
     ]
     for index, units in enumerate(chosen):

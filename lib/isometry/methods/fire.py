@@ -29,7 +29,7 @@ class _FIRESettings(AdamSettings):
         require(value >= 1, "fire_iterations", "fire_iterations >= 1", value)
 
 
-def reinitialised(
+def _reinitialised(
     weight: Tensor,  # (..., out, in, *kernel)
     iterations: int,
 ) -> Tensor:
@@ -41,13 +41,6 @@ def reinitialised(
     Gaussian weights half stay below 0.99. A zero weight stays zero. Where there are
     more inputs than outputs the scale is below one, so that the result is an isometry
     for square weights alone.
-
-    Args:
-        weight: Linear weights, or kernels ``(members, out, in, k_h, k_w)``.
-        iterations: How many, >= 1.
-
-    Returns:
-        The same shape.
 
     Source: Han et al., ICLR 2026, arXiv 2602.08040; no code was used.
     """
@@ -72,7 +65,7 @@ def _reinitialise(training: Training) -> None:
     attention = [name for name in names if name.split(".")[-2] in ATTENTION]
     for name in attention or names:
         weight = training.parameters[name]
-        weight.copy_(reinitialised(weight, training.settings.fire_iterations))
+        weight.copy_(_reinitialised(weight, training.settings.fire_iterations))
     training.optimizer.state.clear()
 
 

@@ -31,12 +31,8 @@ def role_of(name: str) -> Role:
     return "head" if name.startswith("head") else "hidden"
 
 
-def entries(shapes: Shapes) -> int:
-    """Return the number of entries of all parameters together.
-
-    Args:
-        shapes: Of one member.
-    """
+def _entries(shapes: Shapes) -> int:
+    """Return the number of entries of all parameters together."""
     return sum(map(prod, shapes.values()))
 
 
@@ -71,8 +67,8 @@ def units_of(architecture: Architecture, shapes: Callable[[int, int], Shapes]) -
         return width
     if architecture.units == "half":
         return max(1, width // 2)
-    outputs, most = outputs_of(architecture), entries(shapes(width, 1))
-    fits = (n for n in range(width, 1, -1) if entries(shapes(n, outputs)) <= most)
+    outputs, most = outputs_of(architecture), _entries(shapes(width, 1))
+    fits = (n for n in range(width, 1, -1) if _entries(shapes(n, outputs)) <= most)
     return next(fits, 1)
 
 

@@ -96,11 +96,8 @@ def strength_of_pull(pull: float, isometry_lr: float) -> float:
     return pull / isometry_lr
 
 
-def regularised(training: Training) -> list[str]:
+def _regularised(training: Training) -> list[str]:
     """Return the names of the weights that the penalty sees, the head's if asked for.
-
-    Args:
-        training: Its settings say whether the head is one of them.
 
     Source: arXiv 2606.09762, Eq. 16 sums over all layers; biases are left alone.
     """
@@ -114,7 +111,7 @@ def _adamo(training: Training) -> torch.optim.Optimizer:
     Source: arXiv 2606.09762, Eq. 19-20.
     """
     settings: _AdamOSettings = training.settings
-    chosen, parameters = set(regularised(training)), training.parameters
+    chosen, parameters = set(_regularised(training)), training.parameters
     weights = [p for name, p in parameters.items() if name in chosen]
     others = [p for name, p in parameters.items() if name not in chosen]
     groups: list[dict[str, Any]] = [{"params": weights}]
@@ -138,7 +135,7 @@ def _gram_penalty(training: Training) -> Tensor:
 
     Source: arXiv 2606.09762, Eq. 16, coupled form.
     """
-    weights = [training.parameters[name] for name in regularised(training)]
+    weights = [training.parameters[name] for name in _regularised(training)]
     terms = [isometry_penalty(as_matrix(weight, 1)) for weight in weights]
     return training.settings.isometry_strength * torch.stack(terms).sum(0)
 

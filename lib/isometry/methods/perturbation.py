@@ -30,14 +30,11 @@ class _PerturbationSettings(AdamSettings):
         require(every >= 1, "perturb_every", "perturb_every >= 1", every)
 
 
-def factors(settings: _PerturbationSettings) -> tuple[float, float]:
+def _factors(settings: _PerturbationSettings) -> tuple[float, float]:
     """Return what k steps at once multiply the parameters and a new network by.
 
     Without gradients between them, k steps ``theta <- r theta + p xi`` have the law of
     ``theta <- r^k theta + p sqrt(1 + r^2 + ... + r^(2k-2)) xi``.
-
-    Args:
-        settings: r = 1 - shrink, p = perturb, k = perturb_every.
     """
     kept, every = 1 - settings.shrink, settings.perturb_every
     total = sum(kept ** (2 * i) for i in range(every))
@@ -57,7 +54,7 @@ def _perturbation_step(training: Training) -> None:
     step = training.step
     if (step + 1) % training.settings.perturb_every:
         return
-    kept, share = factors(training.settings)
+    kept, share = _factors(training.settings)
     structure = training.structure
     fresh = stack(
         [structure.fresh(seed, "method", "perturb", step) for seed in training.seeds]

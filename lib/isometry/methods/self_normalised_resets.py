@@ -64,16 +64,12 @@ def _bin_of(gap: Tensor, bins: int) -> Tensor:
     return (BINS_AN_OCTAVE * torch.log2(1 + gap)).long().clamp(max=bins - 1)
 
 
-def thresholds(gaps: Tensor, settings: _SNRSettings) -> Tensor:
+def _thresholds(gaps: Tensor, settings: _SNRSettings) -> Tensor:
     """Return the silence beyond which each unit is reset, ``(members, units)``.
 
     The upper end of the first bin up to which at least ``1 - eta`` of the unit's gaps
     lie, between the shortest and the longest silence; the longest for a unit without
     gaps.
-
-    Args:
-        gaps: Counts, ``(members, units, bins)``.
-        settings: eta and the two bounds.
 
     Source: Farias & Jozefiak 2025, the percentile threshold.
     """
@@ -118,7 +114,7 @@ def _silence_step(training: Training) -> None:
     silence.add_(images).masked_fill_(fired, 0)
     due = _may_be_due(state, images)
     if (training.step + 1) % settings.snr_every == 0:
-        state["threshold"].copy_(thresholds(gaps, settings))
+        state["threshold"].copy_(_thresholds(gaps, settings))
         gaps.mul_(0.5)
         due = True
     if not due:

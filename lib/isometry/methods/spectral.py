@@ -70,16 +70,10 @@ def _power_vectors(training: Training) -> State:
     return state
 
 
-def images(matrix: Tensor, vector: Tensor) -> Tensor:
-    """Return ``W v`` of each member, ``(members, out)``.
-
-    Args:
-        matrix: ``(members, out, in)``.
-        vector: ``(members, in)``.
-
-    Source: ours; as a row times W^T, whose rounding does not depend on the stack's
-        size, unlike that of W times a column.
-    """
+def _images(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Return ``W v`` of each member, ``(members, out)``."""
+    # A row times W^T: unlike W times a column, its rounding does not depend on how many
+    # members there are.
     return torch.bmm(vector.unsqueeze(1), matrix.mT).squeeze(1)
 
 
@@ -89,27 +83,23 @@ def _power_step_(matrix: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
 
     Source: Yoshida & Miyato 2017, Algorithm 1.
     """
-    right = images(matrix.mT, left)
+    right = _images(matrix.mT, left)
     length = torch.linalg.vector_norm(right, dim=1, keepdim=True)
     right.div_(length.where(length > 0, 1.0))
-    found = images(matrix, right)
+    found = _images(matrix, right)
     sigma = torch.linalg.vector_norm(found, dim=1, keepdim=True)
     left.copy_((found / sigma).where(sigma > 0, left))
     return sigma.squeeze(1), right
 
 
-def largest(training: Training, name: str) -> Tensor:
+def _largest(training: Training, name: str) -> Tensor:
     """Return each member's sigma_max of a weight, ``(members,)``, differentiable.
-
-    Args:
-        training: Its state holds the carried vectors, which take one step.
-        name: Which weight.
 
     Source: Yoshida & Miyato 2017: sigma = u^T W v with u and v held.
     """
     matrix, left = as_matrix(training.parameters[name], 1), training.state[name]
     _, right = _power_step_(matrix.detach(), left)
-    return (left.clone() * images(matrix, right)).sum(1)
+    return (left.clone() * _images(matrix, right)).sum(1)
 
 
 def _add_outer_(gradient: Tensor, factor: Tensor, left: Tensor, right: Tensor) -> None:
@@ -123,7 +113,7 @@ def _spectral_norm_penalty(training: Training) -> Tensor:
 
     Source: Yoshida & Miyato 2017; a kernel is the matrix (out, in * k * k).
     """
-    squares = [largest(training, name).square() for name in _weights_of(training)]
+    squares = [_largest(training, name).square() for name in _weights_of(training)]
     return training.settings.spectral_norm_strength / 2 * torch.stack(squares).sum(0)
 
 
@@ -151,7 +141,7 @@ def _spectral_penalty(training: Training) -> Tensor:
     """
     parameters = training.parameters
     terms = [
-        (largest(training, name) ** EXPONENT - 1).square()
+        (_largest(training, name) ** EXPONENT - 1).square()
         for name in _weights_of(training)
     ]
     for name, role in training.roles.items():

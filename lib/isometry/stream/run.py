@@ -80,15 +80,10 @@ def on_device(parameters: Parameters, device: torch.device) -> Parameters:
     }
 
 
-def moved(carried: dict[str, Any], device: torch.device) -> dict[str, Any]:
-    """Return what a method carries along, on a device.
-
-    Args:
-        carried: Tensors by name, or dictionaries of them.
-        device: Where to put them.
-    """
+def _moved(carried: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """Return what a method carries along, on a device."""
     return {
-        name: moved(value, device) if isinstance(value, dict) else value.to(device)
+        name: _moved(value, device) if isinstance(value, dict) else value.to(device)
         for name, value in carried.items()
     }
 
@@ -128,5 +123,5 @@ def restored(path: Path, device: torch.device) -> Run:
             )
         ) from None
     run.parameters = on_device(run.parameters, device)
-    run.carried = moved(run.carried, device)
+    run.carried = _moved(run.carried, device)
     return run

@@ -25,18 +25,8 @@ DIRECTIONS = 160  # of output space in the kernel, unless four inputs have more
 PERCENTILE = 0.05  # stands for the smallest singular value, as for the kernel
 
 
-def spread_of(values: Tensor, floor: float) -> Tensor:
-    """Return largest over fifth-percentile singular value, ``(...)``.
-
-    Args:
-        values: ``(..., k)``.
-        floor: The share of the largest that rounding cannot tell from zero.
-
-    Returns:
-        Dimensionless, >= 1; infinite for a zero matrix.
-
-    Source: ours, as the robust condition number of a kernel.
-    """
+def _spread_of(values: Tensor, floor: float) -> Tensor:
+    """Return largest over fifth-percentile singular value, ``(...)``."""
     largest = values.amax(-1)
     small = torch.quantile(values, PERCENTILE, dim=-1).maximum(floor * largest)
     return torch.where(largest > 0, largest / small, math.inf)
@@ -57,7 +47,7 @@ def _slopes_of(module: nn.Module, inputs: Tensor) -> dict[str, float]:
         "ntk_effective_rank": kernel.effective_rank,
         "ntk_trace": kernel.trace,
         "jacobian_condition_number": float(
-            spread_of(singular_values(slopes), floor).median()
+            _spread_of(singular_values(slopes), floor).median()
         ),
     }
 
@@ -98,7 +88,7 @@ def stack_diagnostics(
         "feature_effective_rank": feature_effective_rank(layers[-1]),
         "gram_deviation": torch.stack([gram_deviation(w) for w in weights]).mean(0),
         "weight_condition_number": torch.stack(
-            [spread_of(singular_values(w), floor) for w in weights]
+            [_spread_of(singular_values(w), floor) for w in weights]
         ).mean(0),
     }
     count = min(SLOPE_PROBES, max(4, DIRECTIONS // network.num_classes))
