@@ -83,13 +83,14 @@ def differences(game: str, path: Path) -> int:
     states = np.tile(rules.start(), (count, 1))
     executed, elapsed = np.zeros((2, count), dtype=np.int64)
     boards = np.empty((count, *rules.shape), dtype=np.bool_)
+    waiting = np.zeros(count, dtype=np.bool_)
     rewards = np.empty(count, dtype=np.float32)
     over, cut = np.empty((2, count), dtype=np.bool_)
     codes, wrong = np.array(rules.minimal_actions), 0
     for step, actions in enumerate(codes[found["actions"]]):
         step_all(
-            states, sources, executed, elapsed, actions, 0.0, True, 0, boards, rewards,
-            over, cut,
+            states, sources, executed, elapsed, waiting, actions, 0.0, True, 0, boards,
+            rewards, over, cut,
         )  # fmt: skip
         wrong += int((np.packbits(boards) != found["boards"][step]).sum())
         wrong += int((rewards != found["rewards"][step]).sum())

@@ -153,8 +153,9 @@ def test_sticky_actions_repeat_the_last_executed_one():
     for action in (3, 1, 1, 1, 0):
         board = np.empty((1, *game.shape), dtype=np.bool_)
         step_all(
-            state, source, executed, elapsed, np.array([action]), 0.1, True, 0, board,
-            np.zeros(1, dtype=np.float32), *np.zeros((2, 1), dtype=np.bool_),
+            state, source, executed, elapsed, np.zeros(1, dtype=np.bool_),
+            np.array([action]), 0.1, True, 0, board, np.zeros(1, dtype=np.float32),
+            *np.zeros((2, 1), dtype=np.bool_),
         )  # fmt: skip
         done.append(int(executed[0]))
         columns.append(int(board[0, 9, :, 0].argmax()))

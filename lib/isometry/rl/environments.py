@@ -184,6 +184,7 @@ class GameVectorEnv(VectorEnv):
             self._sources,
             self._executed,
             self._elapsed,
+            np.zeros(self.num_envs, dtype=np.bool_),
             codes,
             *self._rules,
             boards,

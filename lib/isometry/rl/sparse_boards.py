@@ -16,6 +16,8 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isometry.rl.games.code_cache import kept_on_disk
+
 
 @dataclass(frozen=True, eq=False)
 class Listed:
@@ -75,6 +77,7 @@ def listed(boards: Tensor, columns: Tensor | None = None) -> Listed:
     return found
 
 
+@kept_on_disk
 @njit(nogil=True)
 def _usual_boards(shown: NDArray, usual: NDArray) -> int:
     """Write what most boards show; return in how many places boards differ from it."""
@@ -91,6 +94,7 @@ def _usual_boards(shown: NDArray, usual: NDArray) -> int:
     return number
 
 
+@kept_on_disk
 @njit(nogil=True)
 def _list_places(
     words: NDArray,  # shown, several entries in one integer
@@ -141,6 +145,7 @@ def add_rows(
     _add_rows(*own, rows, table.numpy(), bias.numpy(), out.numpy())
 
 
+@kept_on_disk
 @njit(nogil=True)
 def _add_rows(
     starts: NDArray,
@@ -203,6 +208,7 @@ def collect_rows(
     _collect_rows(*own, rows, gradient.numpy(), table.numpy())
 
 
+@kept_on_disk
 @njit(nogil=True)
 def _collect_rows(
     starts: NDArray,

@@ -30,8 +30,8 @@ def replayed():
             reward = np.zeros(1, dtype=np.float32)
             over, cut = np.zeros((2, 1), dtype=np.bool_)
             step_all(
-                state, source, executed, elapsed, action[None], sticky, rule, 0, board,
-                reward, over, cut,
+                state, source, executed, elapsed, np.zeros(1, dtype=np.bool_),
+                action[None], sticky, rule, 0, board, reward, over, cut,
             )  # fmt: skip
             rewards.append(int(reward[0]))
             ends.append(bool(over[0]))

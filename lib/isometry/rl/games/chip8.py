@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from isometry.core.messages import refusal
+from isometry.rl.games.code_cache import kept_on_disk
 from isometry.rl.games.draws import integer
 
 ROWS, COLUMNS, FRAMES = 32, 64, 4
@@ -73,6 +74,7 @@ def power_on(program: bytes, extra: int = 0) -> NDArray[np.int64]:
     return state
 
 
+@kept_on_disk
 @njit
 def memory(state: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Return the 4,096 bytes of memory, as a view."""
@@ -222,6 +224,7 @@ def _transfer(
             v[k] = stored[min(index + k, LAST)]
 
 
+@kept_on_disk
 @njit
 def run(
     state: NDArray[np.int64], keys: Integer, count: Integer, source: NDArray

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from isometry.rl.games.code_cache import kept_on_disk
 from isometry.rl.games.draws import uniform
 from isometry.rl.games.registry import GAMES
 
@@ -22,7 +23,8 @@ def compiled(name: str) -> tuple[Callable, Callable, Callable]:
 
     Returns:
         Three functions over arrays with one row a game; see their docstrings. Games
-        with the same rules share them.
+        with the same rules share them. Their code is kept on disk, see
+        :mod:`isometry.rl.games.code_cache`.
 
     Raises:
         KeyError: If the game is unknown.
@@ -64,6 +66,7 @@ def _loops(
         sources: NDArray,  # (n, k), changed
         executed: NDArray,  # int64 (n,), the last action executed, changed
         elapsed: NDArray,  # int64 (n,), steps of this episode, changed
+        waiting: NDArray[np.bool_],  # (n,), which games are drawn and not played
         actions: NDArray,  # int64 (n,), codes of the actions asked for
         sticky: float,
         rule: bool,  # the game's own setting, e.g. ramping
@@ -76,6 +79,10 @@ def _loops(
         """Play one step of every game and draw it; return how many have ended."""
         ended = 0
         for i in range(len(states)):
+            if waiting[i]:
+                rewards[i], terminated[i], truncated[i] = 0, False, False
+                observe(states[i], boards[i])
+                continue
             action = actions[i]
             if may_stick and uniform(sources[i]) < sticky:
                 action = executed[i]
@@ -89,9 +96,15 @@ def _loops(
             observe(states[i], boards[i])
         return ended
 
-    return reset_all, step_all, observe_all
+    what = step.__module__.rpartition(".")[-1]  # all games of Octax are one
+    return (
+        kept_on_disk(reset_all, what),
+        kept_on_disk(step_all, what),
+        kept_on_disk(observe_all, what),
+    )
 
 
+@kept_on_disk
 @njit(nogil=True)
 def keep_ends(
     done: NDArray[np.bool_],  # (n,), which games have ended

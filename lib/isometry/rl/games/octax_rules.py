@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from isometry.rl.games import chip8
 from isometry.rl.games.chip8 import COLUMNS, FRAMES, MACHINE_SIZE, NO_KEY, ROWS, Integer
+from isometry.rl.games.code_cache import kept_on_disk
 from isometry.rl.games.draws import tape
 from isometry.rl.games.octax_games import (
     AT_LEAST,
@@ -71,6 +72,7 @@ def start_state(program: bytes, rules: Rules) -> NDArray[np.int64]:
     return state
 
 
+@kept_on_disk
 @njit
 def _pressed(action: int) -> int:
     """Return the keys that an action holds down, one bit each."""
@@ -82,6 +84,7 @@ def reset(state: NDArray[np.int64], source: NDArray) -> None:
     """Start a game: nothing is left to do, the start state is always the same."""
 
 
+@kept_on_disk
 @njit
 def _score(state: NDArray[np.int64]) -> Integer:
     """Return the score that the registers show; those of one register wrap at 256."""

@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from isometry.rl.games.code_cache import kept_on_disk
 from isometry.rl.ppo.loss import NORMALISER_EPS, clip_together_
 from isometry.rl.ppo.settings import PPOSettings
 
@@ -21,6 +22,7 @@ from isometry.rl.ppo.settings import PPOSettings
 LOG_PROBABILITY, ADVANTAGE, VALUE, TARGET = range(4)
 
 
+@kept_on_disk
 @njit(nogil=True)
 def _moments(numbers: NDArray, rows: NDArray, normalise: bool) -> tuple[float, float]:
     """Return what is taken from a minibatch's advantages, and what divides them.
@@ -38,6 +40,7 @@ def _moments(numbers: NDArray, rows: NDArray, normalise: bool) -> tuple[float, f
     return mean, sqrt(square / len(rows)) + NORMALISER_EPS
 
 
+@kept_on_disk
 @njit(nogil=True)
 def policy_gradient(
     logits: NDArray,  # (batch, actions)
@@ -97,6 +100,7 @@ def policy_gradient(
     return policy / batch, entropies / batch, divergence / batch, clipped / batch
 
 
+@kept_on_disk
 @njit(nogil=True)
 def value_gradient(
     values: NDArray,  # (batch,)
@@ -130,6 +134,7 @@ def value_gradient(
     return 0.5 * total / len(rows)
 
 
+@kept_on_disk
 @njit(nogil=True, fastmath={"reassoc", "contract"})  # in any order, not a number as is
 def _squares(rows: NDArray, total: NDArray) -> None:
     """Add the sum of squares of each row of ``(members, n)``."""
@@ -140,6 +145,7 @@ def _squares(rows: NDArray, total: NDArray) -> None:
         total[member] += own
 
 
+@kept_on_disk
 @njit(nogil=True)
 def _scale_down(rows: NDArray, total: NDArray, bound: float) -> None:
     """Multiply rows whose norm, the root of ``total``, is beyond the bound.

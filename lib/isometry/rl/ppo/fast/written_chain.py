@@ -16,6 +16,7 @@ from torch.nn import functional
 from isometry.core.stacking import Parameters
 from isometry.methods.structure import Architecture
 from isometry.rl.actor_critic import ActorCritic, Part
+from isometry.rl.games.code_cache import kept_on_disk
 from isometry.rl.sparse_boards import Listed, add_rows, collect_rows
 
 aten = torch.ops.aten
@@ -24,6 +25,7 @@ WRITTEN = ("relu", "leaky_relu", "tanh", "maxmin", "identity")
 
 # One pass in place, where torch's form (isometry.maxmin) makes three new tensors. The
 # way back needs to know which pairs changed places, not what they were.
+@kept_on_disk
 @njit(nogil=True)
 def _sort_pairs(hidden: NDArray, swapped: NDArray[np.bool_]) -> None:
     """Sort pairs ``(n, 2)`` in place and write down which were exchanged, ``(n,)``.
@@ -37,6 +39,7 @@ def _sort_pairs(hidden: NDArray, swapped: NDArray[np.bool_]) -> None:
         hidden[i, 1] = low if low > high else high
 
 
+@kept_on_disk
 @njit(nogil=True)
 def _exchange_pairs(gradient: NDArray, swapped: NDArray[np.bool_]) -> None:
     """Exchange pairs ``(n, 2)`` in place, as :func:`_sort_pairs` did.
