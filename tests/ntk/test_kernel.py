@@ -1,5 +1,7 @@
 """What the kernel is of, what falls back to brute force, and what is refused."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -259,8 +261,8 @@ def one_number():
 
 REFUSED = [
     ("not a model", lambda: torch.relu, GOOD, TypeError, "torch module"),
-    ("integers", lambda: LINEAR, GOOD.long(), TypeError, "floating-point"),
-    ("a list", lambda: LINEAR, [[0.0] * 4], TypeError, "floating-point"),
+    ("integers", lambda: LINEAR, GOOD.long(), ValueError, "model accepts"),
+    ("a list", lambda: LINEAR, [[0.0] * 4], TypeError, "tensors as inputs"),
     ("another dtype", lambda: LINEAR, GOOD.double(), TypeError, "dtype"),
     ("one vector", lambda: LINEAR, GOOD[0], ValueError, "batch"),
     ("no inputs", lambda: LINEAR, GOOD[:0], ValueError, "non-empty"),
@@ -357,3 +359,102 @@ def test_one_graph_is_refused_in_words():
 
     with pytest.raises(ValueError, match=r"each alone.*nodes of a graph"):
         empirical_ntk(Wrapped(one_graph, a=nn.Linear(4, 2)), torch.randn(3, 4))
+
+
+class Attending(nn.Module):
+    """Takes ids, a mask and a temperature, and returns a record."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.Embedding(7, 4), nn.Linear(4, 3)
+
+    def forward(self, ids, mask=None, *, temperature=1.0):
+        mask = torch.ones_like(ids) if mask is None else mask
+        weights = (mask / mask.sum(1, keepdim=True)).unsqueeze(2)
+        logits = self.head((self.table(ids) * weights).sum(1)) / temperature
+        return SimpleNamespace(logits=logits, loss=None)
+
+
+IDS = torch.tensor([[1, 2, 3], [4, 4, 6], [0, 5, 0], [2, 2, 2]])
+MASK = torch.tensor([[1, 1, 0], [1, 1, 1], [1, 0, 0], [0, 1, 1]])
+
+
+def kernel_by_hand(model, rows, columns):
+    """Return the kernel of `Attending` from one backward pass for each output."""
+
+    def gradients(ids, mask):
+        out = model(ids[None], mask[None], temperature=2.0).logits[0]
+        each = [
+            torch.autograd.grad(o, model.parameters(), retain_graph=True) for o in out
+        ]
+        return torch.stack([torch.cat([g.flatten() for g in one]) for one in each])
+
+    left, right = (
+        torch.stack([gradients(IDS[i], MASK[i]) for i in part])
+        for part in (rows, columns)
+    )
+    return torch.einsum("iap,jbp->ijab", left, right)
+
+
+@pytest.mark.parametrize("method", ["auto", "jacobian"])
+def test_kernel_of_several_inputs_and_a_record_as_output(method):
+    model = Attending().to(DOUBLE)
+    asked = {"method": method, "outputs": lambda o: o.logits}
+    keywords = {"ids": IDS, "mask": MASK, "temperature": 2.0}
+    expected = kernel_by_hand(model, range(4), range(4))
+    torch.testing.assert_close(empirical_ntk(model, keywords, **asked), expected)
+    first, second = ({**keywords, "ids": IDS[p], "mask": MASK[p]} for p in HALVES)
+    kernel = empirical_ntk(model, first, second, chunk_size=1, **asked)
+    torch.testing.assert_close(kernel, expected[:3, 3:])
+
+
+HALVES = slice(3), slice(3, 4)
+
+
+def test_positional_inputs_are_a_tuple_and_ids_alone_a_tensor():
+    model = Attending().to(DOUBLE)
+    pick = {"outputs": lambda o: o.logits}
+    alone = empirical_ntk(model, IDS, **pick)
+    whole = empirical_ntk(model, (IDS, torch.ones_like(IDS)), **pick)
+    torch.testing.assert_close(alone, whole)
+
+
+def test_sum_over_layers_holds_for_several_inputs_too():
+    model = Adding()
+    x, y = torch.randn(3, 4), torch.randn(3, 2)
+    kernel = empirical_ntk(model, (x, y), method="layerwise")
+    gram = x @ x.mT + y @ y.mT + 2  # one for each bias
+    torch.testing.assert_close(kernel, gram[..., None, None] * torch.eye(2))
+
+
+class Adding(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 2), nn.Linear(2, 2)
+
+    def forward(self, x, y):
+        return self.a(x) + self.b(y)
+
+
+class Returning(nn.Linear):
+    def forward(self, x, *_):
+        return (super().forward(x),)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error", "message"),
+    [
+        (
+            (GOOD, torch.zeros(2, 5)),
+            ValueError,
+            r"3 entries .* found 1 of shape \(2, 5",
+        ),
+        ({"x": GOOD, "graph": object()}, TypeError, "found object as 'graph'; pass"),
+        ({"x": 3}, TypeError, "found dict without any"),
+        ((GOOD.double(),), TypeError, "of the model's dtype"),
+        ((GOOD,), ValueError, "outputs of shape"),
+    ],
+)
+def test_several_inputs_that_do_not_fit_are_refused(inputs, error, message):
+    with pytest.raises(error, match=message):
+        empirical_ntk(Returning(4, 2), inputs)

@@ -140,14 +140,6 @@ def check_inputs(inputs: Tensor, parameter: Tensor, name: str = "inputs") -> Non
                 f"a floating-point tensor as {name}", str(found), "convert with .to()"
             )
         )
-    if inputs.dtype != parameter.dtype:
-        raise TypeError(
-            refusal(
-                f"{name} of the model's dtype {parameter.dtype}",
-                str(inputs.dtype),
-                "convert one of them with .to()",
-            )
-        )
     if inputs.ndim < 2 or 0 in inputs.shape:
         raise ValueError(
             refusal(
@@ -155,6 +147,35 @@ def check_inputs(inputs: Tensor, parameter: Tensor, name: str = "inputs") -> Non
                 str(tuple(inputs.shape)),
                 "add a batch dimension, or pass at least one input",
             )
+        )
+    check_main(inputs, parameter, name)
+
+
+def check_main(inputs: Tensor, parameter: Tensor, name: str = "inputs") -> None:
+    """Refuse inputs of another dtype or device, or that are none.
+
+    Args:
+        inputs: Of any rank; of floating point, or whole numbers.
+        parameter: A parameter of the model.
+        name: What to call the inputs in the message.
+
+    Raises:
+        TypeError: If they are floating-point numbers of another dtype.
+        ValueError: If they are empty, not finite, or on another device.
+    """
+    floating = inputs.is_floating_point()
+    if floating and inputs.dtype != parameter.dtype:
+        raise TypeError(
+            refusal(
+                f"{name} of the model's dtype {parameter.dtype}",
+                str(inputs.dtype),
+                "convert one of them with .to()",
+            )
+        )
+    if inputs.numel() == 0:
+        do = "pass at least one input"
+        raise ValueError(
+            refusal(f"a non-empty batch as {name}", str(tuple(inputs.shape)), do)
         )
     if inputs.device != parameter.device:
         raise ValueError(
@@ -164,7 +185,7 @@ def check_inputs(inputs: Tensor, parameter: Tensor, name: str = "inputs") -> Non
                 "move one of them with .to()",
             )
         )
-    if not bool(torch.isfinite(inputs).all()):
+    if floating and not bool(torch.isfinite(inputs).all()):
         raise ValueError(
             refusal(f"finite {name}", "NaN or infinity", "clean the data first")
         )
@@ -208,7 +229,7 @@ def check_outputs(model: nn.Module, inputs: Tensor, name: str = "inputs") -> int
             refusal(
                 f"model outputs of shape ({len(inputs)}, m)",
                 str(shape or type(outputs).__name__),
-                "flatten the outputs of each input",
+                "flatten the outputs of each input, with outputs= if need be",
             )
         )
     if not bool(torch.isfinite(outputs).all()):

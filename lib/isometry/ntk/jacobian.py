@@ -112,7 +112,7 @@ def kernel_by_jacobian(
     chunk = chunk_size or max(1, CHUNK_ENTRIES // entries)
     second = inputs if other is None else other
     shape = (num_outputs, len(inputs), num_outputs, len(second))
-    kernel = inputs.new_empty(shape)
+    kernel = next(iter(trainable_parameters(model).values())).new_empty(shape)
     with exact_matmul(inputs.device):
         for i in range(0, len(inputs), chunk):
             rows = rows_of(model, inputs[i : i + chunk])

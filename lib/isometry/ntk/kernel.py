@@ -1,11 +1,21 @@
 """The empirical neural tangent kernel of a network as it is."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from isometry.core.messages import refusal, unknown
 from isometry.core.untouched import untouched
-from isometry.ntk.checks import check_inputs, check_model, check_outputs
+from isometry.ntk.arguments import (
+    Arguments,
+    Indexed,
+    Inputs,
+    Pick,
+    arguments_of,
+    joined,
+)
+from isometry.ntk.checks import check_inputs, check_main, check_model, check_outputs
 from isometry.ntk.consistency import contradiction
 from isometry.ntk.jacobian import kernel_by_jacobian, rows_one_by_one
 from isometry.ntk.layerwise import find_layers, kernel_by_layers
@@ -17,11 +27,12 @@ CONTRADICTION = "a kernel that contradicts the gradient of the whole network"
 @torch.no_grad()
 def empirical_ntk(
     model: nn.Module,
-    inputs: Tensor,  # (n, ...)
-    other: Tensor | None = None,  # (n2, ...)
+    inputs: Inputs,  # (n, ...)
+    other: Inputs | None = None,  # (n2, ...)
     *,
     method: str = "auto",
     chunk_size: int | None = None,
+    outputs: Pick | None = None,
 ) -> Tensor:
     """Return ``K[i, j, a, b] = <df_a(x_i)/dtheta, df_b(x'_j)/dtheta>``.
 
@@ -32,14 +43,18 @@ def empirical_ntk(
         model: Maps ``(n, ...)`` to ``(n, m)``; the kernel is over its parameters that
             require a gradient. Dropout, batch norms and spectral norms must be in
             evaluation mode.
-        inputs: ``(n, ...)``, of the model's dtype, on its device.
-        other: ``(n2, ...)``, the second set of inputs; None: ``inputs`` again.
+        inputs: ``(n, ...)``, of the model's dtype, on its device; or a tuple of
+            positional or a dict of keyword arguments, tensors ``(n, ...)`` and what all
+            inputs share.
+        other: The second set of n2 inputs, in the same form; None: ``inputs`` again.
         method: ``"layerwise"``, the sum over layers of Eq. 7-8: linear, convolution and
             norm layers, each used once, joined by anything without parameters;
             ``"jacobian"``, brute force, any network; or ``"auto"``, the first where it
             applies and the second elsewhere.
         chunk_size: How many inputs are worked on at a time, at least 1; None: chosen
             so that a chunk stays small beside the kernel.
+        outputs: Makes ``(n, m)`` of what the model returns, e.g. ``lambda o:
+            o.logits[:, -1]``; None: the model returns ``(n, m)``.
 
     Returns:
         ``(n, n2, m, m)``, without a gradient.
@@ -64,15 +79,12 @@ def empirical_ntk(
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(refusal("chunk_size >= 1", chunk_size, "pass None to choose"))
     parameter = check_model(model)
-    check_inputs(inputs, parameter)
-    if other is not None:
-        check_inputs(other, parameter, "other")
     with untouched(model, evaluation=False), torch.no_grad():
-        inputs, other = _plain(inputs), None if other is None else _plain(other)
-        num_outputs = check_outputs(model, inputs)
-        if other is not None:
-            check_outputs(model, other, "other")
-        arguments = (model, inputs, other, num_outputs, chunk_size)
+        network, rows, columns = _as_map(model, inputs, other, outputs, parameter)
+        num_outputs = check_outputs(network, rows)
+        if columns is not None:
+            check_outputs(network, columns, "other")
+        arguments = (network, rows, columns, num_outputs, chunk_size)
         kernel: Tensor | str = "brute force was asked for"
         if method != "jacobian":
             kernel = _sum_over_layers(*arguments)
@@ -81,6 +93,47 @@ def empirical_ntk(
         if isinstance(kernel, str):
             kernel = _product_of_jacobians(*arguments)
     return kernel.permute(1, 3, 0, 2)
+
+
+def _as_map(
+    model: nn.Module,
+    inputs: Inputs,
+    other: Inputs | None,
+    outputs: Pick | None,
+    parameter: Tensor,
+) -> tuple[nn.Module, Tensor, Tensor | None]:
+    """Return a map of one tensor to one tensor, and what it is taken at.
+
+    That is the model itself where it is such a map of numbers; else one of indices.
+    """
+    plain = outputs is None and isinstance(other, Tensor | None)
+    if plain and isinstance(inputs, Tensor) and inputs.is_floating_point():
+        assert other is None or isinstance(other, Tensor)
+        check_inputs(inputs, parameter)
+        if other is not None:
+            check_inputs(other, parameter, "other")
+        return model, _plain(inputs), None if other is None else _plain(other)
+    held = _checked(inputs, parameter, "inputs")
+    count = len(held.main)
+    index = torch.arange(count, device=parameter.device)
+    following = None
+    if other is not None:
+        held = joined(held, _checked(other, parameter, "other"))
+        following = torch.arange(count, len(held.main), device=parameter.device)
+    return Indexed(model, held, outputs or _itself), index, following
+
+
+def _itself(outputs: Tensor) -> Tensor:
+    """Return what the model returns."""
+    return outputs
+
+
+def _checked(inputs: Inputs, parameter: Tensor, name: str) -> Arguments:
+    """Return inputs as arguments, on the model's device; see `arguments_of`."""
+    found = arguments_of(inputs, name)
+    check_main(found.main, parameter, name)
+    plain = {key: _plain(found.values[key]) for key in found.batched}
+    return replace(found, values={**found.values, **plain})
 
 
 def _plain(inputs: Tensor) -> Tensor:

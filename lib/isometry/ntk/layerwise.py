@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from isometry.core.precision import exact_matmul
 from isometry.ntk.capture import Layers, layers_with_parameters, traces
+from isometry.ntk.checks import trainable_parameters
 from isometry.ntk.terms import (
     Factors,
     add_term,
@@ -72,7 +73,8 @@ def kernel_by_layers(
     Source: arXiv 2606.09762, Eq. 7-8.
     """
     second = inputs if other is None else other
-    kernel = inputs.new_zeros(num_outputs, len(inputs), num_outputs, len(second))
+    like = next(iter(trainable_parameters(model).values()))
+    kernel = like.new_zeros(num_outputs, len(inputs), num_outputs, len(second))
     with exact_matmul(inputs.device):
         chunk = chunk_size or _affordable(model, layers, inputs, num_outputs)
         for i in range(0, len(inputs), chunk):
