@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from isometry.core.matrices import effective_rank, singular_values
+from isometry.diagnostics.call import Call
 from isometry.diagnostics.recording import Recording, recorded
 from isometry.diagnostics.records import ActivationHealth, Ranks
 from isometry.plasticity import (
@@ -61,14 +62,14 @@ def _feature_ranks(rows: Tensor) -> Ranks:
 
 
 @torch.no_grad()
-def activity(model: nn.Module, inputs: Tensor, thresholds: Sequence[float]) -> Activity:
+def activity(call: Call, inputs: Tensor, thresholds: Sequence[float]) -> Activity:
     """Return the health of every activation layer on the inputs.
 
     Only numbers are kept, so the memory is that of one forward pass.
 
     Args:
-        model: In evaluation mode.
-        inputs: ``(n, ...)``.
+        call: The model with its arguments.
+        inputs: The main one, ``(n, ...)``.
         thresholds: Of dormancy, each >= 0.
 
     Returns:
@@ -102,8 +103,8 @@ def activity(model: nn.Module, inputs: Tensor, thresholds: Sequence[float]) -> A
         )
 
     watched = Recording(on_linear, lambda _: None, on_activation)
-    with recorded(model, watched):
-        model(inputs)
+    with recorded(call.model, watched):
+        call(inputs)
     features = rows_of(last["input"], False) if last else None
     ranks = None if features is None else _feature_ranks(features)
     return tuple(found), ranks, sizes

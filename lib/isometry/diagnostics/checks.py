@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from isometry.core.messages import refusal
+from isometry.diagnostics.call import Call
+from isometry.ntk.arguments import Arguments, arguments_of
 from isometry.ntk.checks import check_recordable
 
 
@@ -43,23 +45,22 @@ def check_model(model: Any) -> nn.Module:
     return model
 
 
-def check_inputs(inputs: Any, model: nn.Module) -> None:
-    """Refuse inputs that cannot be a batch for this model.
+def checked_inputs(given: Any, model: nn.Module) -> Arguments:
+    """Return inputs as arguments, or refuse what cannot be a batch for this model.
 
     Args:
-        inputs: Should be a tensor ``(n, ...)``, n >= 1, finite, on the model's device;
-            if of floating point, of the model's dtype.
+        given: See :func:`isometry.ntk.arguments.arguments_of`. The main tensor should
+            be ``(n, ...)``, n >= 1, finite, on the model's device; if of floating
+            point, of the model's dtype.
         model: Checked.
 
     Raises:
-        TypeError: If they are no tensor, or of another dtype.
+        TypeError: If they are no tensors, or of another dtype.
         ValueError: If they are empty, not finite, or on another device.
     """
-    if not isinstance(inputs, Tensor):
-        found = type(inputs).__name__
-        do = "pass a tensor; wrap a model that takes several arguments"
-        raise TypeError(refusal("one tensor as inputs", found, do))
-    if inputs.ndim == 0 or inputs.numel() == 0:
+    arguments = arguments_of(given)
+    inputs = arguments.main
+    if inputs.numel() == 0:
         raise ValueError(
             refusal(
                 "a non-empty batch as inputs, (n, ...)",
@@ -89,6 +90,7 @@ def check_inputs(inputs: Any, model: nn.Module) -> None:
         raise ValueError(
             refusal("finite inputs", "NaN or infinity", "clean the data first")
         )
+    return arguments
 
 
 def check_caps(**caps: int) -> None:
@@ -105,12 +107,12 @@ def check_caps(**caps: int) -> None:
             raise ValueError(refusal(f"a whole {name} >= 1", cap, f"change {name}"))
 
 
-def checked_outputs(model: nn.Module, inputs: Tensor) -> Tensor:
+def checked_outputs(call: Call, inputs: Tensor) -> Tensor:
     """Run the model once and return its outputs, ``(n, ...)``.
 
     Args:
-        model: In evaluation mode.
-        inputs: Checked.
+        call: The model with its arguments.
+        inputs: The main one, checked.
 
     Raises:
         TypeError: If the outputs are not one tensor of floating point.
@@ -118,7 +120,7 @@ def checked_outputs(model: nn.Module, inputs: Tensor) -> Tensor:
             not one for each input.
     """
     try:
-        outputs = model(inputs)
+        outputs = call(inputs)
     except Exception as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -137,7 +139,7 @@ def checked_outputs(model: nn.Module, inputs: Tensor) -> Tensor:
             refusal(
                 "one floating-point tensor as the model's output",
                 str(found),
-                "wrap the model in a module that returns the one to look at",
+                "pass outputs=, e.g. lambda o: o.logits",
             )
         )
     if outputs.ndim == 0 or len(outputs) != len(inputs) or outputs.numel() == 0:
@@ -145,7 +147,7 @@ def checked_outputs(model: nn.Module, inputs: Tensor) -> Tensor:
             refusal(
                 f"outputs of shape ({len(inputs)}, ...), one for each input",
                 str(tuple(outputs.shape)),
-                "wrap the model so that the batch comes first",
+                "pass outputs= so that the batch comes first",
             )
         )
     if not bool(torch.isfinite(outputs).all()):
@@ -155,12 +157,12 @@ def checked_outputs(model: nn.Module, inputs: Tensor) -> Tensor:
     return outputs
 
 
-def mixes_inputs(model: nn.Module, inputs: Tensor, outputs: Tensor) -> bool:
+def mixes_inputs(call: Call, inputs: Tensor, outputs: Tensor) -> bool:
     """Return whether an output hangs on more than its own input.
 
     Args:
-        model: In evaluation mode.
-        inputs: ``(n, ...)``.
+        call: The model with its arguments.
+        inputs: The main one, ``(n, ...)``.
         outputs: The model's, ``(n, ...)``.
 
     Source: ours; the same test as for the kernel.
@@ -168,7 +170,7 @@ def mixes_inputs(model: nn.Module, inputs: Tensor, outputs: Tensor) -> bool:
     tolerance = 1e3 * torch.finfo(outputs.dtype).eps
     scale = float(outputs.abs().max())
     try:
-        alone = model(inputs[:1])
+        alone = call(inputs[:1])
     except Exception as error:  # as batch statistics of one input, or graphs, do
         if isinstance(error, torch.OutOfMemoryError):
             raise

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +10,11 @@ from torch import Tensor, nn
 from isometry.core.messages import refusal
 from isometry.core.untouched import untouched
 from isometry.diagnostics.activity import activity
+from isometry.diagnostics.call import Call, itself
 from isometry.diagnostics.checks import (
     check_caps,
-    check_inputs,
     check_model,
+    checked_inputs,
     checked_outputs,
     mixes_inputs,
 )
@@ -26,6 +28,7 @@ from isometry.diagnostics.weights import (
     weights_of,
 )
 from isometry.ntk import Conditioning, conditioning, empirical_ntk, ntk_matrix
+from isometry.ntk.arguments import Arguments, Inputs, Pick
 
 THRESHOLDS = (0.0, 0.025, 0.1)  # of Sokar et al. 2023
 NOT_ASKED = "not asked for"
@@ -34,8 +37,9 @@ MIXED = "an input's outputs change with the rest of the batch, or at random"
 
 def diagnose(
     model: nn.Module,
-    inputs: Tensor,  # (n, ...)
+    inputs: Inputs,  # (n, ...)
     *,
+    outputs: Pick | None = None,
     jacobian: bool = True,
     ntk: bool = True,
     max_inputs: int = 256,
@@ -63,11 +67,15 @@ def diagnose(
     where the model is no sum over layers (attention, tied weights).
 
     Args:
-        model: Any module that maps one tensor ``(n, ...)`` to one tensor ``(n, ...)``.
-            A module of ``torch.compile`` is looked at without its compilation.
+        model: Any module. One of ``torch.compile`` is looked at without its
+            compilation.
         inputs: ``(n, ...)``, of the model's dtype and on its device; or whole numbers,
             for a model that begins with an embedding. Then the derivatives by the
-            inputs and the kernel are left out.
+            inputs are left out. Or a tuple of positional or a dict of keyword
+            arguments: tensors ``(n, ...)``, the first of which derivatives are taken
+            by, and what all inputs share.
+        outputs: Makes one tensor ``(n, ...)`` of what the model returns, e.g. ``lambda
+            o: o.logits``; None: the model returns one.
         jacobian: Whether to take Jacobians.
         ntk: Whether to take the empirical neural tangent kernel.
         max_inputs: The first so many inputs are used at most, >= 1.
@@ -82,7 +90,7 @@ def diagnose(
         tables.
 
     Raises:
-        TypeError: If the model is no module, the inputs are no tensor or of another
+        TypeError: If the model is no module, the inputs are no tensors or of another
             dtype, or the outputs are not one floating-point tensor.
         ValueError: If inputs are empty, not finite or on another device, the model
             fails on them, weights or outputs are not finite, no weight is a matrix, or
@@ -106,31 +114,34 @@ def diagnose(
         if not threshold >= 0:
             raise ValueError(refusal("thresholds >= 0", threshold, "pass e.g. (0.1,)"))
     model = check_model(model)
-    check_inputs(inputs, model)
+    arguments = checked_inputs(inputs, model)
     with untouched(model):
-        inputs = inputs.detach()[:max_inputs].clone()
+        call = Call(
+            model=model,
+            arguments=_copied(arguments.at(slice(max_inputs))),
+            pick=outputs or itself,
+        )
+        sample = call.arguments.main
         with torch.no_grad():
-            outputs = checked_outputs(model, inputs)
-            mixed = mixes_inputs(model, inputs, outputs)
+            said = checked_outputs(call, sample)
+            mixed = mixes_inputs(call, sample, said)
             weights, others = weights_of(model)
         if not weights:
             needed, found = "at least one weight matrix", type(model).__name__
             do = "pass the network that holds the linear layers"
             raise ValueError(refusal(needed, f"none in {found}", do))
-        units, features, sizes = activity(model, inputs, thresholds)
+        units, features, sizes = activity(call, sample, thresholds)
         layers, whole, reasons = slopes(
-            model, inputs[:max_jacobian_inputs], max_outputs, jacobian, mixed
+            call, sample[:max_jacobian_inputs], max_outputs, jacobian, mixed
         )
-        kernel = _kernel_conditioning(
-            model, inputs[:max_ntk_inputs], max_outputs, ntk, mixed
-        )
+        kernel = _kernel_conditioning(call, max_ntk_inputs, max_outputs, ntk, mixed)
         matrices = spectra(weights, sizes)
-    shape = min(len(inputs), max_ntk_inputs), min(outputs[0].numel(), max_outputs)
+    shape = min(len(sample), max_ntk_inputs), min(said[0].numel(), max_outputs)
     return Diagnostics(
         model=type(model).__name__,
         parameters=sum(p.numel() for p in model.parameters()),
-        inputs=len(inputs),
-        jacobian_inputs=min(len(inputs), max_jacobian_inputs) if layers or whole else 0,
+        inputs=len(sample),
+        jacobian_inputs=min(len(sample), max_jacobian_inputs) if layers or whole else 0,
         ntk_shape=(0, 0) if isinstance(kernel, str) else shape,
         weights=matrices,
         activations=units,
@@ -144,13 +155,19 @@ def diagnose(
     )
 
 
+def _copied(arguments: Arguments) -> Arguments:
+    """Return arguments whose tensors are copies that no graph holds."""
+    copies = {k: arguments.values[k].detach().clone() for k in arguments.batched}
+    return replace(arguments, values={**arguments.values, **copies})
+
+
 def slopes(
-    model: nn.Module, sample: Tensor, max_outputs: int, wanted: bool, mixed: bool
+    call: Call, sample: Tensor, max_outputs: int, wanted: bool, mixed: bool
 ) -> Slopes:
     """Return the Jacobians' spectra, or why there are none.
 
     Args:
-        model: In evaluation mode.
+        call: The model with its arguments.
         sample: ``(n, ...)``.
         max_outputs: Outputs of each input, at most.
         wanted: Whether they were asked for.
@@ -159,7 +176,7 @@ def slopes(
     Source: ours; see :func:`isometry.diagnostics.jacobians.jacobian_spectra`.
     """
     if wanted and not mixed:
-        return jacobian_spectra(model, sample, max_outputs)
+        return jacobian_spectra(call, sample, max_outputs)
     return (), None, {"Jacobians": MIXED if wanted else NOT_ASKED}
 
 
@@ -182,23 +199,8 @@ def spectra(
     return tuple(found)
 
 
-class _ChosenOutputs(nn.Module):
-    """A model of which only some outputs are looked at, as ``(n, m)``."""
-
-    def __init__(self, model: nn.Module, max_outputs: int) -> None:
-        super().__init__()
-        self.model = model
-        self.max_outputs = max_outputs
-        self.training = False
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the chosen outputs of each input, ``(n, m)``."""
-        outputs = self.model(inputs).flatten(1)
-        return outputs[:, evenly(outputs.shape[1], self.max_outputs, outputs.device)]
-
-
 def _kernel_conditioning(
-    model: nn.Module, inputs: Tensor, max_outputs: int, wanted: bool, mixed: bool
+    call: Call, most: int, max_outputs: int, wanted: bool, mixed: bool
 ) -> Conditioning | str:
     """Return the conditioning of the kernel, or why there is no kernel.
 
@@ -206,12 +208,16 @@ def _kernel_conditioning(
     """
     if not wanted or mixed:
         return MIXED if wanted else NOT_ASKED
-    if not inputs.is_floating_point():
-        return "the inputs are whole numbers"
-    if inputs.ndim < 2:
-        return "the inputs have no dimension beside the batch"
+
+    def chosen(said: Any) -> Tensor:
+        outputs = call.pick(said).flatten(1)
+        return outputs[:, evenly(outputs.shape[1], max_outputs, outputs.device)]
+
+    values = call.arguments.at(slice(most)).values
+    places = tuple(value for key, value in values.items() if isinstance(key, int))
+    inputs = places or {str(key): value for key, value in values.items()}
     try:
-        kernel = empirical_ntk(_ChosenOutputs(model, max_outputs), inputs)
+        kernel = empirical_ntk(call.model, inputs, outputs=chosen)
         return conditioning(ntk_matrix(kernel))
     except (TypeError, ValueError) as error:
         return str(error)

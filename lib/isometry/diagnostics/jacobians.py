@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from isometry.core.matrices import effective_rank, singular_values
+from isometry.diagnostics.call import Call
 from isometry.diagnostics.recording import Recording, recorded
 from isometry.diagnostics.records import JacobianSpectrum, spread
 
@@ -111,7 +112,7 @@ def spectrum(name: str, by: str, matrices: Tensor) -> JacobianSpectrum:
     )
 
 
-def jacobian_spectra(model: nn.Module, inputs: Tensor, max_outputs: int) -> Slopes:
+def jacobian_spectra(call: Call, inputs: Tensor, max_outputs: int) -> Slopes:
     """Return the spectra of all layers and of the whole model, and what is left out.
 
     A layer is a linear map with the activation behind it, ``D_l(x) W_l``; only what
@@ -119,8 +120,8 @@ def jacobian_spectra(model: nn.Module, inputs: Tensor, max_outputs: int) -> Slop
     map acts at each place of a sequence, its Jacobian is taken at the middle place.
 
     Args:
-        model: In evaluation mode, gradients enabled.
-        inputs: ``(n, ...)``, that do not interact.
+        call: The model with its arguments, gradients enabled.
+        inputs: The main one, ``(n, ...)``, that do not interact.
         max_outputs: How many outputs the whole model's Jacobian has at most.
 
     Source: arXiv 2606.09762, Sec. 4.1 (layers).
@@ -157,8 +158,8 @@ def jacobian_spectra(model: nn.Module, inputs: Tensor, max_outputs: int) -> Slop
     sample = inputs.detach().clone()
     if sample.is_floating_point():
         sample.requires_grad_()
-    with recorded(model, Recording(on_linear, after_linear, on_activation)):
-        outputs = model(sample).flatten(1)
+    with recorded(call.model, Recording(on_linear, after_linear, on_activation)):
+        outputs = call(sample).flatten(1)
     if not layers and not left_out:
         left_out["layer Jacobians"] = "no activation follows a linear layer"
     whole = None

@@ -73,7 +73,8 @@ def arguments_of(inputs: Inputs, name: str = "inputs") -> Arguments:
 
     Raises:
         TypeError: If they are something else, or hold no tensor.
-        ValueError: If a tensor has another number of entries than the first.
+        ValueError: If a tensor has another number of entries than the first, or a
+            single one no batch dimension.
 
     Example:
         >>> found = arguments_of((torch.zeros(3, 2), torch.ones(3), True))
@@ -93,6 +94,9 @@ def arguments_of(inputs: Inputs, name: str = "inputs") -> Arguments:
         if not isinstance(value, (Tensor, *VALUES)):
             raise TypeError(_refused(name, f"{type(value).__name__} as {key!r}"))
     tensors = {k: v for k, v in values.items() if isinstance(v, Tensor) and v.ndim > 0}
+    if not tensors and isinstance(inputs, Tensor):
+        do = "pass at least one input, with a batch dimension"
+        raise ValueError(refusal(f"a non-empty batch as {name}, (n, ...)", "()", do))
     if not tensors:
         raise TypeError(_refused(name, f"{type(inputs).__name__} without any"))
     count = len(next(iter(tensors.values())))
