@@ -1,9 +1,12 @@
 """Continual reinforcement learning (chapter 7).
 
 The games need the extra ``rl`` (numba, gymnasium); the exactly solvable processes of
-``isometry.rl.tabular.mdp`` do not.
+``isometry.rl.tabular.mdp`` do not. Imported after gymnasium, this puts the games into
+its list: ``gymnasium.make_vec("MinAtar/Breakout-isometry", 128)``.
 """
 
+import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from isometry.core.messages import refusal
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
     from isometry.rl.environments import GameVectorEnv
 
 __all__ = ["make_vec"]
+
+if sys.modules.get("gymnasium"):  # whoever only wants a list of methods has it not
+    import_module("isometry.rl.gymnasium_entries")
 
 
 def make_vec(
@@ -23,8 +29,9 @@ def make_vec(
         name: ``suite/game``, e.g. ``"minatar/breakout"`` or ``"octax/brix"``.
         num_envs: How many are played side by side, at least 1.
         seed: Of all draws.
-        **settings: ``actions``, ``max_steps``, ``render_mode`` and those that only one
-            suite has; see :class:`isometry.rl.environments.GameVectorEnv`.
+        **settings: ``actions``, ``max_steps``, ``render_mode``, ``autoreset_mode``,
+            ``dtype``, ``channels_first`` and those that only one suite has; see
+            :class:`isometry.rl.environments.GameVectorEnv`.
 
     Raises:
         ImportError: If the extra ``rl``, or the ROM of a game of Octax, is not there.
@@ -42,7 +49,10 @@ def make_vec(
     """
     try:
         from isometry.rl.environments import GameVectorEnv
+        from isometry.rl.gymnasium_entries import recipe
     except ModuleNotFoundError as error:
         do = "pip install 'plasticity-by-isometry[rl]'"
         raise ImportError(refusal("the extra rl", f"no {error.name}", do)) from error
-    return GameVectorEnv(name, num_envs, seed=seed, **settings)
+    games = GameVectorEnv(name, num_envs, seed=seed, **settings)
+    games.spec = recipe(name, num_envs, seed, settings)
+    return games

@@ -1,16 +1,26 @@
 """Many games behind gymnasium's vector interface."""
 
-from collections.abc import Mapping
-from numbers import Integral, Real
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from isometry.core.messages import refusal
+from isometry.core.seeding import derived_seed
+from isometry.rl.environment_checks import (
+    check,
+    check_settings,
+    check_whole,
+    checked_actions,
+    checked_dtype,
+    checked_mask,
+    checked_mode,
+)
 from isometry.rl.games.draws import sources
 from isometry.rl.games.kernels import compiled, keep_ends
 from isometry.rl.games.registry import GAMES
@@ -21,11 +31,14 @@ _LOOPS = ("_reset_all", "_step_all", "_observe_all")
 class GameVectorEnv(VectorEnv):
     """Games of one kind, played side by side, each with draws of its own.
 
-    A game that ends is started anew in the same step: the observation returned is the
-    new game's first, the old one's last stands in ``infos["final_obs"]`` where
-    ``infos["_final_obs"]`` says so, with ``infos["episodic_return"]`` and
-    ``infos["episode_length"]``. ``terminated`` is the game's own end, ``truncated`` the
-    limit of steps; never both. Arrays returned are never written to again.
+    ``terminated`` is the game's own end, ``truncated`` the limit of steps; never both.
+    ``infos["episodic_return"]`` and ``infos["episode_length"]`` say what ended, where
+    ``infos["_episodic_return"]`` does. When a game that ended starts anew is
+    gymnasium's ``autoreset_mode``: ``"same_step"``, at once, and its last observation
+    stands in ``infos["final_obs"]``; ``"next_step"``, in the next step, which returns
+    the new game's first observation, reward 0 and no end, whatever its action;
+    ``"disabled"``, by ``reset(options={"reset_mask": ended})``. A game plays the same
+    in all three. Arrays returned are never written to again.
     ``copy.deepcopy`` and ``pickle`` make twins that go on alike, draws included.
 
     Observations are arrays of bool. MinAtar's are ``(10, 10, channels)``: row, column,
@@ -39,6 +52,12 @@ class GameVectorEnv(VectorEnv):
         num_envs: How many, at least 1.
         seed: Of the first ``reset()`` without one.
         render_mode: None or ``"rgb_array"``.
+        autoreset_mode: ``"same_step"``, ``"next_step"`` or ``"disabled"``, or one of
+            gymnasium's ``AutoresetMode``. Its wrappers that change observations need
+            one of the last two, ``NormalizeObservation`` the second.
+        dtype: Of observations: any of numbers.
+        channels_first: Whether MinAtar's observations are ``(channels, 10, 10)``, as
+            torch's convolutions take them. Octax's frames stand first as it is.
         **settings: Those of the game, see ``isometry.rl.games.registry.GAMES``:
 
             * ``actions``: ``"minimal"``: those that do something; ``"full"``: the same
@@ -55,7 +74,8 @@ class GameVectorEnv(VectorEnv):
     Raises:
         ImportError: If a game of Octax is asked for and its ROM is not installed.
         KeyError: If the game is unknown, with the nearest known name.
-        TypeError: If a count, ``sticky`` or the seed is no number of its kind.
+        TypeError: If a count, ``sticky`` or the seed is no number of its kind, or
+            ``dtype`` none.
         ValueError: If a setting is unknown or out of range, or a ROM is not octax's.
 
     Source: Young & Tian, arXiv 1903.03176; Radji et al., arXiv 2510.01764; the
@@ -69,15 +89,21 @@ class GameVectorEnv(VectorEnv):
         *,
         seed: int,
         render_mode: Literal["rgb_array"] | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.SAME_STEP,
+        dtype: DTypeLike = np.bool_,
+        channels_first: bool = False,
         **settings: Any,
     ) -> None:
         game = GAMES.get(name)
-        _check_settings(name, settings, game.settings)
+        check_settings(name, settings, game.settings)
         chosen = {**game.settings, **settings}
-        _check_whole("seed", seed)
-        _check(num_envs, render_mode, **chosen)
+        check_whole("seed", seed)
+        check(num_envs, render_mode, **chosen)
+        self._mode = checked_mode(autoreset_mode)
+        self._dtype = checked_dtype(dtype)
+        self._moved = bool(channels_first) and game.channels_last
         self.metadata = {
-            "autoreset_mode": AutoresetMode.SAME_STEP,
+            "autoreset_mode": self._mode,
             "render_modes": ["rgb_array"],
             "render_fps": game.steps_a_second,
         }
@@ -88,7 +114,8 @@ class GameVectorEnv(VectorEnv):
         full = chosen["actions"] == "full"
         codes = game.full_actions if full else game.minimal_actions
         self._codes = np.array(codes, dtype=np.int64)
-        self.single_observation_space = spaces.Box(0, 1, game.shape, np.bool_)
+        shape = self._shown(np.empty((0, *game.shape), dtype=np.bool_)).shape[1:]
+        self.single_observation_space = spaces.Box(0, 1, shape, self._dtype.type)
         self.single_action_space = spaces.Discrete(len(codes))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -99,9 +126,11 @@ class GameVectorEnv(VectorEnv):
             chosen["max_steps"] or 0,
         )
         self._seed = seed
+        self._np_random_seed = seed
         self._start = game.start()
         self._states = np.tile(self._start, (num_envs, 1))
         self._sources: NDArray[np.uint64] | None = None
+        self._ended = np.zeros(num_envs, dtype=np.bool_)
         self._executed = np.zeros(num_envs, dtype=np.int64)
         self._elapsed = np.zeros(num_envs, dtype=np.int64)
         self._returns = np.zeros(num_envs, dtype=np.float64)
@@ -117,41 +146,78 @@ class GameVectorEnv(VectorEnv):
         self.__dict__.update(state, game=GAMES.get(state["game"]), **dict(loops))
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[NDArray[np.bool_], dict[str, Any]]:
-        """Start every game.
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> tuple[NDArray, dict[str, Any]]:
+        """Start every game, or some.
 
         Args:
             seed: Start all draws anew from here; None goes on drawing (the first time:
-                from the constructor's seed). As in the original, the action that a
-                sticky step would repeat is forgotten only with a seed.
-            options: None.
+                from the constructor's seed). A list has one for each game, which then
+                plays as the only one of that seed does; None in it goes on. As in the
+                original, the action that a sticky step would repeat is forgotten only
+                with a seed.
+            options: ``{"reset_mask": bool (num_envs,)}`` starts those games alone; a
+                seed is for them, too.
 
         Returns:
-            Boards, bool ``(num_envs, *shape)``, and an empty dictionary.
+            Observations ``(num_envs, ...)``, as they are for games that are not
+            started, and an empty dictionary.
 
         Raises:
-            TypeError: If the seed is no integer.
-            ValueError: If there are options.
+            RuntimeError: If some are started before all are.
+            TypeError: If a seed is no integer.
+            ValueError: If there are other options, or not a seed for each game.
         """
-        if options:
-            raise ValueError(refusal("no options", options, "leave them out"))
+        mask = checked_mask(options, self.num_envs)
+        if mask is not None and self._sources is None:
+            raise RuntimeError(refusal("a reset of all games first", "none", "reset()"))
+        chosen = np.ones(self.num_envs, dtype=np.bool_) if mask is None else mask
+        if seed is None and self._sources is None:
+            seed = self._seed
         if seed is not None:
-            _check_whole("seed", seed)
-        if seed is not None or self._sources is None:
-            chosen = self._seed if seed is None else seed
-            self._sources = sources(chosen, self.num_envs, self.game.name)
-            self._executed[:] = 0
-        boards, all_games = self._empty(), np.ones(self.num_envs, dtype=np.bool_)
-        self._reset_all(self._states, self._sources, self._start, all_games, boards)
-        self._elapsed[:] = self._returns[:] = 0
-        return boards, {}
+            self._reseed(seed, chosen)
+        boards = self._empty()
+        self._observe_all(self._states, boards)
+        self._reset_all(self._states, self._sources, self._start, chosen, boards)
+        self._elapsed[chosen] = self._returns[chosen] = 0
+        self._ended[chosen] = False
+        return self._shown(boards), {}
+
+    def _reseed(
+        self, seed: int | Sequence[int | None], chosen: NDArray[np.bool_]
+    ) -> None:
+        """Start the draws of the chosen games anew."""
+        name, count = self.game.name, self.num_envs
+        if isinstance(seed, Sequence | np.ndarray) and not isinstance(seed, str):
+            if len(seed) != count:
+                needed = f"a seed for each game, {count}"
+                raise ValueError(refusal(needed, f"{len(seed)}", "or pass one integer"))
+            for one in seed:
+                if one is not None:
+                    check_whole("seed", one)
+            alone = [sources(0 if s is None else int(s), 1, name) for s in seed]
+            new = np.concatenate(alone)
+            chosen = chosen & np.array([one is not None for one in seed])
+            first: int = derived_seed(0, name, *(-1 if s is None else s for s in seed))
+        else:
+            check_whole("seed", seed)
+            new, first = sources(int(seed), count, name), int(seed)
+        if self._sources is None:
+            self._sources = sources(self._seed, count, name)
+        self._sources[chosen] = new[chosen]
+        self._executed[chosen] = 0
+        # Nothing here draws from gymnasium's generator; wrappers may.
+        self._np_random, _ = seeding.np_random(abs(first))
+        self._np_random_seed = first
 
     def step(
         self,
         actions: NDArray[np.integer],  # (num_envs,)
     ) -> tuple[
-        NDArray[np.bool_],
+        NDArray,
         NDArray[np.float32],
         NDArray[np.bool_],
         NDArray[np.bool_],
@@ -163,19 +229,22 @@ class GameVectorEnv(VectorEnv):
             actions: Integers ``(num_envs,)``, 0 to the number of actions - 1.
 
         Returns:
-            Boards bool ``(num_envs, *shape)``, rewards float32, terminated and
+            Observations ``(num_envs, ...)``, rewards float32, terminated and
             truncated bool, each ``(num_envs,)``, and what ended.
 
         Raises:
-            RuntimeError: Before the first reset.
+            RuntimeError: Before the first reset; if a game has ended that is not to
+                start by itself.
             TypeError: If the actions are not integers.
             ValueError: If their shape or a value is wrong.
         """
         if self._sources is None:
             needed = "a reset before the first step"
             raise RuntimeError(refusal(needed, "none", "call reset()"))
-        codes = self._codes[self._checked(actions)]
-        boards = self._empty()
+        codes = self._codes[checked_actions(actions, self.num_envs, len(self._codes))]
+        waiting, boards = self._ended, self._empty()
+        if waiting.any():
+            self._start_ended(boards)
         rewards = np.empty(self.num_envs, dtype=np.float32)
         terminated = np.empty(self.num_envs, dtype=np.bool_)
         truncated = np.empty(self.num_envs, dtype=np.bool_)
@@ -184,7 +253,7 @@ class GameVectorEnv(VectorEnv):
             self._sources,
             self._executed,
             self._elapsed,
-            np.zeros(self.num_envs, dtype=np.bool_),
+            waiting,
             codes,
             *self._rules,
             boards,
@@ -194,28 +263,68 @@ class GameVectorEnv(VectorEnv):
         )
         self._returns += rewards
         infos: dict[str, Any] = {}
+        if self._mode is not AutoresetMode.SAME_STEP:
+            self._ended = terminated | truncated
         if ended:
-            done = terminated | truncated
-            last, returns, lengths = kept = (
-                np.zeros_like(boards),
-                np.zeros_like(self._returns),
-                np.zeros_like(self._elapsed),
-            )
-            rows = (self.num_envs, -1)
-            keep_ends(
-                done,
-                boards.reshape(rows),
-                last.reshape(rows),
-                self._returns,
-                self._elapsed,
-                returns,
-                lengths,
-            )
-            keys = ("final_obs", "episodic_return", "episode_length")
-            for key, value in zip(keys, kept, strict=True):
-                infos[key], infos[f"_{key}"] = value, done.copy()
+            infos = self._ends(terminated | truncated, boards)
+        return self._shown(boards), rewards, terminated, truncated, infos
+
+    def _start_ended(self, boards: NDArray[np.bool_]) -> None:
+        """Start what ended in the last step, if that is left to this one."""
+        if self._mode is AutoresetMode.DISABLED:
+            found = f"games {np.flatnonzero(self._ended).tolist()} that have ended"
+            do = "reset(options={'reset_mask': ended})"
+            raise RuntimeError(refusal("games that go on", found, do))
+        self._reset_all(self._states, self._sources, self._start, self._ended, boards)
+
+    def _ends(
+        self, done: NDArray[np.bool_], boards: NDArray[np.bool_]
+    ) -> dict[str, Any]:
+        """Return what has ended; start it anew, on its board, if that is to be now."""
+        last, returns = np.zeros_like(boards), np.zeros_like(self._returns)
+        lengths = np.zeros_like(self._elapsed)
+        rows = (self.num_envs, -1)
+        keep_ends(
+            done,
+            boards.reshape(rows),
+            last.reshape(rows),
+            self._returns,
+            self._elapsed,
+            returns,
+            lengths,
+        )
+        kept = {"episodic_return": returns, "episode_length": lengths}
+        if self._mode is AutoresetMode.SAME_STEP:
+            kept = {"final_obs": self._shown(last), **kept}
             self._reset_all(self._states, self._sources, self._start, done, boards)
-        return boards, rewards, terminated, truncated, infos
+        infos: dict[str, Any] = {}
+        for key, value in kept.items():
+            infos[key], infos[f"_{key}"] = value, done.copy()
+        return infos
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        """Return an attribute, or what a method returns, once for each game.
+
+        Args:
+            name: Of the environment or of a setting. Spaces are those of one game,
+                ``"render"`` gives a picture of each.
+            *args: For a method.
+            **kwargs: For a method.
+
+        Raises:
+            AttributeError: If there is none of that name.
+        """
+        if name in self.settings:
+            return (self.settings[name],) * self.num_envs
+        single = name in ("observation_space", "action_space")
+        found = getattr(self, f"single_{name}" if single else name)
+        found = found(*args, **kwargs) if callable(found) and not single else found
+        each = name == "render" and found is not None
+        return found if each else (found,) * self.num_envs
+
+    def get_attr(self, name: str) -> tuple[Any, ...]:
+        """Return an attribute or setting once for each game, see :meth:`call`."""
+        return self.call(name)
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """Return one picture a game, uint8 ``(h, w, 3)``; None without a mode.
@@ -231,74 +340,11 @@ class GameVectorEnv(VectorEnv):
         self._observe_all(self._states, boards)
         return tuple(self.game.picture(boards))
 
+    def _shown(self, boards: NDArray[np.bool_]) -> NDArray:
+        """Return observations in the order and type that were asked for."""
+        if self._moved:
+            boards = np.ascontiguousarray(np.moveaxis(boards, -1, 1))
+        return boards if self._dtype == np.bool_ else boards.astype(self._dtype)
+
     def _empty(self) -> NDArray[np.bool_]:
         return np.empty((self.num_envs, *self.game.shape), dtype=np.bool_)
-
-    def _checked(self, actions: NDArray[np.integer]) -> NDArray[np.integer]:
-        try:
-            array = np.asarray(actions)
-        except (RuntimeError, TypeError, ValueError) as error:
-            found = f"what numpy refuses ({error})"
-            line = refusal("integer actions", found, "convert them")
-            raise TypeError(line) from error
-        if array.dtype.kind not in "iu":
-            found = str(array.dtype)
-            raise TypeError(refusal("integer actions", found, "convert them"))
-        if array.shape != (self.num_envs,):
-            needed = f"one action a game, shape ({self.num_envs},)"
-            raise ValueError(refusal(needed, str(array.shape), "reshape"))
-        last = len(self._codes) - 1
-        # A negative number is a large one without its sign.
-        if array.view(f"u{array.itemsize}").max() > last:
-            found = f"{array.min()} to {array.max()}"
-            raise ValueError(refusal(f"actions 0 to {last}", found, "clip or mask"))
-        return array
-
-
-def _check_settings(
-    name: str, given: Mapping[str, Any], known: Mapping[str, Any]
-) -> None:
-    """Refuse settings that the game does not have."""
-    for key in given:
-        if key not in known:
-            needed = f"one of the settings of {name} ({', '.join(known)})"
-            raise ValueError(refusal(needed, key, "leave it out"))
-
-
-def _check(
-    num_envs: int,
-    render_mode: str | None,
-    *,
-    actions: str,
-    max_steps: int | None,
-    sticky: float = 0.0,
-    **rule: bool,
-) -> None:
-    """Refuse settings that are of another type or out of range."""
-    _check_whole("num_envs", num_envs)
-    if num_envs < 1:
-        raise ValueError(refusal("num_envs >= 1", num_envs, "play at least one"))
-    if not isinstance(sticky, Real):
-        raise TypeError(refusal("a number for sticky", sticky, "pass a probability"))
-    if not 0 <= sticky <= 1:
-        raise ValueError(refusal("0 <= sticky <= 1", sticky, "pass a probability"))
-    if not isinstance(actions, str) or actions not in ("minimal", "full"):
-        raise ValueError(refusal("actions minimal or full", actions, "choose one"))
-    if max_steps is not None:
-        _check_whole("max_steps", max_steps)
-        if not 1 <= max_steps < 2**63:  # compiled code counts them in 64 bits
-            needed = "max_steps >= 1 and below 2**63"
-            raise ValueError(refusal(needed, max_steps, "or pass None"))
-    for key, value in rule.items():
-        if not isinstance(value, Integral | np.bool_) or value not in (True, False):
-            raise ValueError(refusal(f"{key} True or False", value, "choose one"))
-    if render_mode not in (None, "rgb_array"):
-        needed = "render_mode None or 'rgb_array'"
-        raise ValueError(refusal(needed, render_mode, "choose one"))
-
-
-def _check_whole(name: str, value: object) -> None:
-    """Refuse what is no integer."""
-    if isinstance(value, bool) or not isinstance(value, Integral):
-        needed = f"a whole number for {name}"
-        raise TypeError(refusal(needed, value, "convert it first"))

@@ -66,6 +66,11 @@ class Game:
     cells: Callable[[NDArray[np.bool_]], NDArray[np.bool_]]
     steps_a_second: int
 
+    @property
+    def channels_last(self) -> bool:
+        """Whether an observation is ``(row, column, channel)``."""
+        return self.shape[-1] == len(self.channels)
+
     def picture(self, boards: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Return pictures of boards ``(n, *shape)``, uint8 ``(n, h, w, 3)``."""
         return coloured_channels(self.cells(boards), self.channels)
