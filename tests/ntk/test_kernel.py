@@ -132,6 +132,34 @@ def learned_slope():
     return nn.Sequential(nn.Linear(4, 3), nn.PReLU(), nn.Linear(3, 2))
 
 
+class Standardised(nn.Linear):
+    def forward(self, inputs):
+        weight = self.weight - self.weight.mean(1, keepdim=True)
+        return functional.linear(inputs, weight, self.bias)
+
+
+class Twice(nn.Linear):
+    def forward(self, inputs):
+        return super().forward(torch.tanh(super().forward(inputs)))
+
+
+class OwnBias(nn.Linear):
+    def forward(self, inputs):
+        return functional.linear(inputs, self.weight) + 2 * self.bias
+
+
+def standardised():
+    return nn.Sequential(Standardised(4, 3), nn.Tanh(), nn.Linear(3, 2))
+
+
+def twice_inside():
+    return nn.Sequential(Twice(4, 4), nn.Tanh(), nn.Linear(4, 2))
+
+
+def own_bias():
+    return nn.Sequential(OwnBias(4, 3), nn.Tanh(), nn.Linear(3, 2))
+
+
 # The one case that only the comparison with a plain gradient can tell.
 HIDDEN = "positions before the batch"
 FALLS_BACK = {
@@ -146,7 +174,9 @@ FALLS_BACK = {
     "an unused layer": (unused_layer, 4),
     HIDDEN: (positions_before_batch, 128),
     "a layer without a closed form": (learned_slope, 4),
-    "a subclass": (lambda: nn.Sequential(Doubled(4, 3), nn.Linear(3, 2)), 4),
+    "a subclass with a weight of its own making": (standardised, 4),
+    "a subclass that uses its weight twice": (twice_inside, 4),
+    "a subclass that adds its bias itself": (own_bias, 4),
     "a parametrised weight": (
         lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(4, 3))),
         4,
@@ -170,6 +200,76 @@ def test_structure_alone_tells_that_a_network_is_no_sum_over_layers(case, monkey
     factory, features = FALLS_BACK[case]
     with pytest.raises(ValueError, match="sum over layers"):
         empirical_ntk(factory().to(DOUBLE), normal(8, features), method="layerwise")
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Over the channels of a map, as timm's LayerNorm2d."""
+
+    def forward(self, inputs):
+        moved = inputs.permute(0, 2, 3, 1)
+        shape, eps = self.normalized_shape, self.eps
+        moved = functional.layer_norm(moved, shape, self.weight, self.bias, eps)
+        return moved.permute(0, 3, 1, 2)
+
+
+class NormAct(nn.BatchNorm2d):
+    """A batch norm with an activation in place, as timm's BatchNormAct2d."""
+
+    def forward(self, inputs):
+        arguments = self.running_mean, self.running_var, self.weight, self.bias
+        found = functional.batch_norm(inputs, *arguments, self.training, 0.1, self.eps)
+        return functional.silu(found, inplace=True)
+
+
+class GroupAct(nn.GroupNorm):
+    def forward(self, inputs):
+        arguments = self.num_groups, self.weight, self.bias, self.eps
+        return torch.tanh(functional.group_norm(inputs, *arguments))
+
+
+class SamePad(nn.Conv2d):
+    """Pads by itself, as timm's Conv2dSame."""
+
+    def forward(self, inputs):
+        padded = functional.pad(inputs, (0, 1, 1, 1))
+        arguments = self.weight, self.bias, self.stride, 0, self.dilation, self.groups
+        return functional.conv2d(padded, *arguments)
+
+
+class Scaled(nn.RMSNorm):
+    def forward(self, inputs):
+        return 3 * super().forward(inputs)
+
+
+def of_subclasses():
+    model = nn.Sequential(
+        SamePad(2, 4, 3, stride=2, groups=2),
+        ChannelNorm(4),
+        nn.ReLU(),
+        nn.Conv2d(4, 4, 1),
+        NormAct(4),
+        GroupAct(2, 4),
+        nn.Flatten(),
+        Scaled(4 * 3 * 2),
+        Doubled(24, 3),
+    ).to(DOUBLE)
+    for parameter in model.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    model[4].running_mean.normal_()
+    return model.eval()
+
+
+def test_subclasses_of_known_layers_are_seen_by_what_they_call(monkeypatch):
+    model, inputs = of_subclasses(), normal(5, 2 * 25).view(5, 2, 5, 5)
+    # Nothing but the structure: the comparison with a gradient is switched off.
+    monkeypatch.setattr(kernel, "contradiction", lambda *arguments: 0.0)
+    found = ntk_matrix(empirical_ntk(model, inputs, method="layerwise"))
+    torch.testing.assert_close(found, brute_force(model, inputs))
+    terms = kernel.layer_kernels(model, inputs)
+    assert list(terms) == ["0", "1", "3", "4", "5", "7", "8"]
+    model[1].weight.requires_grad_(False)
+    found = ntk_matrix(empirical_ntk(model, inputs, method="layerwise"))
+    torch.testing.assert_close(found, brute_force(model, inputs))
 
 
 def test_a_hook_without_parameters_is_part_of_the_network():

@@ -7,14 +7,17 @@ any other way, is read from the recorded graph and never assumed.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from isometry.ntk.calls import OWN, Calls
 from isometry.ntk.checks import trainable_parameters
 
 Layers = dict[str, nn.Module]
+Made = dict[str, list[tuple[nn.Module, Tensor, Tensor]]]  # layer, input, output
 Supported = Callable[[nn.Module], bool]
 
 
@@ -24,7 +27,7 @@ class Trace:
 
     Attributes:
         name: The layer's name in the model.
-        module: The layer.
+        module: The layer; for a subclass, torch's layer that computes the same.
         input: h, ``(c, ...)``, what the layer was called with.
         sensitivity: B, ``(m, c, ...)``, the derivative of each output by z.
 
@@ -83,42 +86,59 @@ def traces(model: nn.Module, layers: Layers, inputs: Tensor) -> list[Trace] | st
         One trace for each layer the outputs depend on, in the order of ``layers``, or
         a sentence that says which assumption of the closed form does not hold.
     """
-    calls: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in layers}
-
-    def recorder(name: str):
-        def record(module, arguments, keywords, output):
-            seen = [*arguments, *keywords.values()]
-            calls[name].append((seen[0], output))
-            # A copy goes on, so that an activation in place leaves z as it was.
-            return output.clone()
-
-        return record
-
-    handles = [
-        module.register_forward_hook(recorder(name), prepend=True, with_kwargs=True)
-        for name, module in layers.items()
-    ]
-    try:
-        with torch.enable_grad():
-            outputs = model(inputs.detach())
-    finally:
-        for handle in handles:
-            handle.remove()
+    calls, outputs = _run(model, layers, inputs)
     for name, made in calls.items():
         if len(made) != 1:
             return f"layer {name!r} is called {len(made)} times in a run"
-        seen, said = made[0]
+        _, seen, said = made[0]
         if not said.requires_grad or len(seen) != len(inputs):
             return f"layer {name!r} runs without a gradient or not once per input"
-    recorded = [calls[name][0] for name in layers]
+    recorded = [calls[name][0][1:] for name in layers]
     if not _only_through_layers(model, outputs, recorded):
         return "a parameter acts outside the layer that holds it"
     sensitivities = _sensitivities(outputs, [z for _, z in recorded])
     return [
-        Trace(name, layers[name], h.detach(), b)
+        Trace(name, calls[name][0][0], h.detach(), b)
         for name, (h, _), b in zip(layers, recorded, sensitivities, strict=True)
         if b is not None
     ]
+
+
+def _run(model: nn.Module, layers: Layers, inputs: Tensor) -> tuple[Made, Tensor]:
+    """Run the model and return what was called with what, and the outputs.
+
+    A layer of torch's own is seen by a hook, a subclass by the function it calls.
+    """
+    calls: Made = {name: [] for name in layers}
+
+    def keep(name: str, layer: nn.Module, seen: Tensor, output: Tensor) -> Tensor:
+        calls[name].append((layer, seen, output))
+        # A copy goes on, so that an activation in place leaves z as it was.
+        return output.clone()
+
+    def recorder(name: str):
+        def record(module, arguments, keywords, output):
+            seen = [*arguments, *keywords.values()]
+            return keep(name, module, seen[0], output)
+
+        return record
+
+    handles, owners = [], {}
+    for name, module in layers.items():
+        if type(module) in OWN:
+            hook = recorder(name)
+            handles.append(
+                module.register_forward_hook(hook, prepend=True, with_kwargs=True)
+            )
+        else:
+            owners.update({id(p): name for p in module.parameters(recurse=False)})
+    try:
+        with torch.enable_grad(), Calls(owners, keep) if owners else nullcontext():
+            outputs = model(inputs.detach())
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls, outputs
 
 
 def _only_through_layers(model, outputs: Tensor, recorded) -> bool:
@@ -155,9 +175,16 @@ def _sensitivities(outputs: Tensor, said: list[Tensor]) -> tuple[Tensor | None, 
     each = each.unsqueeze(1).expand(-1, count, -1).contiguous()
     try:
         return torch.autograd.grad(
-            outputs, said, each, is_grads_batched=True, allow_unused=True
+            outputs,
+            said,
+            each,
+            retain_graph=True,  # for the passes below
+            is_grads_batched=True,
+            allow_unused=True,
         )
-    except RuntimeError:
+    except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
         # Some backward formulas cannot be batched: one pass for each output.
         with torch.enable_grad():
             passes = [
