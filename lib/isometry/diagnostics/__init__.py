@@ -1,6 +1,7 @@
-"""One look at a network's health: ``diagnose`` and what it returns."""
+"""One look at a network's health: ``diagnose``, what it returns, and a monitor."""
 
 from isometry.diagnostics.health import diagnose
+from isometry.diagnostics.monitor import PlasticityMonitor
 from isometry.diagnostics.records import (
     ActivationHealth,
     JacobianSpectrum,
@@ -14,6 +15,7 @@ __all__ = [
     "ActivationHealth",
     "Diagnostics",
     "JacobianSpectrum",
+    "PlasticityMonitor",
     "Ranks",
     "Spread",
     "WeightSpectrum",

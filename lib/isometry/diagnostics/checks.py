@@ -1,5 +1,6 @@
 """What can be looked at: refusals in one line, before any work is done."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -105,6 +106,20 @@ def check_caps(**caps: int) -> None:
     for name, cap in caps.items():
         if isinstance(cap, bool) or not isinstance(cap, int) or cap < 1:
             raise ValueError(refusal(f"a whole {name} >= 1", cap, f"change {name}"))
+
+
+def check_thresholds(thresholds: Iterable[float]) -> None:
+    """Refuse a threshold of dormancy below zero.
+
+    Args:
+        thresholds: Each should be >= 0.
+
+    Raises:
+        ValueError: Names the first that is not.
+    """
+    for threshold in thresholds:
+        if not threshold >= 0:
+            raise ValueError(refusal("thresholds >= 0", threshold, "pass e.g. (0.1,)"))
 
 
 def checked_outputs(call: Call, inputs: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from isometry.diagnostics.call import Call, itself
 from isometry.diagnostics.checks import (
     check_caps,
     check_model,
+    check_thresholds,
     checked_inputs,
     checked_outputs,
     mixes_inputs,
@@ -110,9 +111,7 @@ def diagnose(
         max_ntk_inputs=max_ntk_inputs,
         max_outputs=max_outputs,
     )
-    for threshold in thresholds:
-        if not threshold >= 0:
-            raise ValueError(refusal("thresholds >= 0", threshold, "pass e.g. (0.1,)"))
+    check_thresholds(thresholds)
     model = check_model(model)
     arguments = checked_inputs(inputs, model)
     with untouched(model):

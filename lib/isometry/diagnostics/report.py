@@ -74,21 +74,7 @@ class Diagnostics:
         """Return one number a row, in the columns part, name, metric and value."""
         import pandas as pd
 
-        rows: Rows = []
-        for weight in self.weights:
-            rows += _numbers("weight", weight.name, weight)
-        for layer in self.activations:
-            rows += _numbers("activation", layer.name, layer)
-        if self.features is not None:
-            rows += _numbers("features", "features", self.features)
-        for jacobian in self.layer_jacobians:
-            name = f"{jacobian.by} to {jacobian.name}"
-            rows += _numbers("layer_jacobian", name, jacobian)
-        if self.end_to_end is not None:
-            rows += _numbers("end_to_end", "model", self.end_to_end)
-        if self.ntk is not None:
-            rows += _numbers("ntk", "model", self.ntk)
-        return pd.DataFrame(rows, columns=["part", "name", "metric", "value"])
+        return pd.DataFrame(numbers(self), columns=["part", "name", "metric", "value"])
 
     def plot(self) -> Any:
         """Return a matplotlib figure: weights, Jacobians, activations, kernel."""
@@ -134,6 +120,29 @@ def _plain(value: Any, spectra: bool) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def numbers(found: Diagnostics) -> Rows:
+    """Return every number as part, name, metric and value.
+
+    Args:
+        found: What a look found.
+    """
+    rows: Rows = []
+    for weight in found.weights:
+        rows += _numbers("weight", weight.name, weight)
+    for layer in found.activations:
+        rows += _numbers("activation", layer.name, layer)
+    if found.features is not None:
+        rows += _numbers("features", "features", found.features)
+    for jacobian in found.layer_jacobians:
+        name = f"{jacobian.by} to {jacobian.name}"
+        rows += _numbers("layer_jacobian", name, jacobian)
+    if found.end_to_end is not None:
+        rows += _numbers("end_to_end", "model", found.end_to_end)
+    if found.ntk is not None:
+        rows += _numbers("ntk", "model", found.ntk)
+    return rows
 
 
 def _numbers(part: str, name: str, record: Any) -> Rows:
