@@ -64,6 +64,10 @@ def test_the_code_that_shows_the_games_runs(tmp_path):
     names = {"__name__": "x", "store": tmp_path}
     exec(compile(code_of("use-games.md"), "use-games.md", "exec"), names)
     assert set(names["returns"]["game"]) == {"breakout"}
+    # The agent of the page's own loop has learnt from games that ended.
+    assert len(names["learnt_from"]) > 100
+    assert (names["body"][1].weight != names["before"]).any()
+    assert 0 < max(names["learnt_from"]) < 30
 
 
 def test_the_imports_of_the_api_page_work():

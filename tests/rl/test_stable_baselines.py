@@ -57,7 +57,11 @@ def test_games_step_as_stable_baselines_steps_one_by_one(sb3):
 @pytest.mark.parametrize("algorithm", ["PPO", "DQN", "A2C"])
 def test_its_algorithms_learn_from_the_games(algorithm, sb3, tmp_path):
     envs = GameVecEnv(make_vec("minatar/breakout", 8, seed=0, dtype="float32"))
-    policy = {"optimizer_class": AdamO} if algorithm == "PPO" else {}
+    adamo = {
+        "optimizer_class": AdamO,
+        "optimizer_kwargs": {"relaxation_steps": 10_000},
+    }
+    policy = adamo if algorithm == "PPO" else {}
     sizes = {"DQN": {"learning_starts": 50}}.get(algorithm, {"n_steps": 16})
     checked = sb3.common.vec_env.VecCheckNan(envs)
     agent = getattr(sb3, algorithm)(
