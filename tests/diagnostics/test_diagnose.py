@@ -538,6 +538,33 @@ def test_lower_precision_is_looked_at_as_it_is(dtype):
     assert {p.dtype for p in model.parameters()} == {dtype}
 
 
+def partly_compiled(model):
+    model[0] = torch.compile(model[0], backend="eager")
+    return model
+
+
+def compiled_in_place(model):
+    model.compile(backend="eager")
+    return model
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "wrap",
+    [partly_compiled, compiled_in_place, nn.DataParallel],
+    ids=lambda w: w.__name__,
+)
+def test_wrapped_and_compiled_parts_change_nothing(wrap):
+    expected = diagnose(perceptron(), batch(5, 6)).to_dict(spectra=True)
+    found = diagnose(wrap(perceptron()), batch(5, 6)).to_dict(spectra=True)
+    for record in found["weights"]:
+        record["name"] = record["name"].replace("_orig_mod.", "")
+    for part in ("weights", "ntk", "end_to_end", "features"):
+        assert found[part] == expected[part], part
+    kernel = empirical_ntk(wrap(perceptron()), batch(5, 6))
+    assert_close(kernel, empirical_ntk(perceptron(), batch(5, 6)))
+
+
 def test_compiled_model_is_looked_at_under_its_own_names():
     model = perceptron()
     compiled = torch.compile(model, backend="eager")

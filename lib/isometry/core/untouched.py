@@ -4,7 +4,7 @@ import random
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -27,8 +27,8 @@ def untouched(model: nn.Module, *, evaluation: bool = True) -> Iterator[None]:
     generators held, the values of parameters and buffers, each parameter's ``grad`` and
     ``requires_grad``, and the global random state of torch (on the CPU and on the
     model's devices), NumPy and Python. Inside the block gradients can be taken even
-    where the caller switched them off; autocast and the fused attention kernels are
-    off. It costs a copy of the model's tensors.
+    where the caller switched them off; autocast, compilation and the fused attention
+    kernels are off. It costs a copy of the model's tensors.
 
     The mode is set on each submodule by itself: ``train()`` and ``eval()`` may be
     overridden with something that changes weights.
@@ -61,6 +61,7 @@ def untouched(model: nn.Module, *, evaluation: bool = True) -> Iterator[None]:
             torch.enable_grad(),
             torch.autocast(kind, enabled=False),
             exact_matmul(torch.device(kind)),
+            _uncompiled(),
         ):
             torch.backends.mha.set_fastpath_enabled(False)
             if evaluation:
@@ -80,6 +81,16 @@ def untouched(model: nn.Module, *, evaluation: bool = True) -> Iterator[None]:
         for module, training in modes:  # of TorchScript, it is no attribute in Python
             if module.training != training:
                 module.training = training
+
+
+def _uncompiled() -> AbstractContextManager[object]:
+    """Return a context in which compiled parts run as they were written.
+
+    Only where something may have been compiled: the import alone takes a second.
+    """
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
 
 
 def _snapshots(roots: list[Any]) -> list[_Restore]:

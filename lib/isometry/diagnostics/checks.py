@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from isometry.core.messages import refusal
 from isometry.diagnostics.call import Call
 from isometry.ntk.arguments import Arguments, arguments_of
-from isometry.ntk.checks import check_recordable
+from isometry.ntk.checks import check_recordable, unwrapped
 
 
 def check_model(model: Any) -> nn.Module:
-    """Return the module to look at; that of ``torch.compile`` is taken out of it.
+    """Return the module to look at; it is taken out of wrappers.
 
     Args:
         model: What was passed.
@@ -22,7 +22,7 @@ def check_model(model: Any) -> nn.Module:
         TypeError: If it is no module.
         ValueError: If it has no parameters, one of them is not finite, or has no data.
     """
-    model = getattr(model, "_orig_mod", model)
+    model = unwrapped(model)
     if not isinstance(model, nn.Module):
         raise TypeError(refusal("a torch module", type(model).__name__, "pass one"))
     for name, parameter in model.named_parameters():

@@ -68,8 +68,8 @@ def diagnose(
     where the model is no sum over layers (attention, tied weights).
 
     Args:
-        model: Any module. One of ``torch.compile`` is looked at without its
-            compilation.
+        model: Any module. One of ``torch.compile``, and compiled parts of one, are
+            looked at without compilation, one of a data parallel class by itself.
         inputs: ``(n, ...)``, of the model's dtype and on its device; or whole numbers,
             for a model that begins with an embedding. Then the derivatives by the
             inputs are left out. Or a tuple of positional or a dict of keyword

@@ -4,10 +4,13 @@ A kernel is a statement about a deterministic network whose outputs each depend 
 their own input alone. Whatever breaks that is refused here, in one line.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 
@@ -15,6 +18,25 @@ from isometry.core.messages import refusal
 
 FIRST_LAYER = "check the shape the first layer needs"
 NOT_ALONE = "pass inputs that do not hang on each other, as the nodes of a graph do"
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the module inside wrappers that only speed it up or spread it.
+
+    Args:
+        model: One of ``torch.compile`` or of a data parallel class, or any other.
+
+    Example:
+        >>> type(unwrapped(nn.DataParallel(nn.Linear(2, 1)))).__name__
+        'Linear'
+    """
+    while True:
+        if isinstance(model, nn.DataParallel | DistributedDataParallel):
+            model = model.module
+        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            model = model._orig_mod
+        else:
+            return model
 
 
 def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -189,6 +211,15 @@ def check_main(inputs: Tensor, parameter: Tensor, name: str = "inputs") -> None:
         raise ValueError(
             refusal(f"finite {name}", "NaN or infinity", "clean the data first")
         )
+
+
+def plain(inputs: Tensor) -> Tensor:
+    """Return inputs that can take part in derivatives: a copy, if from inference mode.
+
+    Args:
+        inputs: Any tensor; the copy is made outside inference mode.
+    """
+    return inputs.clone() if inputs.is_inference() else inputs
 
 
 @torch.no_grad()

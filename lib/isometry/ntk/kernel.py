@@ -15,7 +15,14 @@ from isometry.ntk.arguments import (
     arguments_of,
     joined,
 )
-from isometry.ntk.checks import check_inputs, check_main, check_model, check_outputs
+from isometry.ntk.checks import (
+    check_inputs,
+    check_main,
+    check_model,
+    check_outputs,
+    plain,
+    unwrapped,
+)
 from isometry.ntk.consistency import contradiction
 from isometry.ntk.jacobian import kernel_by_jacobian, rows_one_by_one
 from isometry.ntk.layerwise import find_layers, kernel_by_layers
@@ -78,6 +85,7 @@ def empirical_ntk(
         raise KeyError(unknown("method", method, METHODS))
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(refusal("chunk_size >= 1", chunk_size, "pass None to choose"))
+    model = unwrapped(model)
     parameter = check_model(model)
     with untouched(model, evaluation=False), torch.no_grad():
         network, rows, columns = _as_map(model, inputs, other, outputs, parameter)
@@ -106,13 +114,13 @@ def _as_map(
 
     That is the model itself where it is such a map of numbers; else one of indices.
     """
-    plain = outputs is None and isinstance(other, Tensor | None)
-    if plain and isinstance(inputs, Tensor) and inputs.is_floating_point():
+    simple = outputs is None and isinstance(other, Tensor | None)
+    if simple and isinstance(inputs, Tensor) and inputs.is_floating_point():
         assert other is None or isinstance(other, Tensor)
         check_inputs(inputs, parameter)
         if other is not None:
             check_inputs(other, parameter, "other")
-        return model, _plain(inputs), None if other is None else _plain(other)
+        return model, plain(inputs), None if other is None else plain(other)
     held = _checked(inputs, parameter, "inputs")
     count = len(held.main)
     index = torch.arange(count, device=parameter.device)
@@ -132,13 +140,8 @@ def _checked(inputs: Inputs, parameter: Tensor, name: str) -> Arguments:
     """Return inputs as arguments, on the model's device; see `arguments_of`."""
     found = arguments_of(inputs, name)
     check_main(found.main, parameter, name)
-    plain = {key: _plain(found.values[key]) for key in found.batched}
-    return replace(found, values={**found.values, **plain})
-
-
-def _plain(inputs: Tensor) -> Tensor:
-    """Return inputs that take part in derivatives, if they come from inference mode."""
-    return inputs.clone() if inputs.is_inference() else inputs
+    batched = {key: plain(found.values[key]) for key in found.batched}
+    return replace(found, values={**found.values, **batched})
 
 
 def _product_of_jacobians(
@@ -212,10 +215,11 @@ def layer_kernels(
         >>> list(layer_kernels(nn.Sequential(nn.Linear(3, 2)), torch.eye(3)))
         ['0']
     """
+    model = unwrapped(model)
     parameter = check_model(model)
     check_inputs(inputs, parameter)
     with untouched(model, evaluation=False), torch.no_grad():
-        inputs = _plain(inputs)
+        inputs = plain(inputs)
         num_outputs = check_outputs(model, inputs)
         layers = find_layers(model)
         if isinstance(layers, str):

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from isometry.core.messages import refusal
-from isometry.core.precision import exact_matmul
+from isometry.core.untouched import untouched
 from isometry.ntk.capture import Trace, traces
 from isometry.ntk.checks import (
     check_inputs,
     check_model,
     check_outputs,
+    plain,
     trainable_parameters,
 )
 from isometry.ntk.jacobian import jacobian_rows
@@ -60,11 +61,12 @@ def preconditioned_ntk(
                 [0., 1.]])
     """
     check_inputs(inputs, check_model(model))
-    check_outputs(model, inputs)
     _check_scales(model, scales)
-    layers = find_layers(model)
-    linear = isinstance(layers, dict) and inputs.ndim == 2
-    with exact_matmul(inputs.device):
+    with untouched(model, evaluation=False), torch.no_grad():
+        inputs = plain(inputs)
+        check_outputs(model, inputs)
+        layers = find_layers(model)
+        linear = isinstance(layers, dict) and inputs.ndim == 2
         if linear and all(isinstance(x, nn.Linear) for x in layers.values()):  # type: ignore[union-attr]
             found = traces(model, layers, inputs)  # type: ignore[arg-type]
             if not isinstance(found, str):
