@@ -125,8 +125,7 @@ class GameVectorEnv(VectorEnv):
             bool(chosen[game.rule]),
             chosen["max_steps"] or 0,
         )
-        self._seed = seed
-        self._np_random_seed = seed
+        self._seed = self._np_random_seed = seed
         self._start = game.start()
         self._states = np.tile(self._start, (num_envs, 1))
         self._sources: NDArray[np.uint64] | None = None
@@ -243,7 +242,8 @@ class GameVectorEnv(VectorEnv):
             raise RuntimeError(refusal(needed, "none", "call reset()"))
         codes = self._codes[checked_actions(actions, self.num_envs, len(self._codes))]
         waiting, boards = self._ended, self._empty()
-        if waiting.any():
+        at_once = self._mode is AutoresetMode.SAME_STEP
+        if not at_once and waiting.any():
             self._start_ended(boards)
         rewards = np.empty(self.num_envs, dtype=np.float32)
         terminated = np.empty(self.num_envs, dtype=np.bool_)
@@ -263,7 +263,7 @@ class GameVectorEnv(VectorEnv):
         )
         self._returns += rewards
         infos: dict[str, Any] = {}
-        if self._mode is not AutoresetMode.SAME_STEP:
+        if not at_once:
             self._ended = terminated | truncated
         if ended:
             infos = self._ends(terminated | truncated, boards)

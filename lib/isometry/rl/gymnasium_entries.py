@@ -52,8 +52,12 @@ def many_games(
     return GameVectorEnv(name, num_envs, seed=chosen, **settings)
 
 
-def recipe(name: str, num_envs: int, seed: int, settings: dict[str, Any]) -> EnvSpec:
-    """Return what ``gymnasium.make_vec`` makes the same games of."""
+def recipe(
+    name: str, num_envs: int, seed: int, settings: dict[str, Any]
+) -> EnvSpec | None:
+    """Return what ``gymnasium.make_vec`` makes the same games of; None: not listed."""
+    if name not in GYMNASIUM_NAMES:
+        return None
     spec = copy.deepcopy(gymnasium.spec(GYMNASIUM_NAMES[name]))
     mode = settings.get("autoreset_mode", "same_step")
     spec.kwargs = {
