@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from isometry.lab.choices import at_edge
 from isometry.lab.ladders import (
-    _neighbours,
+    neighbours,
     check_continuable,
     check_ladders,
     ends_of,
@@ -45,14 +45,14 @@ def point(lr, beta2):
 
 
 def test_neighbours_are_a_rung_up_and_a_rung_down_with_the_others_held():
-    found = _neighbours({"lr": 1e-3, "beta2": 0.9, "leak": 0.5}, LADDERS)
+    found = neighbours({"lr": 1e-3, "beta2": 0.9, "leak": 0.5}, LADDERS)
     assert list(found) == ["beta2", "lr"]
     assert found["lr"] == [
         {"lr": 1e-4, "beta2": 0.9, "leak": 0.5},
         {"lr": 1e-2, "beta2": 0.9, "leak": 0.5},
     ]
     assert found["beta2"] == [None, {"lr": 1e-3, "beta2": 0.99, "leak": 0.5}]
-    assert _neighbours({"leak": 0.5}, LADDERS) == {}
+    assert neighbours({"leak": 0.5}, LADDERS) == {}
 
 
 def test_ends_are_open_until_both_neighbours_were_tried_and_a_limit_at_the_last_rung():
@@ -178,7 +178,7 @@ def test_a_search_ends_on_any_scores_where_no_neighbour_is_better(scores, start)
     search, best = continued(score, ladders, points)
     reached = score(search.candidates[best])
     assert reached == max(map(score, search.candidates))
-    pairs = _neighbours(search.candidates[best], ladders).values()
+    pairs = neighbours(search.candidates[best], ladders).values()
     beside = [one for pair in pairs for one in pair if one is not None]
     assert all(one in search.candidates and score(one) <= reached for one in beside)
     assert "open" not in ends_of(search, best).values()

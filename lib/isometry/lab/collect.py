@@ -95,13 +95,13 @@ def _added_seeds(file: Path, target: Path) -> int:
             raise StoreError(refusal(needed, found, "move one of the files away"))
     new = set(map(int, frame["seed"].unique())) - have
     if new:
-        own = {**record, "runs": [_named(run, new) for run in record["runs"]]}
+        own = {**record, "runs": [named(run, new) for run in record["runs"]]}
         own["runs"] = [run for run in own["runs"] if run["seeds"]]
         add_results(target, frame[frame["seed"].isin(new)], own)
     return len(new)
 
 
-def _named(run: Record, seeds: set[int]) -> Record:
+def named(run: Record, seeds: set[int]) -> Record:
     """Return a run's entry in a record with some of its seeds alone."""
     status = run.get("status", {})
     return {

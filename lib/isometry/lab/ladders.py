@@ -19,7 +19,7 @@ Ladders = Mapping[str, tuple[Any, ...]]
 End = Literal["interior", "limit", "open"]
 
 
-def _neighbours(values: Values, ladders: Ladders) -> dict[str, list[Values | None]]:
+def neighbours(values: Values, ladders: Ladders) -> dict[str, list[Values | None]]:
     """Return a candidate's two neighbours on each ladder; None beyond a ladder's end.
 
     Example:
@@ -44,7 +44,7 @@ def untried(search: Search, best: int) -> list[Values]:
         search: All candidates that were tried.
         best: The place of the best one.
     """
-    beside = _neighbours(search.candidates[best], search.ladders).values()
+    beside = neighbours(search.candidates[best], search.ladders).values()
     return [
         values
         for pair in beside
@@ -65,7 +65,7 @@ def ends_of(search: Search, best: int) -> dict[str, End]:
         it stands at the ladder's end, ``open`` if a neighbour was not tried.
     """
     found: dict[str, End] = {}
-    for key, pair in _neighbours(search.candidates[best], search.ladders).items():
+    for key, pair in neighbours(search.candidates[best], search.ladders).items():
         if any(v is not None and v not in search.candidates for v in pair):
             found[key] = "open"
         else:
