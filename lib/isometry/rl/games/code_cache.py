@@ -16,11 +16,11 @@ import platform
 import sys
 import tempfile
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-import llvmlite
 import numba
 import platformdirs
 from numba.core.caching import NullCache
@@ -111,5 +111,5 @@ def _sources_and_versions() -> tuple[str, ...]:
         for key, value in os.environ.items()
         if key.startswith("NUMBA_") and key != _NOT_CODE
     )
-    versions = numba.__version__, llvmlite.__version__, platform.python_version()
+    versions = numba.__version__, version("llvmlite"), platform.python_version()
     return digest.hexdigest(), *versions, *switches
