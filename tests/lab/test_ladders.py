@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from isometry.lab.choices import at_edge
 from isometry.lab.ladders import (
-    neighbours,
     check_continuable,
     check_ladders,
     ends_of,
     extended,
+    neighbours,
     untried,
 )
 from isometry.lab.plans import plan
