@@ -43,7 +43,7 @@ def empirical_ntk(
 ) -> Tensor:
     """Return ``K[i, j, a, b] = <df_a(x_i)/dtheta, df_b(x'_j)/dtheta>``.
 
-    The model is left as it was, see :func:`isometry.core.untouched.untouched`; the
+    The model is left as it was, see ``isometry.core.untouched``; the
     kernel is the same inside autocast and inference mode.
 
     Args:
