@@ -131,3 +131,14 @@ def test_a_closure_is_called_with_gradients():
     before = weight.detach().clone()
     assert optimizer.step(closure).item() == pytest.approx(before.square().sum().item())
     assert not torch.equal(weight.detach(), before)
+
+
+def test_hooks_of_a_step_run_once():
+    torch.optim.Adam([torch.zeros(1)])  # torch wraps the class's step with its hooks
+    weight = draw((1, 2, 2), "w").requires_grad_()
+    weight.grad = torch.ones_like(weight)
+    optimizer, seen = Muon([{"params": [weight], "muon": True}], lr=0.1), []
+    optimizer.register_step_pre_hook(lambda *_: seen.append("before"))
+    optimizer.register_step_post_hook(lambda *_: seen.append("after"))
+    optimizer.step()
+    assert seen == ["before", "after"]

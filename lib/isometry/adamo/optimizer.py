@@ -29,22 +29,14 @@ from isometry.adamo.pull import (
     skipped,
     warn_of_rate,
 )
+from isometry.core.hooks import unhooked
 from isometry.weights import Table
 from isometry.weights.head import HEAD
 
 STRENGTH = 1e-3  # lambda, as the paper reports it
 
 
-def _unhooked(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an optimiser's own step, without torch's wrapper that runs the hooks.
-
-    torch wraps the ``step`` of every optimiser class that has an instance. Calling the
-    wrapped one from a subclass would run the pre- and post-hooks twice.
-    """
-    return step.__wrapped__ if getattr(step, "hooked", False) else step  # type: ignore[attr-defined]
-
-
-_ADAMW_STEP = _unhooked(torch.optim.AdamW.step)
+_ADAMW_STEP = unhooked(torch.optim.AdamW.step)
 
 
 class AdamO(torch.optim.AdamW):

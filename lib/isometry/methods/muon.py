@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isometry.core.hooks import unhooked
 from isometry.core.matrices import as_matrix
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, adam_keywords, register
@@ -60,6 +61,9 @@ def _orthogonalised(update: Tensor) -> Tensor:
         polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
         matrix = torch.baddbmm(matrix, polynomial, matrix, beta=a)
     return matrix.mT if tall else matrix
+
+
+_ADAM_STEP = unhooked(torch.optim.Adam.step)
 
 
 class Muon(torch.optim.Adam):
@@ -117,7 +121,7 @@ class Muon(torch.optim.Adam):
                     self._muon_step(weight, group)
                     aside.append((weight, weight.grad))
                     weight.grad = None  # so that Adam leaves it alone
-        super().step()
+        _ADAM_STEP(self)
         for weight, gradient in aside:
             weight.grad = gradient
         return loss
