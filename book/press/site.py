@@ -139,6 +139,10 @@ def build(root: Path, stage: Path, output: Path, builder: str = "html") -> Path:
     new = output.with_name(f"{output.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(built, new, ignore=shutil.ignore_patterns(".buildinfo"))
+    # Where no page is out of date, Sphinx does not look at style sheets and scripts.
+    static = stage / "book" / "_static"
+    if static.is_dir():
+        shutil.copytree(static, new / "_static", dirs_exist_ok=True)
     (new / ".built-from").write_text(key)
     shutil.rmtree(output, ignore_errors=True)
     new.rename(output)

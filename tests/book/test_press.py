@@ -8,6 +8,7 @@ import sys
 import nbformat
 import pytest
 from press import BookError
+from press import site as press_site
 from press.cli import main
 from press.execute import execute, read_chapter
 from press.freshness import data_at_hand, fresh, stamp
@@ -394,3 +395,16 @@ def test_a_chapter_without_a_title_or_begin_is_refused(executed):
     nbformat.write(notebook, path)
     with pytest.raises(BookError, match="must open with a '# Title'"):
         stage(executed, "smoke")
+
+
+def test_a_changed_style_sheet_reaches_the_site_though_no_page_changed(
+    tmp_path, monkeypatch
+):
+    stage, built = tmp_path / "stage", tmp_path / "built"
+    sheet = stage / "book" / "_static" / "book.css"
+    for path, text in ((sheet, "new"), (built / "_static" / "book.css", "old")):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    monkeypatch.setattr(press_site, "sphinx", lambda *_: built)
+    site = press_site.build(tmp_path, stage, tmp_path / "site")
+    assert (site / "_static" / "book.css").read_text() == "new"
