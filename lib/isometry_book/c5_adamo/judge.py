@@ -201,11 +201,15 @@ def _partial_nap(results: pd.DataFrame, records: list[Record]) -> Verdict | None
     )
 
 
+# As chosen before the penalty was the registered method; the study goes on for longer.
+SPECTRAL_STEPS = 3_500
+
+
 @judged("partial-spectral")
 def _partial_spectral(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     """Judge the extreme singular values under spectral regularisation."""
     rows = results[results["benchmark"] == "partial_measures"]
-    own = rows[rows["method"] == "spectral"]
+    own = rows[(rows["method"] == "spectral") & (rows["task"] <= SPECTRAL_STEPS)]
     ends = own[own["task"] == own["task"].max()]
     largest = ends[ends["metric"].str.startswith("largest_")]["value"]
     if largest.empty:
@@ -226,8 +230,8 @@ def _partial_spectral(results: pd.DataFrame, records: list[Record]) -> Verdict |
         verdict=outcome if any(met) else "not reproduced",
         reason=reason,
         gap="The force alone. One power iteration a step, as in training, lags: what "
-        "it takes for the top are at first, and between two values, several. The steps "
-        "were 3,500 while the top was exact; they grew until it is within a percent.",
+        "it takes for the top are at first, and between two values, several. "
+        "More steps than were chosen while the top was exact bring it closer.",
     )
 
 

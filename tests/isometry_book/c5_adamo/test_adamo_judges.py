@@ -277,3 +277,15 @@ def test_discrete_steps_come_closer_to_the_flow_as_the_rate_falls():
         found = [r for r in forms._gram_flow(1, rate) if r[4] == "flow_error"]
         worst.append(max(r[5] for r in found))
     assert worst[1] == pytest.approx(worst[0] / 2, rel=0.1)
+
+
+def test_the_spectral_penalty_is_judged_at_the_steps_chosen_before():
+    steps = judges.SPECTRAL_STEPS
+    rows = [
+        ("partial_measures", "spectral", 0, task, f"{which}_square", value)
+        for which, values in (("largest", (2.0, 1.03, 1.0)), ("smallest", (0.5,) * 3))
+        for task, value in zip((0, steps, 2 * steps), values, strict=True)
+    ]
+    found = judges._partial_spectral(pd.DataFrame(rows, columns=TIDY), [])
+    assert found.verdict == "partly"
+    assert f"after {steps} steps" in found.reason

@@ -73,6 +73,6 @@ def test_code_of_other_rules_has_another_name(monkeypatch, tmp_path):
 @pytest.mark.parametrize("chosen", ["", "/elsewhere"])
 def test_code_stands_in_numbas_folder_or_the_users_cache(chosen, monkeypatch):
     monkeypatch.setattr("numba.config.CACHE_DIR", chosen)
-    monkeypatch.setattr("platformdirs.user_cache_path", lambda *a, **k: Path("/home/c"))
-    expected = "/elsewhere/isometry" if chosen else "/home/c/code"
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *a, **k: Path("/cache"))
+    expected = "/elsewhere/isometry" if chosen else "/cache/code"
     assert code_cache.code_folder() == Path(expected)
