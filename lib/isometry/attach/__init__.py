@@ -1,0 +1,1 @@
+"""Every method on somebody's own model and optimiser."""
