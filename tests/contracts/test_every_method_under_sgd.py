@@ -10,8 +10,8 @@ from torch.testing import assert_close
 from isometry.core.settings import keys
 from isometry.lab.run import plan
 from isometry.methods import METHODS, Structure, Training, get
-from isometry.methods.gradient_descent import check_optimizer, with_optimizer
 from isometry.methods.method import adam
+from isometry.methods.optimisers.gradient_descent import check_optimizer, with_optimizer
 from isometry.supervised.trainer import train
 
 SMALL = {

@@ -20,7 +20,7 @@ from isometry.methods import (
     names,
     register,
 )
-from isometry.methods.isometry import (
+from isometry.methods.pulls.isometry import (
     _AdamOSettings,
     _gram_penalty,
     _maxmin_network,

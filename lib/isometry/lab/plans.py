@@ -10,8 +10,8 @@ from isometry.core.settings import as_dict, changed, keys, parsed, settings_hash
 from isometry.lab.store import result_path
 from isometry.methods import Architecture, Method
 from isometry.methods import get as method_of
-from isometry.methods.gradient_descent import check_optimizer
-from isometry.methods.isometry import strength_of_pull
+from isometry.methods.optimisers.gradient_descent import check_optimizer
+from isometry.methods.pulls.isometry import strength_of_pull
 from isometry.stream.benchmark import AnyBenchmark
 from isometry.supervised.benchmarks import BENCHMARKS, Benchmark
 

@@ -1,24 +1,21 @@
 """Every way of keeping a network plastic, as values in one registry."""
 
-# Imported for the methods that they register; the plain ones come first in every list.
-from isometry.methods import plain
+# Imported for the methods that they register, in the order of every list.
+# isort: off
+from isometry.methods.optimisers import plain
+from isometry.methods.networks import architectures
+from isometry.methods.resets import continual_backprop
+from isometry.methods.switches import fire
+from isometry.methods.optimisers import gradient_descent
+from isometry.methods.pulls import isometry
+from isometry.methods.optimisers import muon
+from isometry.methods.pulls import penalties
+from isometry.methods.rescaling import perturbation, projections
+from isometry.methods.resets import redo, self_normalised_resets
+from isometry.methods.pulls import spectral
+from isometry.methods.optimisers import upgd
 
-# isort: split
-from isometry.methods import (
-    architectures,
-    continual_backprop,
-    fire,
-    gradient_descent,
-    isometry,
-    muon,
-    penalties,
-    perturbation,
-    projections,
-    redo,
-    self_normalised_resets,
-    spectral,
-    upgd,
-)
+# isort: on
 from isometry.methods.combine import get
 from isometry.methods.method import (
     METHODS,

@@ -11,7 +11,7 @@ from torch import Tensor
 from isometry.core.denormals import denormals_flushed
 from isometry.core.precision import exact_matmul
 from isometry.methods import Method
-from isometry.methods.gradient_descent import with_optimizer
+from isometry.methods.optimisers.gradient_descent import with_optimizer
 from isometry.plasticity import removed_fraction
 from isometry.stream.binding import Hooks
 from isometry.stream.loop import Observer, Progress, Stream, train_on

@@ -15,9 +15,9 @@ from torch import Tensor
 from isometry.core.settings import changed
 from isometry.core.stacking import Parameters
 from isometry.methods import METHODS
-from isometry.methods.gradient_descent import sgd
 from isometry.methods.initialisation import chain_structure, fresh_member
 from isometry.methods.method import adam
+from isometry.methods.optimisers.gradient_descent import sgd
 from isometry.methods.structure import Architecture
 from isometry.stream.binding import Bound
 from isometry.stream.run import Run, on_device

@@ -6,7 +6,7 @@ import torch
 
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, register
-from isometry.methods.resets import replace_units_, widths
+from isometry.methods.resets.units import replace_units_, widths
 from isometry.methods.structure import State, one_output_a_unit
 from isometry.methods.training import Training
 from isometry.plasticity.units import relative_activity

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from isometry.core.settings import as_dict
 from isometry.methods import METHODS
-from isometry.methods.upgd import UPGD
+from isometry.methods.optimisers.upgd import UPGD
 
 LR = 1e-2  # of the toy
 

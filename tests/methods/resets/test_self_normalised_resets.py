@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from isometry.core.seeding import generator
-from isometry.methods.self_normalised_resets import _bin_of
+from isometry.methods.resets.self_normalised_resets import _bin_of
 
 UNITS, BATCH = (5, 4), 3
 RATES = (0.9, 0.4, 0.15, 0.05, 0.0)  # how often units fire

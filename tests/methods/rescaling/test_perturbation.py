@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from isometry.lab.run import plan
-from isometry.methods.perturbation import _factors, _PerturbationSettings
+from isometry.methods.rescaling.perturbation import _factors, _PerturbationSettings
 from isometry.stream.binding import Bound
 from isometry.stream.run import Run
 from isometry.supervised.trainer import network_of, train

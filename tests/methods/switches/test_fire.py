@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from isometry.core.seeding import generator
-from isometry.methods.fire import _reinitialised
+from isometry.methods.switches.fire import _reinitialised
 
 
 def drawn(*shape):

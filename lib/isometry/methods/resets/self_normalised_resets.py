@@ -8,7 +8,7 @@ from torch import Tensor
 
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, register
-from isometry.methods.resets import replace_units_, widths
+from isometry.methods.resets.units import replace_units_, widths
 from isometry.methods.structure import State, one_output_a_unit
 from isometry.methods.training import Training
 

@@ -6,8 +6,8 @@ import torch
 from torch.testing import assert_close
 
 from isometry.core.seeding import generator
-from isometry.methods.continual_backprop import _lowest
-from isometry.methods.entry_adam import _EntryAdam
+from isometry.methods.optimisers.entry_adam import _EntryAdam
+from isometry.methods.resets.continual_backprop import _lowest
 
 UNITS = (5, 4)
 NEXT = ("h1", "out")

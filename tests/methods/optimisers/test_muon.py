@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from isometry.core.seeding import generator
-from isometry.methods.muon import QUINTIC, Muon, _orthogonalised
+from isometry.methods.optimisers.muon import QUINTIC, Muon, _orthogonalised
 
 SHAPES = [(4, 4), (3, 7), (7, 3), (1, 5)]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from isometry.core.matrices import as_matrix
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, register
-from isometry.methods.penalties import squared_norm
+from isometry.methods.pulls.penalties import squared_norm
 from isometry.methods.structure import State, per_member
 from isometry.methods.training import Training
 

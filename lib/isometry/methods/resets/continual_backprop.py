@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from isometry.core.settings import require, setting
-from isometry.methods.entry_adam import entry_adam
 from isometry.methods.method import AdamSettings, Method, register
-from isometry.methods.resets import by_unit, replace_units_, widths
+from isometry.methods.optimisers.entry_adam import entry_adam
+from isometry.methods.resets.units import by_unit, replace_units_, widths
 from isometry.methods.structure import State, one_output_a_unit
 from isometry.methods.training import Training
 

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, register
-from isometry.methods.penalties import (
+from isometry.methods.pulls.penalties import (
     STRENGTHS,
     L2Settings,
     l2_gradient_,

@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from isometry.core.seeding import generator
-from isometry.methods.resets import replace_units_
+from isometry.methods.resets.units import replace_units_
 
 LAYERS = {"h0": "h1", "h1": "out"}
 

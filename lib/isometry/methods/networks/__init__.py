@@ -1,0 +1,1 @@
+"""Methods that change the network before it is built."""

@@ -1,0 +1,1 @@
+"""Methods that pull weights somewhere: penalties in the loss, and AdamO."""

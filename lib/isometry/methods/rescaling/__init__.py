@@ -1,0 +1,1 @@
+"""Methods that rescale or move whole weights after a step."""

@@ -1,0 +1,1 @@
+"""Methods that replace units."""

@@ -1,0 +1,1 @@
+"""Methods that act between two tasks."""
