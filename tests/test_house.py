@@ -34,6 +34,7 @@ FLOORS = {
     # The package's fronts, which name what most users want, and the command line.
     "isometry.experiments": 7,
     "isometry": 7,
+    "isometry.moved": 7,
     "isometry.__main__": 7,
     "isometry.cli": 7,
     "isometry.cli_data": 7,

@@ -7,6 +7,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from isometry.moved import install
+
 if TYPE_CHECKING:
     from isometry.adamo import AdamO
     from isometry.diagnostics import diagnose
@@ -17,6 +19,8 @@ try:
     __version__ = version("plasticity-by-isometry")
 except PackageNotFoundError:  # the source tree without an installation
     __version__ = "unknown"
+
+install()
 
 __all__ = [
     "AdamO",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from isometry.core.settings import as_dict
-from isometry.sweep.file import read_sweep
+from isometry.sweep.file import parsed_file, read_sweep
 from isometry.sweep.grid import grid
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "sweeps").glob("*.toml"))
@@ -324,6 +324,12 @@ def test_every_file_that_cannot_be_is_refused_in_a_line(changes, error, message)
     said = str(refused.value.args[0])
     assert message in said
     assert "\n" not in said
+
+
+def test_a_byte_order_mark_before_a_file_is_no_part_of_it(tmp_path):
+    file = tmp_path / "sweep.toml"
+    file.write_bytes(b"\xef\xbb\xbf" + b'report_seeds = "0:2"\n')
+    assert parsed_file(file) == {"report_seeds": "0:2"}
 
 
 @pytest.mark.parametrize(

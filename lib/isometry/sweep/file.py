@@ -89,7 +89,7 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
         ValueError: For anything else that cannot be; one line says what to do.
         OSError: If the file cannot be read.
     """
-    content = _parsed_file(Path(source)) if isinstance(source, str | Path) else source
+    content = parsed_file(Path(source)) if isinstance(source, str | Path) else source
     _checked_kinds(content)
     _checked_search(content)
     for table in ("benchmarks", "methods"):
@@ -125,10 +125,18 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
     return sweep
 
 
-def _parsed_file(path: Path) -> dict[str, Any]:
-    """Return the contents of a TOML file."""
+def parsed_file(path: Path) -> dict[str, Any]:
+    """Return the contents of a TOML file; a byte order mark before them is no part.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: If it cannot be opened.
+        ValueError: If it is no TOML in UTF-8.
+    """
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are such
         raise ValueError(
             refusal(f"a sweep file in TOML at {path}", str(error), "correct it")
