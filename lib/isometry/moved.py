@@ -1,7 +1,7 @@
 """Old paths of modules: they lead to today's module, with a warning.
 
-``isometry.experiments.store`` is the very module ``isometry.lab.store``, so that classes
-and what a test replaces are the same under both names.
+``isometry.experiments.store`` is the very module ``isometry.lab.store``, so that
+classes, and what a test replaces, are the same under both names.
 """
 
 import sys
@@ -42,7 +42,24 @@ MOVED = {
             "units": "sweep.job",
             "workers": "sweep.crew",
         },
-        "methods": {"binding": "stream.binding"},
+        "methods": {
+            "architectures": "methods.networks.architectures",
+            "binding": "stream.binding",
+            "continual_backprop": "methods.resets.continual_backprop",
+            "entry_adam": "methods.optimisers.entry_adam",
+            "fire": "methods.switches.fire",
+            "gradient_descent": "methods.optimisers.gradient_descent",
+            "isometry": "methods.pulls.isometry",
+            "muon": "methods.optimisers.muon",
+            "penalties": "methods.pulls.penalties",
+            "perturbation": "methods.rescaling.perturbation",
+            "plain": "methods.optimisers.plain",
+            "projections": "methods.rescaling.projections",
+            "redo": "methods.resets.redo",
+            "self_normalised_resets": "methods.resets.self_normalised_resets",
+            "spectral": "methods.pulls.spectral",
+            "upgd": "methods.optimisers.upgd",
+        },
         "rl": {
             "advantage": "rl.ppo.advantage",
             "chip8": "rl.games.chip8",
