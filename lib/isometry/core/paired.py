@@ -8,12 +8,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import stdtr, stdtrit
-
+from isometry.core.extras import extra
 from isometry.core.significance import by_seed, require, sign_flip_p, smallest_effect
 from isometry.core.statistics import Interval, paired_difference
+
+with extra("bench"):
+    import numpy as np
+    from numpy.typing import ArrayLike
+    from scipy.special import stdtr, stdtrit
 
 
 @dataclass(frozen=True)

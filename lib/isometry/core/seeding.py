@@ -7,11 +7,16 @@ uninterrupted run drew, and a method that draws more cannot shift another's stre
 
 import hashlib
 from collections.abc import Sequence
+from numbers import Integral
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Label = str | int
 MOST_SEEDS = 10_000  # in one command
@@ -36,7 +41,7 @@ def derived_seed(seed: int, *labels: Label) -> int:
         False
     """
     for label in (seed, *labels):
-        if not isinstance(label, str | int | np.integer):
+        if not isinstance(label, str | Integral):
             raise TypeError(
                 f"needed str or int labels, found {label!r} "
                 f"({type(label).__name__}); convert it first"
@@ -67,13 +72,16 @@ def generator(
     return torch.Generator(device=device).manual_seed(derived_seed(seed, *labels))
 
 
-def numpy_generator(seed: int, *labels: Label) -> np.random.Generator:
+def numpy_generator(seed: int, *labels: Label) -> "np.random.Generator":
     """Return a numpy generator for this seed and these labels.
 
     Args:
         seed: The run's seed.
         *labels: What is drawn, see :func:`derived_seed`.
     """
+    with extra("bench"):
+        import numpy as np
+
     return np.random.default_rng(derived_seed(seed, *labels))
 
 

@@ -7,13 +7,15 @@ the unit of the scores. Scores over several streams are ``(streams, methods)``.
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from scipy.optimize import brentq
-
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
 from isometry.core.statistics import as_scores
+
+with extra("bench"):
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+    from scipy import stats
+    from scipy.optimize import brentq
 
 MOST_EXACT = 20  # seeds: all 2^20 patterns of signs take milliseconds
 DRAWN_PATTERNS = 99_999  # of signs, where there are more seeds

@@ -8,11 +8,13 @@ randomness comes from an explicit ``numpy.random.Generator``.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.stats import trim_mean
-
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
+
+with extra("bench"):
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+    from scipy.stats import trim_mean
 
 Statistic = Callable[[NDArray], NDArray]  # (..., n) -> (...)
 

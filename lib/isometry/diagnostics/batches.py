@@ -1,13 +1,14 @@
 """Inputs from files of torch and NumPy."""
 
+import sys
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
 from isometry.diagnostics.checkpoints import first_line, listed, unpickled
 
@@ -34,7 +35,8 @@ def inputs_of(path: Path) -> Tensor:
         held = unpickled(path, "a tensor of inputs", do)
     else:
         held = _array(path, do)
-    if isinstance(held, np.ndarray) and held.dtype.kind in "fiub":
+    np: Any = sys.modules.get("numpy")  # an array has brought it
+    if np and isinstance(held, np.ndarray) and held.dtype.kind in "fiub":
         longest = np.float64 if held.dtype.itemsize > 8 else held.dtype
         held = torch.from_numpy(held.astype(np.dtype(longest).newbyteorder("=")))
     if not isinstance(held, Tensor):
@@ -45,6 +47,9 @@ def inputs_of(path: Path) -> Tensor:
 
 def _array(path: Path, do: str) -> Any:
     """Return the array of a file of numpy."""
+    with extra("bench"):
+        import numpy as np
+
     with path.open("rb") as file:
         try:
             held = np.load(file, allow_pickle=False)

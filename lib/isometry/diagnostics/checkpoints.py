@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -35,12 +34,16 @@ MOST_NAMES = 3  # that a refusal lists
 
 def _harmless() -> list[Any]:
     """Return what may lie beside tensors: classes that hold values and run nothing."""
+    values: list[Any] = [argparse.Namespace, type(Path())]
+    try:
+        import numpy as np
+    except ModuleNotFoundError:
+        return values
     core: Any = np.core if not hasattr(np, "_core") else np._core
     types = (np.dtype(code) for code in np.typecodes["AllInteger"] + "?efdg")
     made = ("scalar", "_reconstruct")
     return [
-        argparse.Namespace,
-        type(Path()),
+        *values,
         np.ndarray,
         np.dtype,
         *{type(dtype) for dtype in types},

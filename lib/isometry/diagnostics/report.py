@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from isometry.core.extras import extra
 from isometry.diagnostics.records import (
     ActivationHealth,
     JacobianSpectrum,
@@ -72,7 +73,8 @@ class Diagnostics:
 
     def to_frame(self) -> "pd.DataFrame":
         """Return one number a row, in the columns part, name, metric and value."""
-        import pandas as pd
+        with extra("bench"):
+            import pandas as pd
 
         return pd.DataFrame(numbers(self), columns=["part", "name", "metric", "value"])
 

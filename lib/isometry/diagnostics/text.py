@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
+from itertools import zip_longest
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from isometry.diagnostics.records import Spread
 
 if TYPE_CHECKING:  # the report prints itself
+    from rich.table import Table
+
     from isometry.diagnostics.report import Diagnostics
 
-COLUMNS = 110  # of the plain form
+COLUMNS, GAP = 110, "  "  # of the plain form: its width, and between columns
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Section:
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+    def words(self) -> list[bool]:
+        """Return for each column whether it holds words, which stand on its left."""
+        left_out = self.title == "Left out"
+        return [i == 0 or left_out or h == "by" for i, h in enumerate(self.head)]
 
 
 def number(value: float | None) -> str:
@@ -170,16 +176,17 @@ def _headline(found: Diagnostics) -> str:
 
 
 def tables(found: Diagnostics) -> Iterator[str | Table]:
-    """Yield what rich prints.
+    """Yield what rich prints; rich, which asks for it, is there.
 
     Args:
         found: What to show.
     """
+    from rich.table import Table
+
     yield _headline(found)
     for section in _sections(found):
         table = Table(title=section.title, title_justify="left", box=None)
-        for index, name in enumerate(section.head):
-            words = index == 0 or section.title == "Left out" or name == "by"
+        for name, words in zip(section.head, section.words(), strict=True):
             side = "left" if words else "right"
             table.add_column(name, justify=side, overflow="fold")  # type: ignore[arg-type]
         for row in section.rows:
@@ -194,11 +201,33 @@ def plain(found: Diagnostics) -> str:
     Args:
         found: What to show.
     """
-    file = io.StringIO()
-    console = Console(file=file, width=COLUMNS, color_system=None, markup=False)
-    for part in tables(found):
-        console.print(part, highlight=False)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+    lines = [_headline(found)]
+    for section in _sections(found):
+        lines += ["", section.title, *_aligned(section)]
+    return "\n".join(lines)
+
+
+def _aligned(section: Section) -> Iterator[str]:
+    """Yield the lines of a table; the widest columns are folded where it is too wide.
+
+    Example:
+        >>> for line in _aligned(Section("", ("layer", "rank"), (("first", "7"),))):
+        ...     print(line)
+        layer  rank
+        first     7
+    """
+    rows, sides = (section.head, *section.rows), section.words()
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    while sum(widths) + len(GAP) * (len(widths) - 1) > COLUMNS:
+        widths[widths.index(max(widths))] -= 1
+    for row in rows:
+        cells = [wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
+        for texts in zip_longest(*cells, fillvalue=""):
+            padded = (
+                text.ljust(width) if words else text.rjust(width)
+                for text, width, words in zip(texts, widths, sides, strict=True)
+            )
+            yield GAP.join(padded).rstrip()
 
 
 def markup(found: Diagnostics) -> str:

@@ -5,15 +5,18 @@ Time is in units of the learning rate: t = steps times lr as lr goes to zero.
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
-from scipy.integrate import solve_ivp
 from torch import Tensor
 
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
 from isometry.linear.chains import check_chain, end_to_end
 from isometry.linear.descent import descent
+
+with extra("bench"):
+    import numpy as np
+    from numpy.typing import ArrayLike
+    from scipy.integrate import solve_ivp
 
 # Integration tolerances: errors stay far below what the comparisons resolve (1e-6).
 RELATIVE, ABSOLUTE = 1e-10, 1e-12
