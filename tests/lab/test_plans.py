@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from isometry.adamo import relaxation_steps
 from isometry.core.settings import as_dict, keys
 from isometry.lab import plans
 from isometry.lab.plans import benchmark_of, plan
@@ -59,6 +60,32 @@ def test_a_pull_spells_the_strength_that_it_means(method, benchmark, changes, lr
         assert spelled.method_settings.isometry_strength == strength
 
 
+@pytest.mark.parametrize("method", ["adamo", "adamo_maxmin", "adamo+redo"])
+@pytest.mark.parametrize("changes", [{"lr": 2e-3}, {"lr": 2e-3, "isometry_lr": 1e-4}])
+def test_a_relaxation_time_spells_the_strength_that_it_means(method, changes):
+    rate = changes.get("isometry_lr", changes["lr"])
+    for steps in (0.5, 1, "1000", 125_000):
+        spelled = plan(
+            "permuted_mnist", method, {**changes, "relaxation_steps": steps}, "smoke"
+        )
+        strength = spelled.method_settings.isometry_strength
+        assert relaxation_steps(strength, rate) == pytest.approx(float(steps))
+        meant = plan(
+            "permuted_mnist",
+            method,
+            {**changes, "isometry_strength": strength},
+            "smoke",
+        )
+        assert spelled.hash() == meant.hash(), "one strength, one name in the store"
+        assert as_dict(spelled.method_settings)["isometry_strength"] == strength
+
+
+def test_the_registered_methods_keep_the_literal_strength():
+    for method in ("adamo", "adamo_maxmin", "adam_isometry"):
+        settings = plan("permuted_mnist", method).method_settings
+        assert settings.isometry_strength == 1e-3, "stored runs have it in their names"
+
+
 def test_without_a_rate_the_pull_is_of_the_profiles_own():
     lr = benchmark_of("permuted_mnist").settings("laptop").lr
     planned = plan("permuted_mnist", "adamo", {"isometry_pull": 0.01})
@@ -94,6 +121,22 @@ def test_without_a_rate_the_pull_is_of_the_profiles_own():
             ValueError,
             "needed lr > 0",
         ),
+        (
+            "adamo",
+            {"relaxation_steps": 10, "isometry_strength": 1e-3},
+            ValueError,
+            "needed relaxation_steps or isometry_strength, which say the same, found b",
+        ),
+        (
+            "adamo",
+            {"relaxation_steps": 10, "isometry_pull": 0.1},
+            ValueError,
+            "needed relaxation_steps or isometry_pull, which say the same, found both",
+        ),
+        ("adamo", {"relaxation_steps": 0.4}, ValueError, "relaxation_steps >= 0.5, f"),
+        ("adamo", {"relaxation_steps": -1}, ValueError, "relaxation_steps >= 0.5, f"),
+        ("adamo", {"relaxation_steps": "inf"}, ValueError, "a finite number for rel"),
+        ("adam", {"relaxation_steps": 10}, KeyError, "with adam 'relaxation_steps'"),
         ("adam", {"isometry_pull": 0.1}, KeyError, "with adam 'isometry_pull'"),
         # The coupled form has a strength, and no step of its own to pull with.
         (

@@ -11,14 +11,18 @@ from isometry.lab.store import result_path
 from isometry.methods import Architecture, Method
 from isometry.methods import get as method_of
 from isometry.methods.optimisers.gradient_descent import check_optimizer
-from isometry.methods.pulls.isometry import strength_of_pull
+from isometry.methods.pulls.isometry import strength_of_pull, strength_of_relaxation
 from isometry.stream.benchmark import AnyBenchmark
 from isometry.supervised.benchmarks import BENCHMARKS, Benchmark
 
 if TYPE_CHECKING:
     from isometry.rl.continual_benchmarks import ContinualBenchmark
 
-PULL, STRENGTH = "isometry_pull", "isometry_strength"  # two spellings of one setting
+STRENGTH = "isometry_strength"
+SPELLINGS = {  # of the strength, at the learning rate of the pull
+    "isometry_pull": strength_of_pull,
+    "relaxation_steps": strength_of_relaxation,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,17 +115,21 @@ def _check_heard(planned: Plan, changes: Mapping[str, Any]) -> None:
             raise ValueError(refusal(needed, asked, do))
 
 
-def _pull_as_strength(
+def _as_strength(
     changes: Mapping[str, Any], settings: Any, method_settings: Any
 ) -> dict[str, Any]:
-    """Return the changes with ``isometry_pull`` spelled as a strength."""
-    if STRENGTH in changes:
-        needed = f"{PULL} or {STRENGTH}, which say the same"
+    """Return the changes with the strength spelled as a strength."""
+    spelled = [key for key in (STRENGTH, *SPELLINGS) if key in changes]
+    rest = {key: value for key, value in changes.items() if key not in SPELLINGS}
+    if len(spelled) > 1:
+        needed = f"{spelled[1]} or {spelled[0]}, which say the same"
         raise ValueError(refusal(needed, "both", "leave one out"))
-    pull = parsed(str(changes[PULL]), float, PULL)
-    lr = method_settings.isometry_lr or settings.lr
-    rest = {key: value for key, value in changes.items() if key != PULL}
-    return {**rest, STRENGTH: strength_of_pull(pull, lr)}
+    for key in spelled:
+        if key != STRENGTH:
+            lr = method_settings.isometry_lr or settings.lr
+            value = parsed(str(changes[key]), float, key)
+            rest[STRENGTH] = SPELLINGS[key](value, lr)
+    return rest
 
 
 def plan(
@@ -137,7 +145,7 @@ def plan(
         method: Name of a method.
         changes: Settings of the run or of the method by name; text is parsed. AdamO's
             strength may be given as ``isometry_pull``, the product of strength and
-            learning rate, see :func:`strength_of_pull`.
+            learning rate, or as ``relaxation_steps``; the record has the strength.
         profile: smoke, laptop or paper.
 
     Raises:
@@ -150,7 +158,7 @@ def plan(
     defaults = {k: v for k, v in chosen.method_defaults.items() if k in method_keys}
     known = (*run_keys, *method_keys)
     if "isometry_lr" in method_keys:
-        known = (*known, PULL)
+        known = (*known, *SPELLINGS)
     changes = dict(changes or {})
     for key in changes:
         if key not in known:
@@ -162,8 +170,8 @@ def plan(
         return changed(way.settings, {**defaults, **own})
 
     settings = changed(settings, {k: v for k, v in changes.items() if k in run_keys})
-    if PULL in changes:
-        changes = _pull_as_strength(changes, settings, of_method(changes))
+    if SPELLINGS.keys() & changes.keys():
+        changes = _as_strength(changes, settings, of_method(changes))
     settings = chosen.settings(profile, **{k: getattr(settings, k) for k in run_keys})
     planned = Plan(
         benchmark=chosen,

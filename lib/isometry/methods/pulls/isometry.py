@@ -6,7 +6,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from isometry.adamo import AdamO, isometry_penalty, max_stable_rate
+from isometry.adamo import (
+    AdamO,
+    isometry_penalty,
+    max_stable_rate,
+    strength_for_relaxation,
+)
 from isometry.core.matrices import as_matrix
 from isometry.core.settings import require, setting
 from isometry.methods.method import (
@@ -94,6 +99,26 @@ def strength_of_pull(pull: float, isometry_lr: float) -> float:
     needed = "0 <= isometry_pull <= 0.25"
     require(0 <= pull <= max_stable_rate(1.0), "isometry_pull", needed, pull)
     return pull / isometry_lr
+
+
+def strength_of_relaxation(steps: float, isometry_lr: float) -> float:
+    """Return lambda for a relaxation time in steps, see ``strength_for_relaxation``.
+
+    Args:
+        steps: Optimiser steps, >= 1/2: below, the step is not stable.
+        isometry_lr: eta_iso, > 0.
+
+    Raises:
+        ValueError: If the time is out of range.
+
+    Example:
+        >>> strength_of_relaxation(1000, isometry_lr=1e-3)
+        0.125
+    """
+    shortest = 1 / (8 * max_stable_rate(1.0))
+    needed = f"relaxation_steps >= {shortest}"
+    require(steps >= shortest, "relaxation_steps", needed, steps)
+    return strength_for_relaxation(steps, isometry_lr)
 
 
 def _regularised(training: Training) -> list[str]:
