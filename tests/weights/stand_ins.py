@@ -165,6 +165,45 @@ class CleanRL(nn.Module):
         self.actor = nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 2))
 
 
+class EfficientNet(nn.Module):
+    """As timm's: the head of the convolutions is hidden, the classifier is last."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.conv_stem = nn.Conv2d(3, width, 3, bias=False)
+        self.conv_head = nn.Conv2d(width, 16, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(16)
+        self.classifier = nn.Linear(16, 5)
+
+
+class SelecSls(nn.Module):
+    """As timm's: a sequence of hidden convolutions that is called head."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 3)
+        self.head = nn.Sequential(nn.Conv2d(width, width, 3), nn.BatchNorm2d(width))
+        self.fc = nn.Linear(width, 5)
+
+
+class Segmenter(nn.Module):
+    """A transformer whose head is a convolution, as transformers' and mmseg's."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.proj = nn.Linear(width, width)
+        self.decode_head = nn.ModuleDict({"conv_seg": nn.Conv2d(width, 5, 1)})
+
+
+class ConvNet(nn.Module):
+    """As timm's DLA and DPN: without a linear layer."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.base = nn.Conv2d(3, width, 3)
+        self.fc = nn.Conv2d(width, 5, 1)
+
+
 class LoraLinear(nn.Module):
     """As peft's."""
 
@@ -173,6 +212,41 @@ class LoraLinear(nn.Module):
         self.base_layer = nn.Linear(width, width).requires_grad_(False)
         self.lora_A = nn.ModuleDict({"default": nn.Linear(width, 2, bias=False)})
         self.lora_B = nn.ModuleDict({"default": nn.Linear(2, width, bias=False)})
+
+
+class LoraConv2d(nn.Module):
+    """As peft's, whose layers declare their adapters."""
+
+    adapter_layer_names = ("lora_A", "lora_B", "lora_magnitude_vector")
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.base_layer = nn.Conv2d(width, width, 3).requires_grad_(False)
+        self.lora_A = nn.ModuleDict({"default": nn.Conv2d(width, 2, 3, bias=False)})
+        self.lora_B = nn.ModuleDict({"default": nn.Conv2d(2, width, 1, bias=False)})
+
+
+class PeanutLinear(nn.Module):
+    """As peft's: an adapter of another name, with layers of its own."""
+
+    adapter_layer_names = ("peanut_A", "peanut_encoders", "loha_w")
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.base_layer = nn.Linear(width, width).requires_grad_(False)
+        self.peanut_A = nn.ModuleDict({"default": nn.Linear(width, 2, bias=False)})
+        self.peanut_encoders = nn.ModuleDict(
+            {"default": nn.ModuleList([nn.Linear(2, 2)])}
+        )
+        self.loha_w = nn.ParameterDict({"default": torch.ones(2, width)})
+
+
+class LoralibLinear(nn.Linear):
+    """As loralib's: the factors are parameters of the layer itself."""
+
+    def __init__(self, width=8):
+        super().__init__(width, width)
+        self.lora_A = nn.Parameter(torch.ones(2, width))
 
 
 class Dense(nn.Module):

@@ -176,6 +176,28 @@ LIBRARIES = {
             "lora_B.default.weight": "adapter",
         },
     ),
+    "low rank, of kernels": (
+        models.LoraConv2d(),
+        {
+            "base_layer.weight": KERNEL,
+            "lora_A.default.weight": "adapter",
+            "lora_B.default.weight": "adapter",
+        },
+    ),
+    "an adapter by what the layer declares": (
+        nn.Sequential(models.PeanutLinear()),
+        {
+            "0.base_layer.weight": MATRIX,
+            "0.peanut_A.default.weight": "adapter",
+            "0.peanut_encoders.default.0.weight": "adapter",
+            "0.peanut_encoders.default.0.bias": "adapter",
+            "0.loha_w.default": "adapter",
+        },
+    ),
+    "low rank, in the layer": (
+        models.LoralibLinear(),
+        {"weight": MATRIX, "lora_A": "adapter"},
+    ),
 }
 
 
@@ -350,6 +372,10 @@ HEADS = {
     "two nets": (models.Actor(), {"action_net", "value_net"}),
     "two sequences": (models.CleanRL(), {"critic.2", "actor.2"}),
     "hidden fc": (Hidden(), set()),
+    "a hidden conv_head": (models.EfficientNet(), {"classifier"}),
+    "a hidden sequence called head": (models.SelecSls(), {"fc"}),
+    "a head of convolutions": (models.Segmenter(), {"decode_head.conv_seg"}),
+    "no linear layer": (models.ConvNet(), {"fc"}),
     "none": (nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)), set()),
 }
 

@@ -12,7 +12,7 @@ from isometry.core.matrices import as_matrix, effective_rank, singular_values
 from isometry.diagnostics.records import WeightSpectrum
 from isometry.maxmin import convolution_singular_values
 from isometry.plasticity import stable_rank
-from isometry.weights import Operator, Place, operator_of
+from isometry.weights import Operator, Place, adapters_of, operator_of
 
 # Entries of the matrices whose decomposition gives an operator norm, times their
 # smaller side: about a second on one core.
@@ -92,6 +92,7 @@ def weights_of(model: nn.Module) -> tuple[Weights, dict[str, str]]:
     modules = dict(model.named_modules())
     found: dict[int, tuple[list[str], Operator, nn.Module, Tensor]] = {}
     others: dict[str, str] = {}
+    adapters = adapters_of(modules)
     for path, module in modules.items():
         if isinstance(module, parametrize.ParametrizationList):
             continue
@@ -100,9 +101,15 @@ def weights_of(model: nn.Module) -> tuple[Weights, dict[str, str]]:
             name = f"{path}.{key}" if path else key
             if not weight.is_floating_point() or weight.ndim < 2 or not weight.numel():
                 continue
-            operator = _operator(
-                Place(path=path, key=key, module=module, parent=parent, weight=weight)
+            place = Place(
+                path=path,
+                key=key,
+                module=module,
+                parent=parent,
+                weight=weight,
+                adapter=f"{name}.".startswith(adapters),
             )
+            operator = _operator(place)
             if operator.why:
                 others[name] = f"{NO_MATRIX}: {operator.why}"
             else:

@@ -3,7 +3,7 @@
 from isometry.weights.head import Head, find_head, matches
 from isometry.weights.operators import Operator, by_shape, has_matrix, marked, split
 from isometry.weights.rules import Place, packed, register
-from isometry.weights.survey import Weight, operator_of, weights_of
+from isometry.weights.survey import Weight, adapters_of, operator_of, weights_of
 from isometry.weights.table import Row, Table
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "Row",
     "Table",
     "Weight",
+    "adapters_of",
     "by_shape",
     "find_head",
     "has_matrix",

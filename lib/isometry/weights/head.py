@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from isometry.weights.survey import Weight
 
 # Names of heads in timm, transformers, torchvision, and libraries for reinforcement
-# learning; of a sequence under such a name it is the last linear layer.
+# learning; of a sequence under such a name it is the last layer.
 HEADS = (
     "head_dist",
     "action_net",
@@ -17,8 +18,11 @@ HEADS = (
     "critic",
     "q_net",
 )
-# The same, where they hold the last linear layer of all; hidden ones have such names.
-LAST = ("fc", "classifier", "score", "qa_outputs", "logits", "policy")
+# The same, where they hold the last layer of all; hidden ones have such names.
+LAST = (
+    *("fc", "classifier", "classif", "last_linear", "score", "qa_outputs", "logits"),
+    *("embed_out", "policy"),
+)
 HEAD = "head"
 
 
@@ -58,9 +62,12 @@ def matches(name: str, excluded: str) -> bool:
 def find_head(model: nn.Module, weights: list[Weight]) -> Head:
     """Return the head by its name, and the layer that it might be otherwise.
 
-    Everything under a part called ``head`` or ``..._head`` is the head. Then there are
-    the other names in use (:data:`HEADS`, :data:`LAST`), outside of numbered blocks:
-    there, of what they hold, the last linear layer. A name that holds none is no head.
+    Everything under a part called ``head`` or ``..._head`` is the head, except for
+    convolutions whose sibling holds the last layer, as MobileNet's ``conv_head`` before
+    ``classifier``. Then there are the other names in use (:data:`HEADS`, :data:`LAST`),
+    outside of numbered blocks: there, of what they hold, the last linear layer, or the
+    last convolution of a network without linear ones. A name that holds none is no
+    head.
 
     Args:
         model: The network.
@@ -73,18 +80,49 @@ def find_head(model: nn.Module, weights: list[Weight]) -> Head:
         >>> sorted(find_head(model, weights_of(model)).names)
         ['fc.bias', 'fc.weight']
     """
-    named = [name for weight in weights for name in weight.names]
-    layers = [p for p, m in model.named_modules() if isinstance(m, nn.Linear)]
-    last = layers[-1] if layers else None
-    own = {name for name in named if matches(name, HEAD)}
-    found = set()
-    for path, _ in model.named_modules():
+    modules = dict(model.named_modules())
+    linear = [p for p, m in modules.items() if isinstance(m, nn.Linear)]
+    layers = linear or [p for p, m in modules.items() if isinstance(m, _ConvNd)]
+    found, holders = set(), set()
+    for path in modules:
         *blocks, own_name = path.split(".")
         if own_name not in HEADS + LAST or any(part.isdigit() for part in blocks):
             continue
-        inside = [p for p in layers if p == path or p.startswith(f"{path}.")][-1:]
-        if own_name in HEADS or inside == [last]:
+        inside = _within(path, layers)[-1:]
+        if own_name in HEADS or inside == layers[-1:]:
             found |= set(inside)
-    under = {name for name in named if name.rpartition(".")[0] in found}
-    inside_block = last and any(part.isdigit() for part in last.split(".")[:-1])
-    return Head(names=frozenset(own | under), candidate=None if inside_block else last)
+        if own_name in LAST and inside == linear[-1:]:
+            holders.add(".".join(blocks))
+    hidden = {
+        path
+        for path, module in modules.items()
+        if path.rpartition(".")[0] in holders and _convolves(module)
+    }
+    names = {name for weight in weights for name in weight.names}
+    own = {name for name in names if _called_head(name, hidden)}
+    under = {name for name in names if name.rpartition(".")[0] in found}
+    last = linear[-1] if linear else ""
+    inside_block = any(part.isdigit() for part in last.split(".")[:-1])
+    candidate = last if last and not inside_block else None
+    return Head(names=frozenset(own | under), candidate=candidate)
+
+
+def _within(path: str, layers: list[str]) -> list[str]:
+    """Return the layers that a part of a model is or holds."""
+    return [layer for layer in layers if f"{layer}.".startswith(f"{path}.")]
+
+
+def _convolves(module: nn.Module) -> bool:
+    """Return whether the layers of a module are convolutions alone."""
+    layers = [m for m in module.modules() if isinstance(m, nn.Linear | _ConvNd)]
+    return bool(layers) and all(isinstance(m, _ConvNd) for m in layers)
+
+
+def _called_head(name: str, hidden: set[str]) -> bool:
+    """Return whether a parameter lies under a part called head that is not hidden."""
+    parts = name.split(".")
+    paths = (".".join(parts[: i + 1]) for i in range(len(parts)))
+    return any(
+        matches(part, HEAD) and path not in hidden
+        for part, path in zip(parts, paths, strict=True)
+    )

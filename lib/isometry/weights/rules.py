@@ -24,6 +24,7 @@ class Place:
         module: The module.
         parent: The module that holds this module, or None.
         weight: The parameter.
+        adapter: Whether it is a part of a low-rank adapter, which changes a layer.
     """
 
     path: str
@@ -31,6 +32,7 @@ class Place:
     module: nn.Module
     parent: nn.Module | None
     weight: Tensor
+    adapter: bool = False
 
     @property
     def name(self) -> str:
@@ -148,8 +150,6 @@ def linear(place: Place) -> Operator | None:
     """A matrix, or what its name says it packs."""
     if place.key != "weight":
         return None
-    if any(part.startswith("lora_") for part in place.path.split(".")):
-        return Operator(kind="adapter", why="a factor: only the product is an operator")
     child = CHILDREN.get(type(place.parent).__name__, {}).get(place.name)
     if child is not None:
         return child(place.parent)

@@ -1,6 +1,7 @@
 """Every parameter of a model, with its names and its operator."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from torch import nn
@@ -29,6 +30,8 @@ NAMES: tuple[tuple[str, Operator], ...] = (
         Operator(kind="scale", why="a scale of each channel"),
     ),
 )
+ADAPTER = Operator(kind="adapter", why="a part of an adapter of a layer, no operator")
+LORA = re.compile(r"(^|[._])lora_")
 DERIVED = re.compile(r"(.+)_(g|v|orig)$")  # torch's older weight and spectral norms
 LINEAR = re.compile(r"Linear|Dense")
 
@@ -58,7 +61,8 @@ class Weight:
 def operator_of(place: Place, member_dims: int = 0) -> Operator:
     """Return what a parameter is.
 
-    By its own attribute ``isometry``; by the registry of module types; by its name. In
+    By its own attribute ``isometry``; as a part of an adapter; by the registry of
+    module types; by its name. In
     a stacked network, whose members are counted by leading dimensions, modules are not
     torch's: there the shape decides of what is not known.
 
@@ -73,7 +77,7 @@ def operator_of(place: Place, member_dims: int = 0) -> Operator:
         4
     """
     weight, kind = place.weight, type(place.module).__name__
-    found = marked(weight, member_dims) or rule_of(place)
+    found = marked(weight, member_dims) or _adapter(place) or rule_of(place)
     if found is None and kind.endswith("Experts"):
         found = experts(place)
     if not is_lazy(weight):
@@ -83,6 +87,36 @@ def operator_of(place: Place, member_dims: int = 0) -> Operator:
         if found is None and member_dims > 0:
             return shape
     return found or _by_name(place)
+
+
+def _adapter(place: Place) -> Operator | None:
+    """Return that a matrix or vector belongs to an adapter, or None.
+
+    Example:
+        >>> layer = nn.Linear(2, 1)
+        >>> place = Place(path="query.lora_A.default", key="weight", module=layer,
+        ...               parent=None, weight=layer.weight)
+        >>> _adapter(place).kind
+        'adapter'
+    """
+    named = LORA.search(f"{place.path}.{place.key}")
+    return ADAPTER if place.adapter or named else None
+
+
+def adapters_of(modules: Mapping[str, nn.Module]) -> tuple[str, ...]:
+    """Return where the adapters of a model lie: what peft's layers declare as theirs.
+
+    Args:
+        modules: Of the model, by their dotted names.
+
+    Returns:
+        Beginnings of dotted names, each with a dot at its end.
+    """
+    return tuple(
+        f"{path}.{name}.".removeprefix(".")
+        for path, module in modules.items()
+        for name in getattr(module, "adapter_layer_names", ())
+    )
 
 
 def _by_name(place: Place) -> Operator:
@@ -117,19 +151,21 @@ def weights_of(model: nn.Module, member_dims: int = 0) -> list[Weight]:
         [('0.weight', 'table'), ('1.weight', 'matrix'), ('1.bias', 'vector')]
     """
     modules = dict(model.named_modules())
+    adapters = adapters_of(modules)
     found: dict[int, Weight] = {}
     for path, module in modules.items():
         own = module.named_parameters(recurse=False, remove_duplicate=False)
         for key, weight in own:
+            name = f"{path}.{key}" if path else key
             place = Place(
                 path=path,
                 key=key,
                 module=module,
                 parent=modules.get(path.rpartition(".")[0]) if path else None,
                 weight=weight,
+                adapter=f"{name}.".startswith(adapters),
             )
             operator = operator_of(place, member_dims)
-            name = f"{path}.{key}" if path else key
             known = found.get(id(weight))
             if known is None:
                 found[id(weight)] = Weight(
