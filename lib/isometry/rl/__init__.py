@@ -9,8 +9,6 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from isometry.core.messages import refusal
-
 if TYPE_CHECKING:
     from isometry.rl.environments import GameVectorEnv
 
@@ -47,12 +45,9 @@ def make_vec(
         >>> boards.shape, envs.single_action_space.n.item()
         ((3, 10, 10, 4), 3)
     """
-    try:
-        from isometry.rl.environments import GameVectorEnv
-        from isometry.rl.gymnasium_entries import recipe
-    except ModuleNotFoundError as error:
-        do = "pip install 'plasticity-by-isometry[rl]'"
-        raise ImportError(refusal("the extra rl", f"no {error.name}", do)) from error
+    from isometry.rl.environments import GameVectorEnv
+    from isometry.rl.gymnasium_entries import recipe
+
     games = GameVectorEnv(name, num_envs, seed=seed, **settings)
     games.spec = recipe(name, num_envs, seed, settings)
     return games

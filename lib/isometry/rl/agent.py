@@ -29,9 +29,12 @@ def network_of(
         settings: The run's settings.
 
     Raises:
-        ValueError: If a game has more actions than the agent, or its boards have more
-            channels than the agent's.
+        ValueError: If a game has more actions than the agent, its boards have more
+            channels than the agent's, or the method is not for games.
     """
+    if method.not_for_games:
+        found = f"{method.name}: {method.not_for_games}"
+        raise ValueError(refusal("a method for games", found, "change method"))
     architecture = Architecture(
         network=settings.network,
         width=settings.width,

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal
 
-import numpy as np
-
+from isometry.core.extras import extra
 from isometry.core.settings import require, setting
 from isometry.rl.ppo.settings import PPOSettings
+
+with extra("rl"):
+    import numpy as np
 
 # Their places in the draws of the paper's channel orders.
 PLACES = ("breakout", "asterix", "space_invaders", "freeway", "seaquest")

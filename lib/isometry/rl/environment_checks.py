@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
-from gymnasium.vector import AutoresetMode
-from numpy.typing import DTypeLike, NDArray
-
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
+
+with extra("rl"):
+    import numpy as np
+    from gymnasium.vector import AutoresetMode
+    from numpy.typing import DTypeLike, NDArray
 
 
 def check_settings(

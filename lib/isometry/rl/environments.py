@@ -3,13 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import numpy as np
-from gymnasium import spaces
-from gymnasium.utils import seeding
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
-from numpy.typing import DTypeLike, NDArray
-
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
 from isometry.core.seeding import derived_seed
 from isometry.rl.environment_checks import (
@@ -24,6 +18,14 @@ from isometry.rl.environment_checks import (
 from isometry.rl.games.draws import sources
 from isometry.rl.games.kernels import compiled, keep_ends
 from isometry.rl.games.registry import GAMES
+
+with extra("rl"):
+    import numpy as np
+    from gymnasium import spaces
+    from gymnasium.utils import seeding
+    from gymnasium.vector import AutoresetMode, VectorEnv
+    from gymnasium.vector.utils import batch_space
+    from numpy.typing import DTypeLike, NDArray
 
 _LOOPS = ("_reset_all", "_step_all", "_observe_all")
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from isometry.core.extras import extra
 from isometry.core.seeding import Label, derived_seed
 from isometry.core.stacking import Parameters
 from isometry.rl import make_vec
@@ -13,6 +13,9 @@ from isometry.rl.actor_critic import ActorCritic
 from isometry.rl.continual_settings import ContinualSettings, channels_of
 from isometry.rl.ppo.players import Players, players_of, reset_, step_
 from isometry.rl.ppo.rollout import gumbel_noise, sampled
+
+with extra("rl"):
+    import numpy as np
 
 NOISE_STEPS = 64  # drawn at a time
 

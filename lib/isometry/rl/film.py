@@ -5,10 +5,9 @@ Source: ours.
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
 from isometry.core.stacking import Parameters
 from isometry.rl.actor_critic import ActorCritic
@@ -18,6 +17,10 @@ from isometry.rl.evaluation import NOISE_STEPS, Stage, stage_of
 from isometry.rl.games.registry import GAMES
 from isometry.rl.ppo.players import reset_, step_
 from isometry.rl.ppo.rollout import gumbel_noise, sampled
+
+with extra("rl"):
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

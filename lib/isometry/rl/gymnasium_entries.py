@@ -8,11 +8,13 @@ Nothing here needs numba.
 import copy
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
-import numpy as np
-from gymnasium.envs.registration import EnvSpec
-
+from isometry.core.extras import extra
 from isometry.rl.games.octax_games import OCTAX_GAMES
+
+with extra("rl"):
+    import gymnasium
+    import numpy as np
+    from gymnasium.envs.registration import EnvSpec
 
 if TYPE_CHECKING:
     from isometry.rl.environments import GameVectorEnv

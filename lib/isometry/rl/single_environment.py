@@ -2,13 +2,15 @@
 
 from typing import Any
 
-import gymnasium
-import numpy as np
-from gymnasium.vector import AutoresetMode
-from numpy.typing import NDArray
-
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
 from isometry.rl.environments import GameVectorEnv
+
+with extra("rl"):
+    import gymnasium
+    import numpy as np
+    from gymnasium.vector import AutoresetMode
+    from numpy.typing import NDArray
 
 
 class GameEnv(gymnasium.Env):

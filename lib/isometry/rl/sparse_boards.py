@@ -10,13 +10,16 @@ directions.
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numba import njit
-from numpy.typing import NDArray
 from torch import Tensor
 
+from isometry.core.extras import extra
 from isometry.rl.games.code_cache import kept_on_disk
+
+with extra("rl"):
+    import numpy as np
+    from numba import njit
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)

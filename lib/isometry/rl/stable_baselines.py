@@ -6,12 +6,14 @@ from importlib import import_module
 from time import perf_counter
 from typing import Any
 
-import numpy as np
-from gymnasium.vector import AutoresetMode
-from numpy.typing import NDArray
-
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
 from isometry.rl.environments import GameVectorEnv
+
+with extra("rl"):
+    import numpy as np
+    from gymnasium.vector import AutoresetMode
+    from numpy.typing import NDArray
 
 _VecEnv: Any = object  # without stable-baselines3 this module is read, not used
 with suppress(ModuleNotFoundError):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from isometry.core.extras import missing
 from isometry.core.messages import refusal
 from isometry.sweep.crew import Crew
 from isometry.sweep.job import work
@@ -58,8 +59,7 @@ def _connected(address: str) -> Iterator[Any]:
     try:
         from distributed import Client
     except ModuleNotFoundError:
-        do = "pip install 'plasticity-by-isometry[dask]'"
-        raise ValueError(refusal("the extra dask for --dask", "none", do)) from None
+        raise ValueError(missing("dask")) from None
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -15,13 +15,16 @@ from functools import cache
 from math import prod
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from gymnasium.vector import VectorEnv
-from numpy.typing import NDArray
 from torch import Tensor
 
+from isometry.core.extras import extra
 from isometry.core.processors import processors
+
+with extra("rl"):
+    import numpy as np
+    from gymnasium.vector import VectorEnv
+    from numpy.typing import NDArray
 
 InvalidAction = Literal["first", "last"]
 # Games of a member from which it gets a thread of its own. Speed over playing in turn,

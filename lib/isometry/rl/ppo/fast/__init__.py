@@ -4,9 +4,12 @@ Outside this room only these three names are used; each falls back to the plain 
 which is the one to read, for networks that the room does not know.
 """
 
-from isometry.rl.ppo.fast import written_step
-from isometry.rl.ppo.fast.reading import fastest_actor, fastest_values
-from isometry.rl.ppo.step import Learner, Step, gradient_step
+from isometry.core.extras import extra
+
+with extra("rl"):
+    from isometry.rl.ppo.fast import written_step
+    from isometry.rl.ppo.fast.reading import fastest_actor, fastest_values
+    from isometry.rl.ppo.step import Learner, Step, gradient_step
 
 __all__ = ["fastest_actor", "fastest_step", "fastest_values"]
 
