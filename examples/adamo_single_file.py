@@ -9,11 +9,11 @@ kernels, and ``isometry_every="auto"``.
 
 As a pull request elsewhere:
 
-* zij takes the file as it is, with the address and commit of its source in the header:
-  below ``contrib/first_order``, exported, with ``_register(AdamO)``.
+* zij: a file below ``contrib/first_order`` with the ``Optimizer`` of ``core.optimizer``
+  as base class and this one's address in its header; exported; ``_register(AdamO)``.
 * pytorch_optimizer: ``BaseOptimizer`` as base class, whose hooks ``init_group`` and
-  ``step`` are; its ``NegativeLRError`` and ``NoSparseGradientError``, ``**kwargs``; the
-  class in ``OPTIMIZER_LIST`` and the README's table; one recipe in its tests.
+  ``step`` are; its ``NegativeLRError``, and ``**kwargs``; the class in
+  ``OPTIMIZER_LIST`` and the README's table; one recipe in its tests.
 """
 
 from typing import Any

@@ -6,12 +6,11 @@ roundings a step, of the weight's precision, and the steps are few.
 """
 
 import copy
-import importlib.util
 import inspect
-from pathlib import Path
 
 import pytest
 import torch
+from single_file import PATH, single_file
 from torch import nn
 from torch.testing import assert_close
 
@@ -19,7 +18,6 @@ from isometry import AdamO
 from isometry.adamo import param_groups
 from isometry.core.seeding import generator
 
-PATH = Path(__file__).parents[2] / "examples" / "adamo_single_file.py"
 STEPS = 40
 BOUND = {  # of entries of order one, after 40 steps
     torch.float64: {"rtol": 0, "atol": 1e-13},
@@ -28,14 +26,7 @@ BOUND = {  # of entries of order one, after 40 steps
 BIT_FOR_BIT = {"rtol": 0.0, "atol": 0.0}
 
 
-def loaded():
-    spec = importlib.util.spec_from_file_location("adamo_single_file", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-single = loaded()
+single = single_file()
 
 
 def drawn(shape, *key, dtype=torch.float64):
