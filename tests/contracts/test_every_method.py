@@ -44,6 +44,8 @@ BRISK = {
     "snr": {"snr_least": 10, "snr_most": 20},
     "l2_init": {"l2_init_strength": 0.5},
     "weight_clipping": {"clip": 0.5},
+    "selective_reinit": {"reinit_rate": 0.3},
+    "regrama": {"grama_threshold": 0.7},
 }
 COMBINED = (
     "layernorm+adamo",

@@ -43,8 +43,11 @@ BRISK = {
     "snr": {"snr_least": 10, "snr_most": 20},
     "l2_init": {"l2_init_strength": 0.5},
     "weight_clipping": {"clip": 0.5},
+    "selective_reinit": {"reinit_rate": 0.3},
+    "regrama": {"grama_threshold": 0.7},
 }
-EVERY = (*METHODS.names(), "layernorm+adamo", "nap+redo", "maxmin+l2_init", "l2+fire")
+PLAYING = [method.name for method in METHODS if not method.not_for_games]
+EVERY = (*PLAYING, "layernorm+adamo", "nap+redo", "maxmin+l2_init", "l2+fire")
 ARCHITECTURE = Architecture(
     network="mlp",
     width=8,
@@ -54,8 +57,10 @@ ARCHITECTURE = Architecture(
     init="orthogonal",
     init_gain=1.0,
 )
+# Without a gradient and without activations they do nothing.
+RESTING = ("fresh", "nap+redo", "papo")
 # They replace hidden units, and with them what heads read of these.
-REPLACING = ("redo", "cbp", "snr")
+REPLACING = ("redo", "cbp", "snr", "regrama", "cpr")
 
 
 def planned(name, **changes):
@@ -89,12 +94,12 @@ def test_a_member_of_a_stack_is_what_it_is_alone(name):
 
 
 @pytest.mark.parametrize("protected", [True, False])
-@pytest.mark.parametrize("name", [n for n in EVERY if n not in ("fresh", "nap+redo")])
+@pytest.mark.parametrize("name", [n for n in EVERY if n not in RESTING])
 def test_without_a_gradient_it_moves_hidden_layers_and_never_a_protected_head(
     name, protected
 ):
     if name in REPLACING:
-        pytest.skip("it acts on units that were seen")
+        pytest.skip("it acts on units, and so on what reads them")
     plan_ = planned(name, protect_value_head=protected)
     parts = plan_.method, plan_.method_settings
     network = network_of(plan_.benchmark, *parts, plan_.settings)
@@ -145,6 +150,7 @@ def test_steps_without_autograd_lead_where_steps_with_it_lead(name, monkeypatch)
     plain = method.architecture(ARCHITECTURE, plan_.method_settings)
     known = plain.normalisation == "none" and plain.activation != "crelu"
     known &= method.penalty is None or method.penalty_gradient_ is not None
+    known &= not method.watches_gradients
     assert asked == [known]
     if not known:
         return
@@ -168,3 +174,11 @@ def test_units_of_actor_and_critic_are_replaced(name, module, monkeypatch):
     monkeypatch.setattr(module, "replace_units_", noted)
     trained(planned(name), [3, 5])
     assert replaced == {"actor", "critic"}
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS.names() if n not in PLAYING])
+def test_a_method_that_is_not_for_games_is_refused_in_one_line(name):
+    with pytest.raises(ValueError, match="needed a method for games, found") as caught:
+        trained(planned(name), [3])
+    assert f"found {name}: {get(name).not_for_games}; change" in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -31,6 +31,8 @@ BRISK = {
     "snr": {"snr_least": 1, "snr_most": 4},
     "l2_init": {"l2_init_strength": 0.5},
     "weight_clipping": {"clip": 0.5},
+    "selective_reinit": {"reinit_rate": 0.3},
+    "regrama": {"grama_threshold": 0.7},
 }
 NETWORKS = ("cnn", "transformer")
 EVERY = (*METHODS.names(), "nap+redo", "layernorm+cbp")

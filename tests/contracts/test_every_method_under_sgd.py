@@ -31,6 +31,8 @@ BRISK = {
     "redo": {"redo_threshold": 0.5, "redo_window": 1},
     "snr": {"snr_least": 10, "snr_most": 20},
     "weight_clipping": {"clip": 0.5},
+    "selective_reinit": {"reinit_rate": 0.3},
+    "regrama": {"grama_threshold": 0.7},
 }
 COMBINED = ("layernorm+redo", "nap+snr", "layernorm+adamo", "l2+cbp")
 EVERY = (*METHODS.names(), *COMBINED)

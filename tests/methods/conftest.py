@@ -103,11 +103,23 @@ class Toy:
             self.parameters[name].grad = gradient
         self.optimizer.step()
 
-    def after(self, step, seen=()):
+    def before(self):
+        """Let the method act before a step."""
+        with torch.no_grad():
+            self.method.before_step(self.training)
+
+    def after(self, step, seen=(), gradients=()):
         """Let the method act after a step."""
         with torch.no_grad():
-            now = replace(self.training, step=step, activations=seen)
+            now = replace(
+                self.training, step=step, activations=seen, gradients=gradients
+            )
             self.method.after_step(now)
+
+    def switch(self, **more):
+        """Let the method act before a second task."""
+        with torch.no_grad():
+            self.method.before_task(replace(self.training, task=1, **more))
 
     def penalty(self):
         return self.method.penalty(self.training)

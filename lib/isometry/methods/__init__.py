@@ -1,6 +1,7 @@
 """Every way of keeping a network plastic, as values in one registry."""
 
 # Imported for the methods that they register, in the order of every list.
+# ruff: noqa: F401
 # isort: off
 from isometry.methods.optimisers import plain
 from isometry.methods.networks import architectures
@@ -14,6 +15,11 @@ from isometry.methods.rescaling import perturbation, projections
 from isometry.methods.resets import redo, self_normalised_resets
 from isometry.methods.pulls import spectral
 from isometry.methods.optimisers import upgd
+from isometry.methods.switches import optimizer_reset
+from isometry.methods.pulls import head_decay
+from isometry.methods.resets import continuous, gradient_dormancy, selective
+from isometry.methods.rescaling import soft
+from isometry.methods.pulls import polar
 
 # isort: on
 from isometry.methods.combine import get

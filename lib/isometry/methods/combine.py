@@ -14,20 +14,23 @@ from isometry.methods.method import METHODS, AdamSettings, Method, adam
 from isometry.methods.structure import Architecture, State
 from isometry.methods.training import Training
 
-RESETS = ("redo", "cbp", "snr")
-SCALES = ("nap", "newton_schulz", "weight_clipping")  # act on weights last of all
+RESETS = ("redo", "cbp", "snr", "cpr", "regrama")
+# They act on weights last of all.
+SCALES = ("nap", "newton_schulz", "weight_clipping", "soft_rescaling")
 # What makes no sense for a reason that the places themselves do not show.
 REFUSED: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     (RESETS, RESETS, "both replace units"),
     (RESETS, ("maxmin", "crelu"), "an output of {1} is not one unit's own"),
     (
         ("fresh",),
-        (*RESETS, "shrink_perturb", "fire"),
+        (*RESETS, "shrink_perturb", "fire", "optimizer_reset", "selective_reinit"),
         "a network for one task needs no {1}",
     ),
+    (("fire",), ("optimizer_reset",), "with fire the optimiser starts anew anyway"),
     (("fire",), ("newton_schulz",), "both put weights at their nearest isometry"),
     (SCALES, SCALES, "both set the scale of the weights"),
     (("spectral",), ("spectral_norm",), "both hold the largest singular value"),
+    (("muon",), ("papo",), "muon takes the polar factor in the gradient's place"),
     (("newton_schulz",), ("adamo", "adam_isometry"), "the projection undoes the pull"),
 )
 # Stands for any architecture; no method's own value is among these.
@@ -193,6 +196,10 @@ class _Combination:
         """Add the gradients of all penalties."""
         self.each("penalty_gradient_", training)
 
+    def before_step(self, training: Training) -> None:
+        """Let the parts act before a step."""
+        self.each("before_step", training)
+
     def after_step(self, training: Training) -> None:
         """Let the parts act after a step."""
         self.each("after_step", training)
@@ -219,11 +226,13 @@ def _combined(parts: list[Method]) -> Method:
         start=whole.start if any(p.start is not None for p in parts) else None,
         penalty=whole.penalty if penalised else None,
         penalty_gradient_=whole.penalty_gradient_ if penalised and written else None,
+        before_step=whole.before_step if any(p.before_step for p in parts) else None,
         after_step=whole.after_step if any(p.after_step for p in parts) else None,
         before_task=whole.before_task if any(p.before_task for p in parts) else None,
         watches=any(part.watches for part in parts),
         watches_gradients=any(part.watches_gradients for part in parts),
         restarts=any(part.restarts for part in parts),
+        not_for_games=next((p.not_for_games for p in parts if p.not_for_games), ""),
         parts=tuple(part.name for part in parts),
         trial_lr=(steppers or parts)[0].trial_lr,
     )

@@ -84,6 +84,8 @@ class Method:
         penalty_gradient_: Adds the penalty's gradient to the gradients in place.
             Optional: where it is written out, training uses it and does not
             differentiate the penalty.
+        before_step: Acts between the backward pass and the optimiser's step, without
+            autograd: on gradients, which hold the penalty's, and on parameters.
         after_step: Acts after each optimiser step, without autograd.
         before_task: Acts at the start of every task after a network's first, before its
             first step, without autograd.
@@ -91,6 +93,7 @@ class Method:
         watches_gradients: Whether it needs the loss's gradients by them as well, for
             which ``watches`` is to be set too.
         restarts: Whether every task starts from a new network.
+        not_for_games: Why games cannot have it, in a few words; empty: they can.
         parts: The names of the methods it is a combination of, if it is one.
         trial_lr: A learning rate at which it learns a small task within some twenty
             passes; for the contract tests.
@@ -106,11 +109,13 @@ class Method:
     start: Callable[[Training], State] | None = None
     penalty: Callable[[Training], Tensor] | None = None
     penalty_gradient_: Callable[[Training], None] | None = None
+    before_step: Callable[[Training], None] | None = None
     after_step: Callable[[Training], None] | None = None
     before_task: Callable[[Training], None] | None = None
     watches: bool = False
     watches_gradients: bool = False
     restarts: bool = False
+    not_for_games: str = ""
     parts: tuple[str, ...] = ()
     trial_lr: float = 1e-2
 

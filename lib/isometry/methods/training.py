@@ -1,6 +1,6 @@
 """What every place of a method gets: one stack in training."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ class Training:
         lr: The run's learning rate, > 0.
         task: Number of the task, from 0.
         step: Optimiser steps taken before, over all tasks: before this one in
-            ``after_step``, before this task elsewhere.
+            ``after_step``, before this task elsewhere, ``before_step`` included.
         state: What the method carries along, see :attr:`Method.start`.
         optimizer: Holds the parameters; its state may be changed in place. Only
             ``after_step`` and ``before_task`` have it.
@@ -36,6 +36,8 @@ class Training:
             ``before_task`` only.
         targets: Its labels, ``(members, batch)``; None for games, where nothing has
             been played yet.
+        replaced: Told of each hidden layer whose units are made new, by its place, and
+            of which, ``(members, units)``; None: nobody asks.
     """
 
     structure: Structure
@@ -51,6 +53,7 @@ class Training:
     gradients: Sequence[Tensor] = ()
     inputs: Tensor | None = None
     targets: Tensor | None = None
+    replaced: Callable[[int, Tensor], None] | None = None
 
     @property
     def roles(self) -> Roles:

@@ -21,8 +21,9 @@ class Hooks:
 
     Attributes:
         penalty: Gives ``(members,)`` to add to the losses.
-        add_gradient: Adds to the gradients before the optimiser's step; it stands for
-            the penalty.
+        add_gradient: Called without autograd before the optimiser's step: adds the
+            penalty's gradient, where it stands for the penalty, and what else a method
+            does there.
         after_step: Called without autograd after the optimiser's step, with the number
             of steps of this task taken before, and what was watched.
         watch: Whether it gets each hidden layer's activations on the step's minibatch,
@@ -167,11 +168,16 @@ class Bound:
             done = training.step + step
             after(replace(whole, step=done, activations=seen, gradients=gradients))  # type: ignore[misc]
 
+        before = [act for act in (written, method.before_step) if act is not None]
+
+        @torch.no_grad()
+        def add_gradient() -> None:
+            for act in before:
+                act(whole)
+
         return Hooks(
             penalty=partial(penalty, training) if penalty else None,
-            add_gradient=torch.no_grad()(partial(written, training))
-            if written
-            else None,
+            add_gradient=add_gradient if before else None,
             after_step=after_step if after else None,
             watch=method.watches,
             watch_gradients=method.watches_gradients,

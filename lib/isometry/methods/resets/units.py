@@ -61,6 +61,8 @@ def replace_units_(
             parameters[bias].add_(fed)
         weight.masked_fill_(chosen[:, None, :, None], 0)
     _forget_(training, layer, chosen)
+    if training.replaced is not None:
+        training.replaced(index, chosen)
 
 
 def by_unit(weight: Tensor, units: int) -> Tensor:
