@@ -84,12 +84,36 @@ def also_a_penalty():
     return Wrapped(forward, a=nn.Linear(4, 4), b=nn.Linear(4, 2))
 
 
-def own_parameter():
+def shuffled_parameter():
     def forward(self, x):
-        return self.b(torch.tanh(self.a(x)) + self.c)
+        return self.b(torch.tanh(self.a(x)) + self.c[torch.tensor([0, 0, 1, 2])])
 
     bare = nn.Parameter(torch.randn(4))
     return Wrapped(forward, a=nn.Linear(4, 4), b=nn.Linear(4, 2), c=bare)
+
+
+def used_twice():
+    def forward(self, x):
+        return self.b(torch.tanh(self.a(x) * self.c) + self.c)
+
+    bare = nn.Parameter(torch.randn(4))
+    return Wrapped(forward, a=nn.Linear(4, 4), b=nn.Linear(4, 2), c=bare)
+
+
+def viewed_and_used():
+    def forward(self, x):
+        return self.b(torch.tanh(self.a(x) * self.c[None])) * self.c.sum()
+
+    bare = nn.Parameter(torch.randn(4))
+    return Wrapped(forward, a=nn.Linear(4, 4), b=nn.Linear(4, 2), c=bare)
+
+
+def weighted_sum():
+    def forward(self, x):
+        return self.b(torch.add(self.a(x), self.c, alpha=3) * (2 * self.d))
+
+    bare = {k: nn.Parameter(torch.randn(4)) for k in "cd"}
+    return Wrapped(forward, a=nn.Linear(4, 4), b=nn.Linear(4, 2), **bare)
 
 
 def learned_input():
@@ -167,7 +191,10 @@ FALLS_BACK = {
     "a layer called twice": (called_twice, 4),
     "functional use of a weight": (functional_use, 4),
     "a weight used in and outside its layer": (also_a_penalty, 4),
-    "a parameter outside all layers": (own_parameter, 4),
+    "a parameter whose entries are picked": (shuffled_parameter, 4),
+    "a parameter used twice": (used_twice, 4),
+    "a parameter used beside its view": (viewed_and_used, 4),
+    "parameters with factors": (weighted_sum, 4),
     "a weight as a layer's input": (learned_input, 4),
     "a hook that uses the weight": (hooked_with_its_weight, 4),
     "a replaced forward": (own_forward, 4),
@@ -269,6 +296,45 @@ def test_subclasses_of_known_layers_are_seen_by_what_they_call(monkeypatch):
     assert list(terms) == ["0", "1", "3", "4", "5", "7", "8"]
     model[1].weight.requires_grad_(False)
     found = ntk_matrix(empirical_ntk(model, inputs, method="layerwise"))
+    torch.testing.assert_close(found, brute_force(model, inputs))
+
+
+class Tokens(nn.Module):
+    """Class token, positions, LayerScale, a norm and scales of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.head = nn.Linear(4, 6), nn.Linear(6, 3)
+        shapes = {"cls": (1, 1, 6), "more": (1, 2, 6), "positions": (1, 6, 6)}
+        shapes |= {"gamma": (6,), "gain": (6,), "shift": (6,), "places": (6, 1, 1)}
+        shapes |= {"logit_scale": (), "one": (1,)}
+        for name, shape in shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.randn(shape)))
+
+    def forward(self, x):
+        x = self.embed(x.view(len(x), 3, 4))
+        parts = self.cls.expand(len(x), -1, -1), self.more.repeat(len(x), 1, 1), x
+        x = (torch.cat(parts, dim=1) + self.positions).relu_()
+        x = x + self.gamma * torch.tanh(x)
+        channels = x.mT.unsqueeze(-1)
+        channels = self.gain[:, None, None] * channels
+        channels = channels + self.shift.reshape(1, -1, 1, 1)
+        mixed = torch.mul(channels.squeeze(-1).mT.unsqueeze(-1), self.places)
+        pooled = mixed.flatten(2).mean(1).add(self.one)
+        return self.head(torch.sin(pooled)) * self.logit_scale
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_bare_parameters_that_all_inputs_share_are_diagonal_layers(count, monkeypatch):
+    model, inputs = Tokens().to(DOUBLE), normal(count, 12)
+    monkeypatch.setattr(kernel, "contradiction", lambda *arguments: 0.0)
+    found = ntk_matrix(empirical_ntk(model, inputs, method="layerwise"))
+    torch.testing.assert_close(found, brute_force(model, inputs))
+    terms = kernel.layer_kernels(model, inputs)
+    assert set(terms) == {"embed", "head", *dict(model.named_parameters(recurse=False))}
+    model.requires_grad_(False)
+    model.gamma.requires_grad_()
+    found = ntk_matrix(terms["gamma"])
     torch.testing.assert_close(found, brute_force(model, inputs))
 
 
@@ -525,6 +591,17 @@ def test_sum_over_layers_holds_for_several_inputs_too():
     kernel = empirical_ntk(model, (x, y), method="layerwise")
     gram = x @ x.mT + y @ y.mT + 2  # one for each bias
     torch.testing.assert_close(kernel, gram[..., None, None] * torch.eye(2))
+
+
+def test_layer_terms_of_several_inputs_add_up_to_the_kernel():
+    model = Adding()
+    given = {"x": torch.randn(3, 4), "y": torch.randn(3, 2)}
+    terms = kernel.layer_kernels(model, given, outputs=lambda o: 2 * o)
+    assert list(terms) == ["a", "b"]
+    gram = 4 * (given["y"] @ given["y"].mT + 1)
+    torch.testing.assert_close(terms["b"], gram[..., None, None] * torch.eye(2))
+    whole = empirical_ntk(model, given, outputs=lambda o: 2 * o)
+    torch.testing.assert_close(terms["a"] + terms["b"], whole)
 
 
 class Adding(nn.Module):

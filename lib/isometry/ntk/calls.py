@@ -1,4 +1,4 @@
-"""Layers of others' classes, seen by the function of torch that they call.
+"""Layers of others' classes, and bare parameters, seen by the functions they meet in.
 
 A subclass of a known layer may compute anything before and after: timm's LayerNorm2d
 moves the channels, its BatchNormAct2d goes on with an activation. What counts is that
@@ -12,6 +12,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from isometry.ntk.bare import Bare
 
 # The layer's name, torch's layer for the call, its input and output; returns the output
 # to go on with.
@@ -124,18 +126,24 @@ class Calls(TorchFunctionMode):
 
     Args:
         owners: Identity of a parameter to the name of its layer.
+        bare: Identity of a parameter outside of such layers to its name.
         report: Where to.
     """
 
-    def __init__(self, owners: dict[int, str], report: Report) -> None:
+    def __init__(
+        self, owners: dict[int, str], bare: dict[int, str], report: Report
+    ) -> None:
         super().__init__()
         self.owners = owners
+        self.bare = Bare(bare)
         self.report = report
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         output = func(*args, **(kwargs or {}))
         if func not in _LAYERS:
-            return output
+            name = getattr(func, "__name__", "")
+            use = None if kwargs else self.bare.used(name, args, output)
+            return output if use is None else self.report(*use, output)
         found = _LAYERS[func](*args, **(kwargs or {}))
         if found is None:
             return output

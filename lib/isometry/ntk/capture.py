@@ -1,9 +1,10 @@
 """What each layer saw and how the outputs hang on what it said, from one run.
 
 A network is taken apart with hooks: every layer with parameters hands over its input
-``h`` and its output ``z``, and automatic differentiation gives ``B = df/dz`` for all
-outputs at once. That the network consists of such layers, and that no parameter acts in
-any other way, is read from the recorded graph and never assumed.
+``h`` and its output ``z``, a parameter that no known layer holds what it met and made,
+and automatic differentiation gives ``B = df/dz`` for all outputs at once. That the
+network consists of such layers, and that no parameter acts in any other way, is read
+from the recorded graph and never assumed.
 """
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from isometry.ntk.calls import OWN, Calls
 from isometry.ntk.checks import trainable_parameters
 
-Layers = dict[str, nn.Module]
+Layers = dict[str, nn.Module | nn.Parameter]
 Made = dict[str, list[tuple[nn.Module, Tensor, Tensor]]]  # layer, input, output
 Supported = Callable[[nn.Module], bool]
 
@@ -26,8 +27,9 @@ class Trace:
     """One layer's part in one run over c inputs.
 
     Attributes:
-        name: The layer's name in the model.
-        module: The layer; for a subclass, torch's layer that computes the same.
+        name: The layer's name in the model, or that of a bare parameter.
+        module: The layer; for a subclass, torch's layer that computes the same; how a
+            bare parameter stands there.
         input: h, ``(c, ...)``, what the layer was called with.
         sensitivity: B, ``(m, c, ...)``, the derivative of each output by z.
 
@@ -48,8 +50,8 @@ def layers_with_parameters(model: nn.Module, supported: Supported) -> Layers | s
         supported: Says whether a layer's term is known in closed form.
 
     Returns:
-        Name to layer, or a sentence about the first parameter that is not held by
-        exactly one supported layer under its ordinary name.
+        Name to layer, or to parameter where no supported layer has it under an ordinary
+        name; or a sentence about the first parameter that has two places.
     """
     trainable = {id(p) for p in trainable_parameters(model).values()}
     owners: dict[int, str] = {}
@@ -62,15 +64,17 @@ def layers_with_parameters(model: nn.Module, supported: Supported) -> Layers | s
         }
         if not own:
             continue
-        if not supported(module) or not set(own) <= {"weight", "bias"}:
-            return f"layer {name!r} ({type(module).__name__}) has no closed form"
-        if "forward" in vars(module):
+        known = {"weight", "bias"} if supported(module) else set()
+        if known and "forward" in vars(module):
             return f"layer {name!r} has a forward of its own"
-        for parameter in own.values():
+        for key, parameter in own.items():
             if id(parameter) in owners:
                 return f"{owners[id(parameter)]!r} and {name!r} share a parameter"
             owners[id(parameter)] = name
-        layers[name] = module
+            if key in known:
+                layers[name] = module
+            else:
+                layers[f"{name}.{key}" if name else key] = parameter
     return layers
 
 
@@ -88,11 +92,15 @@ def traces(model: nn.Module, layers: Layers, inputs: Tensor) -> list[Trace] | st
     """
     calls, outputs = _run(model, layers, inputs)
     for name, made in calls.items():
+        bare = isinstance(layers[name], Tensor)
+        what = f"parameter {name!r}" if bare else f"layer {name!r}"
+        if len(made) != 1 and bare:
+            return f"{what} is not in one sum or product that all inputs share"
         if len(made) != 1:
-            return f"layer {name!r} is called {len(made)} times in a run"
+            return f"{what} is called {len(made)} times in a run"
         _, seen, said = made[0]
         if not said.requires_grad or len(seen) != len(inputs):
-            return f"layer {name!r} runs without a gradient or not once per input"
+            return f"{what} runs without a gradient or not once per input"
     recorded = [calls[name][0][1:] for name in layers]
     if not _only_through_layers(model, outputs, recorded):
         return "a parameter acts outside the layer that holds it"
@@ -107,7 +115,8 @@ def traces(model: nn.Module, layers: Layers, inputs: Tensor) -> list[Trace] | st
 def _run(model: nn.Module, layers: Layers, inputs: Tensor) -> tuple[Made, Tensor]:
     """Run the model and return what was called with what, and the outputs.
 
-    A layer of torch's own is seen by a hook, a subclass by the function it calls.
+    A layer of torch's own is seen by a hook, a subclass by the function it calls, a
+    bare parameter by the call it is used in.
     """
     calls: Made = {name: [] for name in layers}
 
@@ -123,9 +132,11 @@ def _run(model: nn.Module, layers: Layers, inputs: Tensor) -> tuple[Made, Tensor
 
         return record
 
-    handles, owners = [], {}
+    handles, owners, bare = [], {}, {}
     for name, module in layers.items():
-        if type(module) in OWN:
+        if isinstance(module, Tensor):
+            bare[id(module)] = name
+        elif type(module) in OWN:
             hook = recorder(name)
             handles.append(
                 module.register_forward_hook(hook, prepend=True, with_kwargs=True)
@@ -133,7 +144,8 @@ def _run(model: nn.Module, layers: Layers, inputs: Tensor) -> tuple[Made, Tensor
         else:
             owners.update({id(p): name for p in module.parameters(recurse=False)})
     try:
-        with torch.enable_grad(), Calls(owners, keep) if owners else nullcontext():
+        watched = Calls(owners, bare, keep) if owners or bare else nullcontext()
+        with torch.enable_grad(), watched:
             outputs = model(inputs.detach())
     finally:
         for handle in handles:

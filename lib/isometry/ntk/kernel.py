@@ -55,9 +55,10 @@ def empirical_ntk(
             inputs share.
         other: The second set of n2 inputs, in the same form; None: ``inputs`` again.
         method: ``"layerwise"``, the sum over layers of Eq. 7-8: linear, convolution and
-            norm layers, each used once, joined by anything without parameters;
-            ``"jacobian"``, brute force, any network; or ``"auto"``, the first where it
-            applies and the second elsewhere.
+            norm layers, and scales, tokens and positions that all inputs share, each
+            used once, joined by anything without parameters; ``"jacobian"``, brute
+            force, any network; or ``"auto"``, the first where it applies and the second
+            elsewhere.
         chunk_size: How many inputs are worked on at a time, at least 1; None: chosen
             so that a chunk stays small beside the kernel.
         outputs: Makes ``(n, m)`` of what the model returns, e.g. ``lambda o:
@@ -194,16 +195,20 @@ def _sum_over_layers(
 @torch.no_grad()
 def layer_kernels(
     model: nn.Module,
-    inputs: Tensor,  # (n, ...)
+    inputs: Inputs,  # (n, ...)
+    *,
+    outputs: Pick | None = None,
 ) -> dict[str, Tensor]:
     """Return each layer's term of the kernel; their sum is the kernel.
 
     Args:
         model: A sum over layers in the sense of ``method="layerwise"``.
-        inputs: ``(n, ...)``, see :func:`empirical_ntk`.
+        inputs: ``(n, ...)``, or several, see :func:`empirical_ntk`.
+        outputs: Makes ``(n, m)`` of what the model returns, as there.
 
     Returns:
-        Name of the layer to ``(n, n, m, m)``, in the order of the model's modules.
+        Name of the layer, or of a parameter outside of layers, to ``(n, n, m, m)``, in
+        the order of the model's modules.
 
     Raises:
         TypeError: If model or inputs are of the wrong type.
@@ -217,22 +222,25 @@ def layer_kernels(
     """
     model = unwrapped(model)
     parameter = check_model(model)
-    check_inputs(inputs, parameter)
     with untouched(model, evaluation=False), torch.no_grad():
-        inputs = plain(inputs)
-        num_outputs = check_outputs(model, inputs)
-        layers = find_layers(model)
+        network, rows, _ = _as_map(model, inputs, None, outputs, parameter)
+        num_outputs = check_outputs(network, rows)
+        layers = find_layers(network)
         if isinstance(layers, str):
             raise _no_sum(layers)
         terms: dict[str, Tensor] = {}
         for name in layers:
-            term = kernel_by_layers(model, layers, inputs, None, num_outputs, only=name)
+            term = kernel_by_layers(network, layers, rows, None, num_outputs, only=name)
             if isinstance(term, str):
                 raise _no_sum(term)
             terms[name] = term
-        if _contradicted(model, torch.stack(list(terms.values())).sum(0), inputs, None):
+        if _contradicted(network, torch.stack(list(terms.values())).sum(0), rows, None):
             raise _no_sum(CONTRADICTION)
-    return {name: term.permute(1, 3, 0, 2) for name, term in terms.items()}
+    prefix = "" if network is model else "model."
+    return {
+        name.removeprefix(prefix): term.permute(1, 3, 0, 2)
+        for name, term in terms.items()
+    }
 
 
 def _no_sum(reason: str) -> ValueError:

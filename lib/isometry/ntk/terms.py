@@ -4,7 +4,7 @@ For a linear layer the term is the Hadamard product of Eq. 7-8: the Gram matrix 
 inputs times the Gram matrix of the sensitivities. A convolution, or a linear layer on a
 sequence, is the same layer at S positions with shared weights, so the sum runs over all
 pairs of positions; where there are many, the layer's own gradient is the shorter way.
-The gains of a norm layer are a diagonal layer.
+The gains of a norm layer are a diagonal layer, and so is a bare parameter.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from isometry.ntk.bare import Shared, gradients
 from isometry.ntk.calls import OWN
 from isometry.ntk.capture import Trace
 
@@ -166,6 +167,12 @@ def _batch_norm(trace: Trace) -> list[Factors]:
     return _gains(trace, normalised, (1,))
 
 
+def _shared(trace: Trace) -> list[Factors]:
+    assert isinstance(trace.module, Shared)
+    found = gradients(trace.module, trace.input, trace.sensitivity)
+    return [Factors(found.unsqueeze(2), None)]
+
+
 _TERMS: dict[type[nn.Module], Callable[[Trace], list[Factors]]] = {
     nn.Linear: _linear,
     nn.Conv2d: _conv2d,
@@ -174,6 +181,7 @@ _TERMS: dict[type[nn.Module], Callable[[Trace], list[Factors]]] = {
     nn.GroupNorm: _group_norm,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
+    Shared: _shared,
 }
 
 
