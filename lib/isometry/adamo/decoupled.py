@@ -1,5 +1,6 @@
 """The decoupled isometry step beside any other torch optimiser."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -84,6 +85,39 @@ def with_isometry(
     check_ranges(own)
     for group in optimizer.param_groups:
         _complete(group, own)
+    before, after = step_hooks(optimizer, own)
+
+    def keep(_: Any, state_dict: dict[str, Any]) -> dict[str, Any]:
+        current = optimizer.param_groups
+        state_dict = fitted(state_dict, current)
+        saved = [
+            {**{key: now[key] for key in ISOMETRY_KEYS if key in now}, **group}
+            | ({TABLE: now[TABLE]} if TABLE in now else {})
+            for now, group in zip(current, state_dict["param_groups"], strict=False)
+        ]
+        rest = state_dict["param_groups"][len(saved) :]
+        return {**state_dict, "param_groups": [*saved, *rest]}
+
+    optimizer.register_step_pre_hook(before)
+    optimizer.register_step_post_hook(after)
+    optimizer.register_load_state_dict_pre_hook(keep)
+    optimizer.__dict__[ATTACHED] = True
+    return optimizer
+
+
+def step_hooks(
+    optimizer: torch.optim.Optimizer, own: dict[str, Any]
+) -> tuple[Callable[..., Any], Callable[..., None]]:
+    """Return what makes the isometry step beside a step, as two hooks around it.
+
+    The first takes the changes at the weights before the step, with a closure at its
+    first evaluation; the second adds them, unless a GradScaler has skipped the step.
+
+    Args:
+        optimizer: Its groups say what is pulled, its ``found_inf`` if a GradScaler
+            leaves the step out.
+        own: What a group that is added later has under :data:`ISOMETRY_KEYS`.
+    """
     held: list[Changes] = []
 
     def before(
@@ -113,22 +147,7 @@ def with_isometry(
                 change.mul_(1 - found_inf.to(change.device, non_blocking=True))
             weight.add_(change)
 
-    def keep(_: Any, state_dict: dict[str, Any]) -> dict[str, Any]:
-        current = optimizer.param_groups
-        state_dict = fitted(state_dict, current)
-        saved = [
-            {**{key: now[key] for key in ISOMETRY_KEYS if key in now}, **group}
-            | ({TABLE: now[TABLE]} if TABLE in now else {})
-            for now, group in zip(current, state_dict["param_groups"], strict=False)
-        ]
-        rest = state_dict["param_groups"][len(saved) :]
-        return {**state_dict, "param_groups": [*saved, *rest]}
-
-    optimizer.register_step_pre_hook(before)
-    optimizer.register_step_post_hook(after)
-    optimizer.register_load_state_dict_pre_hook(keep)
-    optimizer.__dict__[ATTACHED] = True
-    return optimizer
+    return before, after
 
 
 def _complete(group: dict[str, Any], own: dict[str, Any]) -> None:

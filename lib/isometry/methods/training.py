@@ -36,6 +36,8 @@ class Training:
             ``before_task`` only.
         targets: Its labels, ``(members, batch)``; None for games, where nothing has
             been played yet.
+        gradient_of: Gives a parameter's gradient by its name; None: it is where torch
+            keeps it.
         replaced: Told of each hidden layer whose units are made new, by its place, and
             of which, ``(members, units)``; None: nobody asks.
     """
@@ -53,6 +55,7 @@ class Training:
     gradients: Sequence[Tensor] = ()
     inputs: Tensor | None = None
     targets: Tensor | None = None
+    gradient_of: Callable[[str], Tensor] | None = None
     replaced: Callable[[int, Tensor], None] | None = None
 
     @property
@@ -66,6 +69,8 @@ class Training:
         Args:
             name: Of the parameter.
         """
+        if self.gradient_of is not None:
+            return self.gradient_of(name)
         return self.parameters[name].grad  # type: ignore[return-value]
 
     def generators(self, *labels: Label) -> list[torch.Generator]:

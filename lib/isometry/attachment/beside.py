@@ -1,0 +1,71 @@
+"""AdamO's isometry step beside somebody's own optimiser."""
+
+from typing import Any
+
+import torch
+
+from isometry.adamo import AdamO
+from isometry.adamo.decoupled import step_hooks
+from isometry.adamo.pull import TABLE
+from isometry.attachment.stack import ModelStack
+
+COUNTERS = ("isometry_count", "isometry_due")
+
+
+class IsometryStep:
+    """The isometry step of a method on a user's optimiser, by hooks that come off.
+
+    Args:
+        pull: AdamO over the stack's views, as the method makes it. It says what is
+            pulled and how far, and takes no step.
+        optimizer: The user's; each weight follows the learning rate of its group.
+        stack: The model.
+    """
+
+    def __init__(
+        self, pull: AdamO, optimizer: torch.optim.Optimizer, stack: ModelStack
+    ) -> None:
+        self._pull, self._optimizer = pull, optimizer
+        owners = {id(p): stack.owners[name] for name, p in stack.parameters.items()}
+        whole = [group for group in pull.param_groups if group["isometry_strength"] > 0]
+        pull.param_groups.clear()
+        self._followed: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        for followed in optimizer.param_groups:
+            own = {id(p) for p in followed["params"]}
+            for group in whole:
+                pairs = zip(group["params"], group[TABLE], strict=True)
+                kept = [(p, row) for p, row in pairs if id(owners[id(p)]) in own]
+                part = {"params": [p for p, _ in kept], TABLE: [row for _, row in kept]}
+                pull.param_groups.append({**group, **part})
+                self._followed.append((pull.param_groups[-1], followed))
+        before, after = step_hooks(pull, pull.defaults)
+        self._handles = [
+            optimizer.register_step_pre_hook(self._follow),
+            optimizer.register_step_pre_hook(before),
+            optimizer.register_step_post_hook(after),
+        ]
+
+    def _follow(self, *_: Any) -> None:
+        """Take over learning rates and what a GradScaler has said."""
+        for group, followed in self._followed:
+            group["lr"] = followed.get("lr", group["lr"])
+        self._pull.found_inf = getattr(self._optimizer, "found_inf", None)  # type: ignore[attr-defined]
+
+    def state_dict(self) -> list[list[Any]]:
+        """Return the counters of each group."""
+        groups = self._pull.param_groups
+        return [[group[key] for key in COUNTERS] for group in groups]
+
+    def load_state_dict(self, state: list[list[Any]]) -> None:
+        """Go on from these counters.
+
+        Args:
+            state: From :meth:`state_dict`.
+        """
+        for group, values in zip(self._pull.param_groups, state, strict=True):
+            group.update(zip(COUNTERS, values, strict=True))
+
+    def close(self) -> None:
+        """Take the hooks off the optimiser."""
+        for handle in self._handles:
+            handle.remove()

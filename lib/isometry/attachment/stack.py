@@ -1,0 +1,216 @@
+"""Somebody's model as the stack of one member that methods act on."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from isometry.attachment.wiring import Point, View, Wiring
+from isometry.core.messages import refusal
+from isometry.core.stacking import Parameters
+from isometry.methods import Layer, Structure
+
+MATRICES = ("hidden", "head")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelStack:
+    """A model as a stack of one: every tensor is a view of the model's memory.
+
+    Attributes:
+        structure: What methods act on; parameters to leave alone are not in it.
+        views: How each weight and vector lies in the model.
+        owners: The model's parameter behind each of them.
+        parameters: The views themselves, ``(1, ...)``, without autograd.
+        points: Where activations are seen, one a hidden layer of the structure.
+        refused: Weight of a layer whose units cannot be replaced -> why not.
+        running: Weight of a layer -> its norms that keep running statistics.
+        spared: Parameter of the model that is left alone -> why.
+        marked: Names of weights that are kept from isometry by their attribute.
+    """
+
+    structure: Structure
+    views: Mapping[str, View]
+    owners: Mapping[str, nn.Parameter]
+    parameters: Parameters
+    points: tuple[Point, ...]
+    refused: Mapping[str, str]
+    running: Mapping[str, tuple[nn.Module, ...]]
+    spared: Mapping[str, str]
+    marked: frozenset[str]
+
+    def differentiable(self) -> Parameters:
+        """Return the views with autograd: a penalty of them reaches the parameters."""
+        return {name: view.of(self.owners[name]) for name, view in self.views.items()}
+
+    def gradient(self, name: str) -> Tensor:
+        """Return the gradient of a weight or vector, a view; zero if it has none.
+
+        Args:
+            name: As the structure knows it.
+
+        Raises:
+            ValueError: If no parameter has a gradient.
+        """
+        owner, view = self.owners[name], self.views[name]
+        if owner.grad is not None:
+            return view.of(owner.grad)
+        if all(other.grad is None for other in self.owners.values()):
+            needed = "gradients in plastic.step()"
+            do = "call zero_grad() after plastic.step(), not before"
+            raise ValueError(refusal(needed, "none", do))
+        return torch.zeros_like(self.parameters[name])
+
+    def bind_gradients_(self) -> None:
+        """Make each view's gradient a view of its parameter's gradient."""
+        for name, view in self.views.items():
+            gradient = self.owners[name].grad
+            own = None if gradient is None else view.of(gradient)
+            self.parameters[name].grad = own
+
+
+def stack_of(
+    model: nn.Module,
+    wiring: Wiring,
+    spared: Mapping[str, str],
+    *,
+    to_isometry: bool = False,
+) -> ModelStack:
+    """Return a model as a stack of one member.
+
+    A parameter that the wiring does not know is spared by methods, but trained where
+    a method brings its own optimiser.
+
+    Args:
+        model: The network.
+        wiring: What its parameters and layers are.
+        spared: Names of parameters that are to be left alone -> why.
+        to_isometry: Whether weights whose attribute ``isometry`` is False are to be
+            weights of no operator, like those of an embedding.
+    """
+    owned = dict(model.named_parameters())
+    views = {n: v for n, v in wiring.views.items() if v.parameter not in spared}
+    known = {view.parameter for view in wiring.views.values()}
+    roles = {name: wiring.structure.roles.get(name, "spared") for name in views}
+    for name in owned:
+        if name not in known and name not in spared:
+            views[name], roles[name] = View(parameter=name), "spared"
+    owners = {name: owned[view.parameter] for name, view in views.items()}
+    marked = set()
+    for name, owner in owners.items() if to_isometry else ():
+        if getattr(owner, "isometry", None) is False and roles[name] in MATRICES:
+            roles[name] = "embedding"
+            marked.add(name)
+    structure, refused = _narrowed(replace(wiring.structure, roles=roles), spared)
+    refused = {**wiring.refused, **refused}
+    kept = {layer.weight for layer in structure.layers}
+    points = zip(wiring.structure.layers, wiring.points, strict=True)
+    return ModelStack(
+        structure=structure,
+        views=views,
+        owners=owners,
+        parameters={
+            name: view.of(owners[name].detach()) for name, view in views.items()
+        },
+        points=tuple(point for layer, point in points if layer.weight in kept),
+        refused=refused,
+        running={
+            weight: tuple(model.get_submodule(path) for path in paths)
+            for weight, paths in wiring.running.items()
+        },
+        spared=spared,
+        marked=frozenset(marked),
+    )
+
+
+def _narrowed(
+    structure: Structure, spared: Mapping[str, str]
+) -> tuple[Structure, dict[str, str]]:
+    """Return a structure without what is spared, and why layers fell out.
+
+    A hidden layer of which something is spared has no units to replace; what of it is
+    trained is still a weight.
+    """
+    if not spared:
+        return structure, {}
+    trained = structure.roles
+
+    def absent(names: Iterable[str | None]) -> str | None:
+        return next((n for n in names if n is not None and n not in trained), None)
+
+    def rest(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+        found = []
+        for layer in layers:
+            if layer.weight in trained:
+                bias = layer.bias if layer.bias in trained else None
+                found.append(replace(layer, bias=bias))
+        return tuple(found)
+
+    refused, layers, inner = {}, [], list(structure.inner)
+    for layer in structure.layers:
+        name = absent((layer.weight, *layer.vectors(), *layer.outgoing))
+        if name is None:
+            layers.append(layer)
+        else:
+            refused[layer.weight] = f"{name} is left alone"
+            inner.append(layer)
+    narrowed = replace(
+        structure,
+        layers=tuple(layers),
+        inner=rest(inner),
+        heads=rest(structure.heads),
+    )
+    return narrowed, refused
+
+
+class Memory:
+    """What a method sees of a user's optimiser: its state, as the views see it.
+
+    Any tensor in the state of a parameter that has the parameter's shape counts as
+    memory of its entries, whatever the optimiser is.
+
+    Args:
+        optimizer: Holds the model's parameters.
+        stack: The model.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, stack: ModelStack) -> None:
+        self.optimizer = optimizer
+        self._stack = stack
+        self._names = {id(view): name for name, view in stack.parameters.items()}
+
+    @property
+    def state(self) -> "Memory":
+        """The state by views, as an optimiser's own is by parameters."""
+        return self
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The optimiser's own groups."""
+        return self.optimizer.param_groups
+
+    def get(self, view: Tensor, default: Any = None) -> Any:
+        """Return what is remembered of a view, key -> view or another value.
+
+        Args:
+            view: One of the stack's parameters.
+            default: Returned where nothing is remembered.
+        """
+        name = self._names[id(view)]
+        owner, lies = self._stack.owners[name], self._stack.views[name]
+        known = self.optimizer.state.get(owner)
+        if not known:
+            return default
+        return {
+            key: lies.of(value)
+            if isinstance(value, Tensor) and value.shape == owner.shape
+            else value
+            for key, value in known.items()
+        }
+
+    def clear(self) -> None:
+        """Make the optimiser forget the model's parameters."""
+        for owner in self._stack.owners.values():
+            self.optimizer.state.pop(owner, None)
