@@ -4,7 +4,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isometry.core.seeding import derived_seed, generator, numpy_generator
+from isometry.core.seeding import (
+    checked_seeds,
+    derived_seed,
+    generator,
+    numpy_generator,
+    parsed_seeds,
+)
 
 # Changing one of these numbers changes every stream, initialisation and interval of
 # the project: old results could no longer be reproduced.
@@ -93,3 +99,22 @@ def test_labels_of_other_types_are_refused(label):
             call(0, label)
         with pytest.raises(TypeError, match="convert it first"):
             call(label)
+
+
+@pytest.mark.parametrize("seed", [-(2**63), 2**63 - 1, np.int32(3), True])
+def test_seeds_of_64_bits_are_taken(seed):
+    assert checked_seeds([seed]) == [int(seed)]
+    assert parsed_seeds(str(int(seed))) == [int(seed)]
+
+
+@pytest.mark.parametrize("seed", [-(2**63) - 1, 2**63, 10**20, 10**400])
+def test_seeds_beyond_64_bits_are_refused(seed):
+    for refused in (
+        lambda: checked_seeds([seed]),
+        lambda: parsed_seeds(f"{seed}"),
+        lambda: parsed_seeds(f"{seed}:{seed + 1}"),
+    ):
+        with pytest.raises(ValueError, match="needed seeds of 64 bits, which results"):
+            refused()
+    with pytest.raises(ValueError, match="needed 1 to 10000 different seeds"):
+        parsed_seeds(f"{-(10**20)}:{10**20}")

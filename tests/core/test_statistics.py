@@ -109,9 +109,19 @@ def test_equal_scores_have_an_interval_of_no_width():
     assert (found.estimate, found.low, found.high) == (2.0, 2.0, 2.0)
 
 
-def test_one_seed_has_an_interval_of_no_width():
-    found = stratified_bootstrap([0.7], rng())
-    assert (found.low, found.high, found.num_seeds) == (0.7, 0.7, 1)
+def test_one_seed_has_no_interval_and_says_so():
+    found = (
+        stratified_bootstrap([0.7], rng()),
+        stratified_bootstrap([[0.6], [0.8]], rng()),  # one a stratum
+        paired_difference([0.9], [0.2], rng()),
+        *performance_profile([0.7], [0.5, 0.9], rng()),
+    )
+    assert [one.estimate for one in found] == pytest.approx([0.7, 0.7, 0.7, 1, 0])
+    for one in found:
+        assert math.isnan(one.low)
+        assert math.isnan(one.high)
+        assert one.num_seeds == 1
+    assert str(found[0]) == "0.700 (one seed)"
 
 
 def test_seeds_are_resampled_within_their_stratum():

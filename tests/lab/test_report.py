@@ -1,5 +1,6 @@
 """Reports: every number against a direct computation, in every format."""
 
+import csv
 import io
 import json
 import math
@@ -336,6 +337,20 @@ def test_a_table_shows_intervals_to_three_digits(two):
     assert "minus adam" in lines[0]
     assert not any(line.endswith(" ") for line in lines)
     assert f"{row['mean']:.1f} [" in _shown(summary(store), 1)["all tasks"][0]
+
+
+def test_after_one_seed_there_is_no_interval_in_any_form(tmp_path):
+    stored(tmp_path, seeds=[0])
+    stored(tmp_path, "adamo", "b", seeds=[0])
+    for format in ("table", "markdown"):
+        text = report(tmp_path, format=format)
+        assert text.count("(one seed)") == 2 * 3 + 1  # and the difference
+        assert "[" not in text
+    for row in json.loads(report(tmp_path, format="json")):
+        assert row["mean_low"] is row["mean_high"] is row["difference_low"] is None
+    for row in csv.DictReader(report(tmp_path, format="csv").splitlines()):
+        assert row["last_low"] == row["last_high"] == ""
+        assert row["mean"]
 
 
 def test_markdown_is_a_table_of_as_many_cells_in_every_line(two):

@@ -244,6 +244,12 @@ def test_seeds_must_be_there_and_distinct(tmp_path, seeds):
         small(seeds=seeds, out=tmp_path)
 
 
+def test_seeds_that_no_file_holds_are_refused_before_training(tmp_path, trainings):
+    with pytest.raises(ValueError, match="needed seeds of 64 bits"):
+        small(seeds=[2**63], out=tmp_path)
+    assert trainings == []
+
+
 @pytest.mark.parametrize("seeds", [[1.5], ["a"], "0:2", 3, None])
 def test_seeds_must_be_whole_numbers(tmp_path, seeds):
     needed = f"needed a list of whole numbers for seeds, found {seeds}; pass"

@@ -4,23 +4,27 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from isometry.core.settings import settings_hash
 from isometry.lab import store
 from isometry.lab.store import (
     COLUMNS,
     METADATA_KEY,
     SCHEMA,
     STORE_VERSION,
+    LeftOut,
     StoreError,
     add_results,
     finished_seeds,
     load_records,
     load_results,
+    load_usable,
     read_file,
     result_files,
     result_path,
@@ -302,32 +306,80 @@ def test_two_processes_lose_nothing(path):
     assert len(found["runs"]) == 30
 
 
-def test_no_altered_byte_changes_a_number_unnoticed(path):
+@pytest.mark.parametrize("altering", [0x55, 1, 128])
+def test_no_altered_byte_changes_a_number_or_the_record_unnoticed(path, altering):
     add_results(path, numbers(range(20)), record([0]))
-    content, whole = path.read_bytes(), numbers(range(20))
-    refused = 0
-    for place in range(0, len(content), 23):
+    content, (whole, told) = path.read_bytes(), read_file(path)
+    places, refusals = range(0, len(content), 11), []
+    for place in places:
         changed = bytearray(content)
-        changed[place] ^= 0x55
+        changed[place] ^= altering
         path.write_bytes(changed)
         try:
-            frame, _ = read_file(path)
-        except StoreError:
-            refused += 1
+            frame, found = read_file(path)
+        except StoreError as error:
+            refusals.append(str(error))
         else:
             pd.testing.assert_frame_equal(frame, whole, check_exact=True)
-    assert refused > 0.5 * len(range(0, len(content), 23))
+            assert found == told
+    assert len(refusals) > 0.5 * len(places)
+    assert all(str(path) in line and "\n" not in line for line in refusals)
+
+
+def as_of_before(path, text):
+    """Write a file as it was before records had a checksum."""
+    table = pa.Table.from_pandas(numbers([0]), schema=SCHEMA, preserve_index=False)
+    pq.write_table(table.replace_schema_metadata({METADATA_KEY: text}), path)
+
+
+def test_a_file_of_before_is_known_by_the_name_of_its_settings(tmp_path):
+    path = tmp_path / "old.parquet"
+    named = {**record([0]), "store_version": STORE_VERSION}
+    for parts in ("bench", "adam", {"lr": 1e-3}, {}), ("bench", "adam", {"lr": 1e-3}):
+        whole = {**named, "hash": settings_hash(*parts)}
+        as_of_before(path, json.dumps(whole))
+        assert read_file(path)[1] == whole
+        altered = json.dumps(whole).replace("0.001", "0.003")
+        as_of_before(path, altered)
+        with pytest.raises(StoreError, match="is not what the hash says; move it away"):
+            read_file(path)
+
+
+def test_every_file_of_the_project_is_read():
+    folder = Path(__file__).parents[2] / "results"
+    for file in result_files(folder):
+        record = read_file(file)[1]
+        assert record["hash"] in file.name
+
+
+def test_a_report_names_a_damaged_file_and_goes_on_without_it(tmp_path):
+    for method in ("adam", "adamo", "redo"):
+        path = result_path(tmp_path, "bench", method, "0123456789")
+        add_results(path, numbers([0]).assign(method=method), record([0]))
+    path.write_bytes(path.read_bytes()[:-9])
+    (tmp_path / "bench" / "._adam-0123456789.parquet").write_bytes(b"of a Mac")
+    (tmp_path / "._bench").mkdir()
+    (tmp_path / "._bench" / "adam-0123456789.parquet").write_bytes(b"of a Mac")
+    with pytest.warns(LeftOut, match=rf"left out: .*{path}.*; move it away") as said:
+        frame, records = load_usable(tmp_path)
+    assert len(said) == 1
+    assert set(frame["method"]) == {"adam", "adamo"}
+    assert len(records) == 2
+    with pytest.raises(StoreError, match=str(path)):
+        load_results(tmp_path)  # a verdict is not passed on a part
+    with pytest.raises(StoreError, match=str(path)):
+        load_usable(path)
 
 
 def test_a_kill_while_writing_leaves_the_old_file(path, monkeypatch):
     add_results(path, numbers([0]), record([0]))
     before = path.read_bytes()
 
-    def half(table, target, **keywords):
-        target.write_bytes(b"half")
+    def half(path, content):
+        path.with_suffix(".partial").write_bytes(content[: len(content) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store.pq, "write_table", half)
+    monkeypatch.setattr(store, "write_whole", half)
     with pytest.raises(KeyboardInterrupt):
         add_results(path, numbers([1]), record([1]))
     monkeypatch.undo()

@@ -6,8 +6,9 @@ uninterrupted run drew, and a method that draws more cannot shift another's stre
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
+from operator import index
 from typing import TYPE_CHECKING
 
 import torch
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Label = str | int
 MOST_SEEDS = 10_000  # in one command
+SEEDS = range(-(2**63), 2**63)  # what a results file holds
 
 
 def derived_seed(seed: int, *labels: Label) -> int:
@@ -107,8 +109,38 @@ def parsed_seeds(text: str) -> list[int]:
             seeds = [int(part) for part in text.split(",")]
     except ValueError:
         pass
-    # A range is not made into numbers before it is known to be of a sane length.
-    if not 0 < len(seeds) <= MOST_SEEDS or len(set(seeds)) != len(seeds):
+    # A range is not made into numbers before it is known to be of a sane length, which
+    # Python itself cannot tell of one beyond 64 bits.
+    length = seeds.stop - seeds.start if isinstance(seeds, range) else len(seeds)
+    if not 0 < length <= MOST_SEEDS or len(set(seeds)) != length:
         needed = f"1 to {MOST_SEEDS} different seeds, a:b or a,b,c"
         raise ValueError(refusal(needed, repr(text), "pass e.g. 0:8"))
-    return list(seeds)
+    return checked_seeds(seeds)
+
+
+def checked_seeds(seeds: Iterable[int]) -> list[int]:
+    """Return seeds as a list, known to be distinct and at least one, of 64 bits.
+
+    Args:
+        seeds: Whole numbers, numpy's too.
+
+    Raises:
+        TypeError: If one is no whole number.
+        ValueError: If there is none, one comes twice, or one is beyond 64 bits.
+
+    Example:
+        >>> checked_seeds(range(3))
+        [0, 1, 2]
+    """
+    try:
+        found = [index(seed) for seed in seeds]
+    except TypeError as error:
+        needed = "a list of whole numbers for seeds"
+        raise TypeError(refusal(needed, seeds, "pass e.g. range(3)")) from error
+    if not found or len(set(found)) != len(found):
+        raise ValueError(refusal("distinct seeds, at least one", found, "change them"))
+    for seed in found:
+        if seed not in SEEDS:
+            needed = "seeds of 64 bits, which results files hold"
+            raise ValueError(refusal(needed, seed, "choose smaller ones"))
+    return found

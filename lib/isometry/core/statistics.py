@@ -5,6 +5,7 @@ the bootstrap resamples seeds within each stratum (Agarwal et al., NeurIPS 2021)
 randomness comes from an explicit ``numpy.random.Generator``.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ with extra("bench"):
     from numpy.typing import ArrayLike, NDArray
     from scipy.stats import trim_mean
 
+NAN = float("nan")
 Statistic = Callable[[NDArray], NDArray]  # (..., n) -> (...)
 
 
@@ -25,7 +27,8 @@ class Interval:
 
     Attributes:
         estimate: The statistic on the scores as they are.
-        low: Lower end of the interval.
+        low: Lower end of the interval; NaN, as ``high``, where there is one seed, which
+            says nothing of the spread over seeds.
         high: Upper end of the interval.
         level: Nominal coverage, e.g. 0.95.
         num_seeds: How many seeds a stratum has (the fewest).
@@ -38,7 +41,25 @@ class Interval:
     num_seeds: int
 
     def __str__(self) -> str:
-        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return spelled_interval(self.estimate, self.low, self.high)
+
+
+def spelled_interval(estimate: float, low: float, high: float, digits: int = 3) -> str:
+    """Return an estimate and its interval as text.
+
+    Args:
+        estimate: Any number.
+        low: Lower end; NaN if there is none, after one seed.
+        high: Upper end.
+        digits: After the point.
+
+    Example:
+        >>> spelled_interval(0.8, 0.75, 0.9, 2), spelled_interval(0.8, NAN, NAN, 2)
+        ('0.80 [0.75, 0.90]', '0.80 (one seed)')
+    """
+    if math.isnan(low):
+        return f"{estimate:.{digits}f} (one seed)"
+    return f"{estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def as_scores(scores: ArrayLike) -> NDArray:
@@ -102,7 +123,8 @@ def stratified_bootstrap(
 
     Few seeds make the interval too narrow. A nominal 95 % interval of the interquartile
     mean covers the truth in 75 % of cases with 3 seeds, 90 % with 5 and 95 % with 20
-    for normal scores; in 70, 89 and 94 % for exponential ones. A test holds these.
+    for normal scores; in 70, 89 and 94 % for exponential ones. A test holds these. One
+    seed has no interval: its ends are NaN.
 
     Args:
         scores: One row a stratum, one column a seed.
@@ -117,17 +139,19 @@ def stratified_bootstrap(
     Source: Agarwal et al., NeurIPS 2021; Efron & Tibshirani 1993, ch. 13.
     """
     array = as_scores(scores)
+    strata, seeds = array.shape
     if not 0 < level < 1:
         raise ValueError(refusal("0 < level < 1", level, "pass e.g. 0.95"))
     if resamples < 100:
         raise ValueError(refusal("resamples >= 100", resamples, "pass e.g. 2000"))
-    strata, seeds = array.shape
+    estimate = float(statistic(array.reshape(1, -1))[0])
+    if seeds == 1:
+        return Interval(estimate, NAN, NAN, level, seeds)
     drawn = generator.integers(seeds, size=(resamples, strata, seeds))
     resampled = np.take_along_axis(array[None], drawn, axis=2)
     replicas = statistic(resampled.reshape(resamples, -1))
     tail = (1 - level) / 2
     low, high = np.quantile(replicas, [tail, 1 - tail])
-    estimate = float(statistic(array.reshape(1, -1))[0])
     return Interval(estimate, float(low), float(high), level, seeds)
 
 

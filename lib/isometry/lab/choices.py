@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from isometry.core.files import visible, write_whole
 from isometry.core.messages import refusal, unknown
 from isometry.core.settings import as_dict
 from isometry.core.statistics import interquartile_mean
@@ -20,7 +21,7 @@ from isometry.lab.provenance import provenance
 from isometry.lab.report import seed_scores
 from isometry.lab.run import Plan
 from isometry.lab.search import Search, Sweep
-from isometry.lab.store import TUNING, Record, StoreError, read_file
+from isometry.lab.store import TUNING, Record, StoreError, read_file, usable
 
 CHOICE_VERSION = 1
 SUFFIX = ".choice.json"
@@ -129,11 +130,8 @@ def write_choice(path: Path, record: Record) -> None:
         before = read_choice(path)
         if {key: before.get(key) for key in record} == record:
             return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
     text = json.dumps({**record, "provenance": provenance()}, indent=1)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, (text + "\n").encode())
 
 
 def read_choice(path: Path) -> Record:
@@ -165,11 +163,20 @@ def load_choices(path: str | Path) -> list[Record]:
     Raises:
         StoreError: If a file cannot be read.
     """
+    return [read_choice(file) for file in choice_files(path)]
+
+
+def choice_files(path: str | Path) -> list[Path]:
+    """Return the choices that stand beside the results of a store, sorted by name.
+
+    Args:
+        path: The store, a benchmark's folder in it, or one results file.
+    """
     path = Path(path)
     if path.is_file():
-        found = sorted(path.parent.glob(f"{path.stem}.*{SUFFIX.removeprefix('.')}"))
-        return [read_choice(file) for file in found]
-    return [read_choice(file) for file in sorted(path.glob(f"**/*{SUFFIX}"))]
+        pattern = f"{path.stem}.*{SUFFIX.removeprefix('.')}"
+        return list(visible(path.parent, pattern))
+    return list(visible(path, f"**/*{SUFFIX}"))
 
 
 def spelled(values: dict[str, Any]) -> str:
@@ -224,10 +231,10 @@ def search_table(path: str | Path) -> pd.DataFrame:
         missing where there was one setting), ``metric, tune_seeds``.
 
     Raises:
-        StoreError: If a file cannot be read.
+        StoreError: If no file can be read; some that cannot are named in a warning.
     """
     rows = []
-    for record in load_choices(path):
+    for record in usable(choice_files(path), read_choice):
         scores = {one["hash"]: one["score"] for one in record["candidates"]}
         rows.append(
             {

@@ -4,8 +4,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from isometry.core.files import visible
 from isometry.core.messages import refusal
-from isometry.lab.choices import SUFFIX, read_choice
+from isometry.lab.choices import choice_files, read_choice
 from isometry.lab.store import (
     TUNING,
     Record,
@@ -58,13 +59,13 @@ def collect(source: str | Path, out: str | Path = "results") -> _Collected:
         raise StoreError(refusal(needed, f"{first} twice", "choose another --out"))
     files, choices, seeds = [], [], 0
     tuning = first / TUNING
-    inside = result_files(tuning) if any(tuning.glob("*/*.parquet")) else []
+    inside = result_files(tuning) if any(visible(tuning, "**/*.parquet")) else []
     for file in (*result_files(first), *inside):
         target = second / file.relative_to(first)
         count = _added_seeds(file, target)
         seeds += count
         files += [target] if count else []
-    for file in sorted(first.glob(f"**/*{SUFFIX}")):
+    for file in choice_files(first):
         target = second / file.relative_to(first)
         if not target.exists() or read_choice(target) != read_choice(file):
             target.parent.mkdir(parents=True, exist_ok=True)

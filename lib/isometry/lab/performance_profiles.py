@@ -10,7 +10,7 @@ from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import performance_profile
 from isometry.lab.labels import labels_of, scales_of
 from isometry.lab.report import BOOTSTRAP_SEED, LEVEL, markdown, seed_scores
-from isometry.lab.store import load_records, load_results
+from isometry.lab.store import load_usable
 
 THRESHOLDS = 9  # between the smallest and the largest score of a benchmark
 
@@ -39,7 +39,7 @@ def profiles(
 
     Source: Agarwal et al., NeurIPS 2021, Sec. 4.3.
     """
-    frame, records = load_results(path), load_records(path)
+    frame, records = load_usable(path)
     labels, scales = labels_of(records), scales_of(records)
     known = sorted(frame["metric"].unique())
     if metric not in known:

@@ -12,10 +12,11 @@ from isometry.core.statistics import (
     Interval,
     paired_difference,
     probability_of_improvement,
+    spelled_interval,
     stratified_bootstrap,
 )
 from isometry.lab.labels import BASELINE, baselines_of, labels_of, scales_of
-from isometry.lab.store import Record, load_records, load_results
+from isometry.lab.store import Record, load_usable
 
 LEVEL = 0.95
 # Bootstrap draws depend on this seed and on what is summarised, on nothing else.
@@ -32,9 +33,9 @@ def main_metric(path: str | Path) -> str:
         path: The store, a benchmark's folder in it, or one file.
 
     Raises:
-        StoreError: If there is nothing under ``path``.
+        StoreError: If there is nothing under ``path``, or nothing that can be read.
     """
-    there = set(load_results(path)["metric"])
+    there = set(load_usable(path)[0]["metric"])
     return next((m for m in MAIN_METRICS if m in there), MAIN_METRICS[0])
 
 
@@ -127,6 +128,7 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
 
     Each seed counts with its mean over tasks; over seeds the interquartile mean is
     taken, with a percentile bootstrap interval. The same store gives the same table.
+    Files that cannot be read are named in a warning and left out.
 
     Args:
         path: The store, a benchmark's folder in it, or one file.
@@ -143,11 +145,11 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
 
     Raises:
         KeyError: If no run recorded the metric; the nearest known one is named.
-        StoreError: If there is nothing under ``path``.
+        StoreError: If there is nothing under ``path``, or nothing that can be read.
 
     Source: Agarwal et al. 2021 for the statistics.
     """
-    frame, records = load_results(path), load_records(path)
+    frame, records = load_usable(path)
     labels, baselines = labels_of(records), baselines_of(records)
     scales = scales_of(records)
     diverged = {record["hash"]: _diverged_seeds(record) for record in records}
@@ -192,8 +194,9 @@ def _shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
         out[name] = [
             ""
             if pd.isna(row[key])
-            else f"{row[key]:.{digits}f} "
-            f"[{row[f'{key}_low']:.{digits}f}, {row[f'{key}_high']:.{digits}f}]"
+            else spelled_interval(
+                row[key], row[f"{key}_low"], row[f"{key}_high"], digits
+            )
             for _, row in table.iterrows()
         ]
     out[f"P(> {BASELINE})"] = [
@@ -237,7 +240,7 @@ def report(
 
     Raises:
         KeyError: If the metric or the format is not known.
-        StoreError: If there is nothing under ``path``.
+        StoreError: If there is nothing under ``path``, or nothing that can be read.
     """
     if format not in FORMATS:
         raise KeyError(unknown("format", format, FORMATS))

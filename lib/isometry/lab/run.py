@@ -5,7 +5,6 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from functools import partial
-from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from filelock import FileLock
 from tqdm.auto import tqdm
 
 from isometry.core.messages import refusal
+from isometry.core.seeding import checked_seeds
 from isometry.core.settings import as_dict, settings_hash
 from isometry.lab.plans import Plan, needs_images, plan
 from isometry.lab.provenance import provenance
@@ -95,12 +95,8 @@ def _trained(planned: Plan, seeds: list[int], **keywords: Any) -> Run:
     methods = planned.method, planned.method_settings
     settings = planned.settings
     if not needs_images(planned):
-        try:
-            from isometry.rl.continual import train as train_on_games
-        except ModuleNotFoundError as error:
-            do = "pip install 'plasticity-by-isometry[rl]'"
-            needed = "the extra rl"
-            raise ImportError(refusal(needed, f"no {error.name}", do)) from error
+        from isometry.rl.continual import train as train_on_games
+
         return train_on_games(planned.games, *methods, settings, seeds, **keywords)
     pixels = scaled(load(settings.data), settings.input_scaling)
     return train(planned.images, *methods, settings, pixels, seeds, **keywords)
@@ -196,13 +192,7 @@ def run(
         DataError: If the data are missing and cannot be had.
         StoreError: If the store cannot take the results.
     """
-    try:
-        wanted = [index(seed) for seed in seeds]
-    except TypeError as error:
-        needed = "a list of whole numbers for seeds"
-        raise TypeError(refusal(needed, seeds, "pass e.g. range(3)")) from error
-    if not wanted or len(set(wanted)) != len(wanted):
-        raise ValueError(refusal("distinct seeds, at least one", wanted, "change them"))
+    wanted = checked_seeds(seeds)
     planned, store = plan(benchmark, method, settings, profile), Path(out)
     where = chosen_device(device)
     while missing := missing_seeds(planned, wanted, store):

@@ -3,20 +3,27 @@
 ``<store>/<benchmark>/<method>-<settings hash>.parquet`` holds one number a row, and in
 its metadata the record of how the numbers came about. Files are written whole to a
 temporary name and renamed, under a lock, so that neither a kill nor a second writer
-can leave half a file.
+can leave half a file. Pages and record carry checksums, so that what a disk or a copy
+has altered is not taken for results.
 """
 
+import hashlib
+import io
 import json
 import re
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from isometry.core.files import visible, write_whole
 from isometry.core.messages import refusal
+from isometry.core.settings import settings_hash
 
 SCHEMA = pa.schema(
     [
@@ -32,16 +39,21 @@ SCHEMA = pa.schema(
 COLUMNS = SCHEMA.names
 # Of a study's numbers, whose settings are named when they are stored.
 TIDY = [name for name in COLUMNS if name != "settings"]
-METADATA_KEY = b"isometry"
+METADATA_KEY, DIGEST_KEY = b"isometry", b"isometry_blake2b"
 STORE_VERSION = 1
 # Runs on tuning seeds: a store inside the store, not part of its results.
 TUNING = "tuning"
 
 Record = dict[str, Any]
+T = TypeVar("T")
 
 
 class StoreError(RuntimeError):
     """A results store that cannot be used as asked; the message says what to do."""
+
+
+class LeftOut(UserWarning):
+    """A file of a store cannot be used and was left out; the message names it."""
 
 
 def result_path(store: Path, benchmark: str, method: str, settings: str) -> Path:
@@ -73,14 +85,16 @@ def read_file(path: Path) -> tuple[pd.DataFrame, Record]:
             table = pq.read_table(
                 file, page_checksum_verification=True, use_threads=False
             )
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        metadata = dict(table.schema.metadata or {})
+        columns = [f"{field.name} {field.type}" for field in table.schema]
+        frame = table.to_pandas(use_threads=False)
+    except Exception as error:  # damaged bytes can raise nearly anything
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise StoreError(
             refusal(f"a readable results file at {path}", reason, "move it away")
         ) from None
-    text = (table.schema.metadata or {}).get(METADATA_KEY)
+    text = metadata.get(METADATA_KEY)
     if text is None or not table.schema.equals(SCHEMA):
-        columns = [f"{field.name} {field.type}" for field in table.schema]
         raise StoreError(
             refusal(
                 f"results with columns {', '.join(COLUMNS)} and their record in {path}",
@@ -88,23 +102,55 @@ def read_file(path: Path) -> tuple[pd.DataFrame, Record]:
                 "move the file out of the store",
             )
         )
+    return frame, _record_in(text, metadata.get(DIGEST_KEY), path)
+
+
+def _record_in(text: bytes, digest: bytes | None, path: Path) -> Record:
+    """Return the record that a file's metadata hold, known to be as it was written.
+
+    A file of before the checksum is known by the name of its settings.
+    """
     try:
         record = json.loads(text)
-    except ValueError:
-        record = {}
-    if record.get("store_version") != STORE_VERSION:
+        version = record.get("store_version")
+    except (ValueError, AttributeError):
+        record, version = {}, None
+    if version != STORE_VERSION:
         raise StoreError(
             refusal(
                 f"store version {STORE_VERSION} in {path}",
-                record.get("store_version"),
+                version,
                 "run it again with this version into a new folder",
             )
         )
-    return table.to_pandas(use_threads=False), record
+    if digest is None:
+        altered = "hash" in record and record["hash"] not in _names(record)
+    else:
+        altered = _digest(text) != digest
+    if altered:
+        found = f"one that is not what the {'checksum' if digest else 'hash'} says"
+        needed = f"the record that was written in {path}"
+        raise StoreError(refusal(needed, found, "move it away"))
+    return record
+
+
+def _digest(text: bytes) -> bytes:
+    """Return the checksum of a record."""
+    return hashlib.blake2b(text, digest_size=16).hexdigest().encode()
+
+
+def _names(record: Record) -> list[str]:
+    """Return the hashes that name a record's settings: of a run, and of a study."""
+    try:
+        named = record["benchmark"], record["method"], record["settings"]
+        method_settings = record["method_settings"]
+    except KeyError:
+        return []
+    return [settings_hash(*named, method_settings), settings_hash(*named)]
 
 
 def write_file(path: Path, frame: pd.DataFrame, record: Record) -> None:
-    """Write numbers and record as one file, whole or not at all.
+    """Write numbers and record as one file, whole or not at all, with checksums.
 
     Rows are sorted, so that the same numbers give the same bytes.
 
@@ -112,15 +158,22 @@ def write_file(path: Path, frame: pd.DataFrame, record: Record) -> None:
         path: Where; its folder is made.
         frame: With the columns of :data:`COLUMNS`.
         record: JSON-ready.
+
+    Raises:
+        OSError: If it cannot be written; the file stays as it was.
     """
     rows = frame[COLUMNS].sort_values(["seed", "task", "metric"], ignore_index=True)
     table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
     text = json.dumps({"store_version": STORE_VERSION, **record}, sort_keys=True)
-    table = table.replace_schema_metadata({METADATA_KEY: text.encode()})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial")
-    pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
-    temporary.replace(path)
+    named = {METADATA_KEY: text.encode(), DIGEST_KEY: _digest(text.encode())}
+    content = io.BytesIO()
+    pq.write_table(
+        table.replace_schema_metadata(named),
+        content,
+        compression="zstd",
+        write_page_checksum=True,
+    )
+    write_whole(path, content.getvalue())
 
 
 def add_results(path: Path, frame: pd.DataFrame, record: Record) -> None:
@@ -193,7 +246,8 @@ def _is_tuning(file: Path, store: Path) -> bool:
 def result_files(path: str | Path) -> list[Path]:
     """Return all result files of a store, sorted by name.
 
-    Runs on tuning seeds are left out, unless ``path`` is their folder.
+    Runs on tuning seeds are left out, unless ``path`` is their folder. Hidden files are
+    no results.
 
     Args:
         path: The store, a benchmark's folder in it, or one file.
@@ -202,8 +256,8 @@ def result_files(path: str | Path) -> list[Path]:
         StoreError: If there is no such folder or nothing in it.
     """
     path = Path(path)
-    inside = [f for f in path.glob("**/*.parquet") if not _is_tuning(f, path)]
-    found = [path] if path.is_file() else sorted(inside)
+    inside = [f for f in visible(path, "**/*.parquet") if not _is_tuning(f, path)]
+    found = [path] if path.is_file() else inside
     if not found:
         raise StoreError(
             refusal(
@@ -242,3 +296,42 @@ def load_records(path: str | Path) -> list[Record]:
         StoreError: If there is nothing, or a file cannot be used.
     """
     return [read_file(file)[1] for file in result_files(path)]
+
+
+def load_usable(path: str | Path) -> tuple[pd.DataFrame, list[Record]]:
+    """Return all numbers of a store, and its records, but for files that are damaged.
+
+    Each of those is named in a warning :class:`LeftOut`. A verdict must not be passed
+    on a part: there :func:`load_results` refuses them.
+
+    Args:
+        path: The store, a benchmark's folder in it, or one file.
+
+    Raises:
+        StoreError: If there is nothing, or no file can be used.
+    """
+    read = list(usable(result_files(path), read_file))
+    frames, records = [frame for frame, _ in read], [record for _, record in read]
+    return pd.concat(frames, ignore_index=True), records
+
+
+def usable(files: list[Path], read: Callable[[Path], T]) -> Iterator[T]:
+    """Yield what files hold; those that cannot be read are named in a warning.
+
+    Args:
+        files: Of a store.
+        read: Reads one.
+
+    Raises:
+        StoreError: If none of them can be read.
+    """
+    refusals = []
+    for file in files:
+        try:
+            yield read(file)
+        except StoreError as error:
+            refusals.append(error)
+    if files and len(refusals) == len(files):
+        raise refusals[0]
+    for error in refusals:
+        warnings.warn(f"left out: {error}", LeftOut, stacklevel=2)

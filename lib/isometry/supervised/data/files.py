@@ -74,15 +74,21 @@ def path(name: str, root: str | Path | None = None) -> Path:
             cache.
 
     Raises:
-        ValueError: If the name is unknown, with the nearest known name.
+        ValueError: If the name is unknown, with the nearest known name, or the folder
+            is in a home that is not.
     """
     if name not in names():
         raise ValueError(unknown("data set", name, names()))
     if name == "digits":
         return Path(sklearn.datasets.__path__[0]) / "data"
-    chosen = root or os.environ.get(ROOT_VARIABLE)
     cache = platformdirs.user_cache_dir("isometry", appauthor=False)
-    return Path(chosen or cache).expanduser().absolute() / FOLDERS[name]
+    chosen = Path(root or os.environ.get(ROOT_VARIABLE) or cache)
+    try:
+        return chosen.expanduser().absolute() / FOLDERS[name]
+    except RuntimeError:  # no such user, or one without a home
+        needed, do = f"a data folder for {name}", f"name another by {ROOT_VARIABLE}"
+        found = f"{chosen}, whose home is not known"
+        raise ValueError(refusal(needed, found, do)) from None
 
 
 def official_files(root: Path) -> pooch.Pooch:

@@ -1,0 +1,54 @@
+"""Files that are written whole or not at all, and stay after a power cut."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    It is written to a temporary name, brought onto the disk, and renamed; then the
+    folder is brought there too, so that the name stays as well.
+
+    Args:
+        path: The file; its folder is made.
+        content: All of it.
+
+    Raises:
+        OSError: If it cannot be written, a full disk included; names the file.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()  # it takes the room that others need
+        raise type(error)(error.errno, error.strerror, str(path)) from None
+
+
+def visible(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yield the files of a folder that are not hidden, sorted by name.
+
+    A Mac writes ``._NAME`` beside each file on a foreign disk: a hidden name is none
+    of ours, nor is what lies in a hidden folder.
+
+    Args:
+        folder: Where to look; it may itself be hidden.
+        pattern: See :meth:`pathlib.Path.glob`.
+    """
+    for file in sorted(folder.glob(pattern)):
+        parts = file.relative_to(folder).parts
+        if not any(part.startswith(".") for part in parts):
+            yield file
