@@ -333,5 +333,5 @@ def usable(files: list[Path], read: Callable[[Path], T]) -> Iterator[T]:
             refusals.append(error)
     if files and len(refusals) == len(files):
         raise refusals[0]
-    for error in refusals:
-        warnings.warn(f"left out: {error}", LeftOut, stacklevel=2)
+    for refused in refusals:
+        warnings.warn(f"left out: {refused}", LeftOut, stacklevel=2)
