@@ -1,0 +1,356 @@
+"""One pass of a model in which every tensor knows whose units lie in it."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from isometry.attachment.values import (
+    Expression,
+    Held,
+    Source,
+    Units,
+    Value,
+    joined,
+)
+
+STALE = "another view of its units was changed in place"
+
+
+@dataclass
+class _Memory:
+    """What is known of the views of one storage."""
+
+    views: dict[Any, Value] = field(default_factory=dict)
+    lost: list[Value] = field(default_factory=list)  # before it was overwritten
+
+
+class Known:
+    """What is known of tensors, by the memory that they look at.
+
+    Not by the Python object: autograd hands out other objects for the same view. What
+    is known is kept alive, so that no memory is given out twice.
+    """
+
+    def __init__(self) -> None:
+        self._memories: dict[Any, _Memory] = {}
+        self._alive: list[Tensor] = []
+
+    def of(self, tensor: Tensor) -> Value:
+        """Return what is known of a tensor; None: it is a constant.
+
+        Args:
+            tensor: Any.
+        """
+        memory = self._memories.get(_memory(tensor))
+        if memory is None:
+            return None
+        place = _place(tensor)
+        if place in memory.views:
+            return memory.views[place]
+        for value in memory.lost:
+            if isinstance(value, Units):
+                value.refuse(STALE)
+        return joined([*memory.lost, *memory.views.values()])
+
+    def note(self, tensor: Tensor, value: Value) -> None:
+        """Keep what is known of a new tensor, or of a new view.
+
+        Args:
+            tensor: Any.
+            value: What is known.
+        """
+        key = _memory(tensor)
+        if value is None and key not in self._memories:
+            return
+        self._alive.append(tensor)
+        memory = self._memories.setdefault(key, _Memory())
+        memory.views[_place(tensor)] = value
+
+    def overwrite(self, tensor: Tensor, value: Value) -> None:
+        """Keep what is known of a tensor that was changed in place.
+
+        Args:
+            tensor: It.
+            value: What is known of it now.
+        """
+        memory = self._memories.get(_memory(tensor))
+        if memory is not None:
+            own = memory.views.pop(_place(tensor), None)
+            memory.lost += [v for v in memory.views.values() if v is not None]
+            memory.lost += [own] if own is not None and memory.views else []
+            memory.views.clear()
+        self.note(tensor, value)
+
+
+def _memory(tensor: Tensor) -> Any:
+    """Return what two views of the same memory have in common."""
+    try:
+        return tensor.untyped_storage()._cdata
+    except (NotImplementedError, RuntimeError):  # sparse
+        return id(tensor)
+
+
+def _place(tensor: Tensor) -> Any:
+    """Return what tells views of the same memory apart."""
+    try:
+        layout = tensor.storage_offset(), tensor.shape, tensor.stride()
+    except (NotImplementedError, RuntimeError):
+        return tensor.dtype
+    return (*layout, tensor.dtype)
+
+
+@dataclass
+class Call:
+    """One operation, after it has run.
+
+    Attributes:
+        op: The operation.
+        args: Its arguments.
+        kwargs: Its keywords.
+        out: What it returned.
+        values: What was known of its tensors before, by identity.
+        trace: The pass.
+    """
+
+    op: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    out: Any
+    values: dict[int, Value]
+    trace: "Trace"
+
+    @property
+    def name(self) -> str:
+        """Its plain name; an operation in place has that of the other form."""
+        name = str(self.op._schema.name.partition("::")[2])
+        return name if name.startswith("__") else name.removesuffix("_")
+
+    def of(self, tensor: Any) -> Value:
+        """Return what was known of an argument; of anything but a tensor: None.
+
+        Args:
+            tensor: One of the arguments.
+        """
+        return self.values.get(id(tensor))
+
+    def argument(self, index: int, default: Any = None) -> Any:
+        """Return an argument by its place, also one that was given by its name.
+
+        Args:
+            index: Its place.
+            default: Where it was not given.
+        """
+        if index < len(self.args):
+            return self.args[index]
+        given = self.op._schema.arguments
+        name = given[index].name if index < len(given) else ""
+        return self.kwargs.get(name, default)
+
+    @property
+    def units(self) -> list[Units]:
+        """Those of the arguments that have units."""
+        return [v for v in self.values.values() if isinstance(v, Units)]
+
+
+@dataclass
+class Sight:
+    """One call of a module that returned one tensor.
+
+    Attributes:
+        number: Counts all calls of modules, in the order in which they end.
+        ndim: Number of dimensions of the tensor.
+        value: What is known of it.
+        same: Whether the module returned what it was given, up to a view.
+    """
+
+    number: int
+    ndim: int
+    value: Value
+    same: bool
+
+
+class Trace(TorchDispatchMode):
+    """Follows the units of a model's layers through all operations.
+
+    Args:
+        follow: What an operation makes of the units in its arguments, one value for
+            each of its outputs.
+        sources: The model's weights, by parameter.
+        buffers: The model's buffers, path of the module by memory.
+    """
+
+    def __init__(
+        self,
+        follow: Callable[[Call], Any],
+        sources: Mapping[str, list[Source]],
+        buffers: Mapping[int, str],
+    ) -> None:
+        super().__init__()
+        self.known = Known()
+        self.sources = sources
+        self.buffers = buffers
+        self.sights: dict[str, list[Sight]] = {}
+        self.uses: dict[str, set[Any]] = {}  # of vectors: by whom, and as what
+        self._follow = follow
+        self._ended = 0
+
+    def use(self, held: Held, use: Any) -> None:
+        """Remember that a parameter is used.
+
+        Args:
+            held: The parameter.
+            use: By whom and as what.
+        """
+        self.uses.setdefault(held.name, set()).add(use)
+
+    def used_otherwise(self, held: Held, by: str) -> None:
+        """Remember that a parameter is used by an operation that reads no units.
+
+        Args:
+            held: The parameter.
+            by: Name of the operation.
+        """
+        self.use(held, by)
+        for source in self.sources.get(held.name, ()):
+            source.otherwise = source.otherwise or by
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        given = list(tensors_in((args, kwargs)))
+        values = {id(tensor): self.known.of(tensor) for tensor in given}
+        out = func(*args, **kwargs)
+        call = Call(func, args, kwargs, out, values, self)
+        found = self._follow(call)
+        outputs = list(out) if isinstance(out, tuple | list) else [out]
+        if not isinstance(found, list):
+            found = [found] * len(outputs)
+        written = _written(func, args, kwargs)
+        for tensor, value in zip(outputs, found, strict=True):
+            if any(tensor is changed for changed in written):
+                self.known.overwrite(tensor, value)
+            elif isinstance(tensor, Tensor):
+                self.known.note(tensor, value)
+        for tensor in written:
+            value = values[id(tensor)]
+            if value is not None and not any(tensor is o for o in outputs):
+                if isinstance(value, Units):
+                    value.refuse(f"{call.name} overwrites them")
+                self.known.overwrite(tensor, joined(values.values()))
+        return out
+
+    def saw(self, path: str, given: Iterable[Value], output: Any) -> None:
+        """Remember what a module returned.
+
+        Args:
+            path: Of the module.
+            given: What was known of its arguments.
+            output: What it returned.
+        """
+        value = self.known.of(output) if isinstance(output, Tensor) else None
+        before = [v.expression for v in given if isinstance(v, Units)]
+        same = isinstance(value, Units) and value.expression in before
+        ndim = output.ndim if isinstance(output, Tensor) else 0
+        self._ended += 1
+        sight = Sight(self._ended, ndim, value, same)
+        self.sights.setdefault(path, []).append(sight)
+
+
+def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
+    """Return the tensors that an operation changes."""
+    if not func._schema.is_mutable:
+        return []
+    found = []
+    for index, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            given = args[index] if index < len(args) else kwargs.get(argument.name)
+            found += list(tensors_in(given))
+    return found
+
+
+def tensors_in(held: Any, depth: int = 8) -> Iterator[Tensor]:
+    """Yield the tensors that something holds, through containers and objects.
+
+    Args:
+        held: A tensor, a container, what a model returned.
+        depth: Through how many containers within one another.
+    """
+    if isinstance(held, Tensor):
+        yield held
+    if isinstance(held, Tensor | str | bytes | int | float | type) or depth == 0:
+        return
+    parts: Any = ()
+    if isinstance(held, Mapping):
+        parts = held.values()
+    elif isinstance(held, list | tuple | set):
+        parts = held
+    elif is_dataclass(held):
+        parts = [getattr(held, f.name, None) for f in fields(held)]
+    elif type(held).__module__ not in ("builtins", "torch"):
+        parts = getattr(held, "__dict__", {}).values()
+    for part in parts:
+        yield from tensors_in(part, depth - 1)
+
+
+@contextmanager
+def watched(model: nn.Module, trace: Trace) -> Iterator[None]:
+    """Show a pass what each module returns; the hooks are removed after it.
+
+    Args:
+        model: Any module.
+        trace: The pass.
+    """
+    handles = []
+    waiting: list[list[Value]] = []
+
+    def enter(_: nn.Module, args: Any, kwargs: Any) -> None:
+        waiting.append([trace.known.of(t) for t in tensors_in((args, kwargs))])
+
+    for path, module in model.named_modules():
+
+        def leave(_: nn.Module, __: Any, output: Any, path: str = path) -> None:
+            trace.saw(path, waiting.pop(), output)
+
+        handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+        handles.append(module.register_forward_hook(leave))
+    try:
+        with torch.no_grad(), trace:
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def next_expression(
+    call: Call, parents: list[Expression], *, again: bool, samples: int
+) -> Expression:
+    """Return how an operation's output was computed.
+
+    Args:
+        call: The operation.
+        parents: Expressions of its arguments.
+        again: Whether it can be computed again from them.
+        samples: Entries of each unit.
+    """
+    name = call.name
+    packet = getattr(torch.ops.aten, name, None)
+    op = getattr(packet, call.op._overloadname, None) if again and packet else None
+
+    def replaced(argument: Any) -> Any:
+        value = call.of(argument)
+        return value.expression if isinstance(value, Units) else argument
+
+    return Expression(
+        op=op,
+        arguments=tuple(map(replaced, call.args)),
+        keywords=dict(call.kwargs),
+        parents=tuple(parents),
+        kind=name,
+        samples=samples,
+    )
