@@ -9,7 +9,11 @@ import sys
 import pytest
 
 from isometry import __version__
-from isometry.cli import listing, main, parsed_changes, parsed_seeds, refused
+from isometry.catalogue import CATALOGUE, listing, written
+from isometry.cli import LIGHT_HELP, main, refused
+from isometry.commands import command_line
+from isometry.core.seeding import parsed_seeds
+from isometry.core.settings import parsed_changes
 from isometry.lab.store import StoreError, load_records, load_results
 from isometry.methods import METHODS
 from isometry.rl.continual_benchmarks import CONTINUAL
@@ -141,6 +145,7 @@ REFUSALS = [
     (f"{RUN} --seeds 0:8:2", "different seeds, a:b or a,b,c"),
     (f"{RUN} --seeds 0:9999999999999999", "needed 1 to 10000 different seeds"),
     (f"{RUN} --seeds 1.5", "different seeds, a:b or a,b,c"),
+    (f"{RUN} --seeds 99999999999999999999", "needed seeds of 64 bits, which results"),
     # devices, data, stores
     (f"{RUN} --device=tpu", "needed a device auto, cpu or cuda, found tpu; choose one"),
     (f"{RUN} --device=cuda:99", "needed a CUDA device for cuda:99, found"),
@@ -166,6 +171,17 @@ def test_every_refusal_is_one_line_that_says_what_to_do(
 def test_mnist_that_is_not_there_is_refused_with_how_to_get_it(isometry, tmp_path):
     result = isometry("run permuted_mnist --method adam --profile smoke --device cpu")
     assert_refused(result, "`isometry data fetch mnist`", str(tmp_path / "data"))
+
+
+@pytest.mark.parametrize("command", ["data path mnist", "data verify", "data fetch"])
+def test_a_data_folder_in_a_home_that_is_not_known_is_refused(
+    isometry, monkeypatch, command
+):
+    monkeypatch.setenv("ISOMETRY_DATA", "~nobody-of-that-name/data")
+    status, _, err = isometry(command)
+    assert status == 2
+    assert err.count("\n") == 1
+    assert "whose home is not known; name another by ISOMETRY_DATA" in err
 
 
 def test_a_metric_that_no_run_recorded_is_refused(isometry):
@@ -292,11 +308,17 @@ def test_everything_that_is_registered_is_listed_on_a_line_of_its_own(
     assert len(starts) == 1, "one column"
 
 
-def test_games_are_listed_or_said_to_be_missing(isometry):
-    status, out, _ = isometry("list games")
-    assert status == 0
-    assert out.strip()
-    assert listing("games")
+def test_the_catalogue_holds_what_is_registered():
+    assert CATALOGUE.read_text() == written(), "run: python -m isometry.catalogue"
+
+
+@pytest.mark.parametrize("what", ["methods", "benchmarks", "games", "claims"])
+def test_the_catalogue_is_listed_as_the_registries_are(isometry, what):
+    done = subprocess.run(
+        [sys.executable, "-m", "isometry", "list", what], capture_output=True, text=True
+    )
+    assert done.stdout.splitlines() == listing(what)
+    assert isometry(f"list {what}")[1] == done.stdout
 
 
 # --- run and report -------------------------------------------------------------------

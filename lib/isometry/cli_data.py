@@ -1,8 +1,10 @@
 """The commands ``isometry data fetch | path | verify``."""
 
-from cyclopts import App
-
+from isometry.core.extras import extra
 from isometry.core.messages import unknown
+
+with extra("bench"):
+    from cyclopts import App
 
 data_app = App(name="data", help="Fetch, verify and find the data sets.")
 

@@ -1,22 +1,24 @@
 """What the book adds to the command line: ``isometry study`` and the claims."""
 
 from collections.abc import Callable
-
-from cyclopts import App
+from typing import Any
 
 from isometry.core.profile import Profile
 
 Rows = list[tuple[str, str]]
 
 
-def extend(app: App, listings: dict[str, Callable[[], Rows]]) -> None:
+def extend(
+    command: Callable[[Callable[..., Any]], Any],
+    listings: dict[str, Callable[[], Rows]],
+) -> None:
     """Add the book's command and listing to the command line.
 
     Args:
-        app: The command line.
+        command: Adds a function to it.
         listings: What ``isometry list`` knows, by name.
     """
-    app.command(study)
+    command(study)
     listings["claims"] = _claims
 
 

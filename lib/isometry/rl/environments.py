@@ -21,8 +21,7 @@ from isometry.rl.games.registry import GAMES
 
 with extra("rl"):
     import numpy as np
-    from gymnasium import spaces
-    from gymnasium.utils import seeding
+    from gymnasium import spaces, utils
     from gymnasium.vector import AutoresetMode, VectorEnv
     from gymnasium.vector.utils import batch_space
     from numpy.typing import DTypeLike, NDArray
@@ -76,8 +75,7 @@ class GameVectorEnv(VectorEnv):
     Raises:
         ImportError: If a game of Octax is asked for and its ROM is not installed.
         KeyError: If the game is unknown, with the nearest known name.
-        TypeError: If a count, ``sticky`` or the seed is no number of its kind, or
-            ``dtype`` none.
+        TypeError: If a count, ``sticky``, seed or ``dtype`` is none of its kind.
         ValueError: If a setting is unknown or out of range, or a ROM is not octax's.
 
     Source: Young & Tian, arXiv 1903.03176; Radji et al., arXiv 2510.01764; the
@@ -211,7 +209,7 @@ class GameVectorEnv(VectorEnv):
         self._sources[chosen] = new[chosen]
         self._executed[chosen] = 0
         # Nothing here draws from gymnasium's generator; wrappers may.
-        self._np_random, _ = seeding.np_random(abs(first))
+        self._np_random, _ = utils.seeding.np_random(abs(first))
         self._np_random_seed = first
 
     def step(
