@@ -9,7 +9,7 @@ from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.maxmin import MaxMin
 from isometry.methods import ACTIVATIONS, Architecture
-from isometry.methods.activations import CReLU, activate
+from isometry.methods.activations import AID, CReLU, Fourier, SmoothLeaky, activate
 from isometry.supervised.networks.mlp import MLP, as_module
 
 MODULES = {
@@ -20,6 +20,9 @@ MODULES = {
     "maxmin": MaxMin(),
     "crelu": CReLU(),
     "identity": nn.Identity(),
+    "smooth_leaky": SmoothLeaky(0.2),
+    "fourier": Fourier(),
+    "aid": AID(0.2).eval(),
 }
 
 

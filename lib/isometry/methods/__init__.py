@@ -20,6 +20,7 @@ from isometry.methods.pulls import head_decay
 from isometry.methods.resets import continuous, gradient_dormancy, selective
 from isometry.methods.rescaling import soft
 from isometry.methods.pulls import polar
+from isometry.methods.networks import nonlinearities
 
 # isort: on
 from isometry.methods.combine import get

@@ -12,6 +12,7 @@ from isometry.maxmin import MaxMin, group_sort
 from isometry.methods.structure import ACTIVATIONS, Architecture
 
 NORMALISATION_EPS = 1e-5  # added to the variance, torch's own
+SHARPNESS = 5 / 3  # c / p of the smooth leaky ReLU
 
 
 class CReLU(nn.Module):
@@ -32,6 +33,91 @@ class CReLU(nn.Module):
         return torch.cat([inputs.relu(), (-inputs).relu()], self.dim)
 
 
+class SmoothLeaky(nn.Module):
+    """``a x + (1 - a) x sigmoid(5 x / 3)``: a leaky ReLU without a corner, as a module.
+
+    Args:
+        slope: a, far below zero.
+
+    Source: Lillo & Cheney 2026, arXiv 2509.22562, with their p = 3 and c = 5.
+    """
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the same shape."""
+        return _smooth_leaky(inputs, self.slope)
+
+
+class Fourier(nn.Module):
+    """``[sin x, cos x]`` along the dimension of the units, as a module.
+
+    Args:
+        dim: The dimension of the units; 1 for ``(batch, channels, height, width)``.
+
+    Source: Lewandowski et al. 2025, arXiv 2410.20634.
+    """
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return twice as many units, ``(..., 2 * units)`` for ``(..., units)``."""
+        return torch.cat([inputs.sin(), inputs.cos()], self.dim)
+
+
+class AID(nn.Module):
+    """Interval-wise dropout: what lies above or below zero is kept, never both.
+
+    In training each entry is ``max(x, 0)`` with probability ``1 - slope`` and ``min(x,
+    0)`` else, by torch's global generator; in evaluation it is the mean of both.
+
+    Args:
+        slope: Probability of the part below zero, in [0, 1]; its slope in evaluation.
+
+    Source: Park et al., ICML 2025, arXiv 2502.01342.
+    """
+
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the same shape."""
+        if not self.training:
+            return _mean_interval(inputs, self.slope)
+        return _one_interval(inputs, torch.rand_like(inputs) >= self.slope)
+
+
+def _smooth_leaky(inputs: Tensor, slope: float) -> Tensor:
+    """Return ``a x + (1 - a) x sigmoid(c x / p)``.
+
+    The sigmoid as a tanh, whose rounding does not depend on where an entry lies.
+    """
+    sigmoid = 0.5 + 0.5 * torch.tanh(SHARPNESS / 2 * inputs)
+    return inputs * (slope + (1 - slope) * sigmoid)
+
+
+def _mean_interval(inputs: Tensor, slope: float) -> Tensor:
+    """Return ``(1 - slope) x`` above zero and ``slope x`` below."""
+    return (1 - slope) * functional.relu(inputs) - slope * functional.relu(-inputs)
+
+
+def _one_interval(inputs: Tensor, above: Tensor) -> Tensor:
+    """Return the part above zero where ``above`` says so, elsewhere that below."""
+    return torch.where(above, functional.relu(inputs), -functional.relu(-inputs))
+
+
+def _drawn(inputs: Tensor, slope: float, draws: list[torch.Generator]) -> Tensor:
+    """Return where the part above zero is kept, each member's by its own draw."""
+    shape = inputs.shape[1:]
+    kept = [torch.rand(shape, generator=draw) >= slope for draw in draws]
+    return torch.stack(kept).to(inputs.device)
+
+
 # (negative slope, dimension of the units) -> module
 ACTIVATION_MODULES: dict[str, Callable[[float, int], nn.Module]] = {
     "relu": lambda slope, dim: nn.ReLU(),
@@ -41,24 +127,36 @@ ACTIVATION_MODULES: dict[str, Callable[[float, int], nn.Module]] = {
     "maxmin": lambda slope, dim: MaxMin(dim),
     "crelu": lambda slope, dim: CReLU(dim),
     "identity": lambda slope, dim: nn.Identity(),
+    "smooth_leaky": lambda slope, dim: SmoothLeaky(slope),
+    "fourier": lambda slope, dim: Fourier(dim),
+    "aid": lambda slope, dim: AID(slope).eval(),
 }
 
 
-def activate(inputs: Tensor, architecture: Architecture, dim: int = -1) -> Tensor:
+def activate(
+    inputs: Tensor,
+    architecture: Architecture,
+    dim: int = -1,
+    draws: list[torch.Generator] | None = None,
+) -> Tensor:
     """Return the activation of a hidden layer.
 
     Args:
-        inputs: Pre-activations, ``(..., units)``, or with the units along ``dim``.
+        inputs: Pre-activations, ``(..., units)``, or with the units along ``dim``; with
+            draws, ``(members, ...)``.
         architecture: Names the activation.
         dim: The dimension of the units.
+        draws: In training, one generator a member for an activation that is drawn. None
+            gives its mean, as do all others with draws or without.
 
     Returns:
-        The same shape; for CReLU twice as many units.
+        The same shape; where a unit has two outputs twice as many.
 
     Raises:
         KeyError: If the activation is not known.
 
-    Source: definitions; MaxMin: Anil et al. 2019; CReLU: Shang et al. 2016.
+    Source: definitions; MaxMin: Anil et al. 2019; CReLU: Shang et al. 2016; the classes
+        above.
     """
     match architecture.activation:
         case "relu":
@@ -75,6 +173,15 @@ def activate(inputs: Tensor, architecture: Architecture, dim: int = -1) -> Tenso
             return torch.cat([functional.relu(inputs), functional.relu(-inputs)], dim)
         case "identity":
             return inputs
+        case "smooth_leaky":
+            return _smooth_leaky(inputs, architecture.negative_slope)
+        case "fourier":
+            return torch.cat([inputs.sin(), inputs.cos()], dim)
+        case "aid":
+            slope = architecture.negative_slope
+            if draws is None:
+                return _mean_interval(inputs, slope)
+            return _one_interval(inputs, _drawn(inputs, slope, draws))
         case name:
             raise KeyError(unknown("activation", name, ACTIVATIONS))
 

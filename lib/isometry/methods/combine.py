@@ -20,7 +20,7 @@ SCALES = ("nap", "newton_schulz", "weight_clipping", "soft_rescaling")
 # What makes no sense for a reason that the places themselves do not show.
 REFUSED: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     (RESETS, RESETS, "both replace units"),
-    (RESETS, ("maxmin", "crelu"), "an output of {1} is not one unit's own"),
+    (RESETS, ("maxmin", "crelu", "fourier"), "an output of {1} is not one unit's own"),
     (
         ("fresh",),
         (*RESETS, "shrink_perturb", "fire", "optimizer_reset", "selective_reinit"),

@@ -8,7 +8,7 @@ import torch
 from isometry.core.messages import refusal
 from isometry.core.seeding import Label, generator
 from isometry.core.stacking import Parameters
-from isometry.methods.structure import Architecture, Layer, Role, Structure
+from isometry.methods.structure import DOUBLED, Architecture, Layer, Role, Structure
 
 Shapes = dict[str, tuple[int, ...]]  # parameter name -> shape of one member's
 
@@ -73,12 +73,12 @@ def units_of(architecture: Architecture, shapes: Callable[[int, int], Shapes]) -
 
 
 def outputs_of(architecture: Architecture) -> int:
-    """Return how many outputs a unit has: two for CReLU.
+    """Return how many outputs a unit has: two for CReLU and Fourier features.
 
     Args:
         architecture: Names the activation.
     """
-    return 2 if architecture.activation == "crelu" else 1
+    return 2 if architecture.activation in DOUBLED else 1
 
 
 def _gain_of(name: str, architecture: Architecture) -> float:

@@ -13,8 +13,13 @@ Role = Literal["hidden", "head", "embedding", "vector", "gain", "offset", "spare
 Roles = dict[str, Role]  # parameter name -> what it is in the network
 State = dict[str, Any]  # name -> (members, ...), or another such dictionary
 
-ACTIVATIONS = ("relu", "leaky_relu", "tanh", "gelu", "maxmin", "crelu", "identity")
-PAIRED = ("maxmin", "crelu")  # an output is not one unit's own
+ACTIVATIONS = (
+    *("relu", "leaky_relu", "tanh", "gelu", "maxmin", "crelu", "identity"),
+    *("smooth_leaky", "fourier", "aid"),
+)
+PAIRED = ("maxmin", "crelu", "fourier")  # an output is not one unit's own
+DOUBLED = ("crelu", "fourier")  # a unit has two outputs
+DRAWN = ("aid",)  # in training every pass draws anew what a unit does
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +31,8 @@ class Architecture:
         width: Units of a hidden layer.
         depth: Hidden layers; the head is not counted.
         activation: One of :data:`ACTIVATIONS`.
-        negative_slope: Slope of ``leaky_relu`` for negative inputs.
+        negative_slope: Slope of ``leaky_relu`` for negative inputs, and of the others
+            that have one.
         init: ``orthogonal``, ``kaiming`` or torch's own ``default``.
         init_gain: Factor on the hidden layers' orthogonal weights.
         normalisation: ``layer``: LayerNorm with gain and offset before every
@@ -128,7 +134,7 @@ def one_output_a_unit(structure: Structure, method: str) -> None:
         method: Who asks, for the message.
 
     Raises:
-        ValueError: If the activation pairs units, as MaxMin and CReLU do.
+        ValueError: If the activation pairs units, or a unit's outputs.
     """
     if structure.activation in PAIRED:
         raise ValueError(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from isometry.methods.activations import as_samples
 from isometry.methods.method import Method
-from isometry.methods.structure import Structure
+from isometry.methods.structure import DRAWN, Structure
 from isometry.methods.training import Training
 from isometry.stream.run import Run
 
@@ -29,6 +29,8 @@ class Hooks:
         watch: Whether it gets each hidden layer's activations on the step's minibatch,
             ``(members, samples, units)``, from before the step.
         watch_gradients: Whether it gets the loss's gradients by these as well.
+        draws: ``(steps of this task taken before) -> one generator a member``, where a
+            pass in training draws what its units do.
     """
 
     penalty: Callable[[], Tensor] | None = None
@@ -36,6 +38,7 @@ class Hooks:
     after_step: Callable[[int, Sequence[Tensor], Sequence[Tensor]], None] | None = None
     watch: bool = False
     watch_gradients: bool = False
+    draws: Callable[[int], list[torch.Generator]] | None = None
 
     def look(self, activations: Sequence[Tensor]) -> None:
         """Make the coming backward pass keep the gradients that the method asks for.
@@ -168,6 +171,9 @@ class Bound:
             done = training.step + step
             after(replace(whole, step=done, activations=seen, gradients=gradients))  # type: ignore[misc]
 
+        def draws(step: int) -> list[torch.Generator]:
+            return training.generators(self.structure.activation, training.step + step)
+
         before = [act for act in (written, method.before_step) if act is not None]
 
         @torch.no_grad()
@@ -181,4 +187,5 @@ class Bound:
             after_step=after_step if after else None,
             watch=method.watches,
             watch_gradients=method.watches_gradients,
+            draws=draws if self.structure.activation in DRAWN else None,
         )

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from itertools import count
 from typing import Any
 
 import torch
@@ -135,17 +136,18 @@ def _recorded_pass(
     precision: Precision,
 ) -> Callable[[Tensor, Tensor], Pass]:
     """Return a function that passes a minibatch forward and back, by autograd."""
+    steps = count()
 
     def one_pass(inputs: Tensor, labels: Tensor) -> Pass:
+        draws = None if hooks.draws is None else hooks.draws(next(steps))
         with half_products(inputs.device, precision):
-            if hooks.watch:
-                logits, activations = network.watched(parameters, inputs)
-            else:
-                logits, activations = network.forward(parameters, inputs), []
+            logits, activations = network.watched(parameters, inputs, draws)
         if logits.dtype == torch.bfloat16:
             logits = logits.float()
         loss = _member_losses(logits, labels)
         objective = loss if hooks.penalty is None else loss + hooks.penalty()
+        if not hooks.watch:
+            activations = []
         hooks.look(activations)
         optimizer.zero_grad(set_to_none=True)
         objective.sum().backward()

@@ -158,15 +158,19 @@ class CNN(StackedNetwork):
         )
 
     def watched(
-        self, parameters: Parameters, inputs: Tensor
+        self,
+        parameters: Parameters,
+        inputs: Tensor,
+        draws: list[torch.Generator] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Return the logits and every hidden layer's activations, maps as maps.
 
         Args:
             parameters: name -> ``(members, ...)``.
             inputs: ``(members, batch, features)``, flat images.
+            draws: In training, one generator a member, see :func:`activate`.
         """
-        layers = self._layers(parameters, inputs)
+        layers = self._layers(parameters, inputs, draws)
         return self._head(parameters, layers[-1]), layers
 
     def hidden_activations(
@@ -188,7 +192,12 @@ class CNN(StackedNetwork):
             hidden, parameters["head.weight"], parameters["head.bias"]
         )
 
-    def _layers(self, parameters: Parameters, inputs: Tensor) -> list[Tensor]:
+    def _layers(
+        self,
+        parameters: Parameters,
+        inputs: Tensor,
+        draws: list[torch.Generator] | None = None,
+    ) -> list[Tensor]:
         """Return every hidden layer's activations, maps as maps."""
         hidden, found = inputs.unflatten(2, self.image_shape), []
         maps = self.maps
@@ -204,6 +213,6 @@ class CNN(StackedNetwork):
                 norm = normalise if dense else _normalise_maps
                 gain = parameters.get(f"{name}.gain")
                 hidden = norm(hidden, gain, parameters.get(f"{name}.offset"))
-            hidden = activate(hidden, self.architecture, -1 if dense else 2)
+            hidden = activate(hidden, self.architecture, -1 if dense else 2, draws)
             found.append(hidden)
         return found

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from isometry.core.messages import refusal
@@ -57,15 +58,19 @@ class MLP(StackedNetwork):
         return chain_structure(self.architecture, self.shapes(), self.initial, places)
 
     def watched(
-        self, parameters: Parameters, inputs: Tensor
+        self,
+        parameters: Parameters,
+        inputs: Tensor,
+        draws: list[torch.Generator] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Return the logits and every hidden layer's activations, from one pass.
 
         Args:
             parameters: name -> ``(members, ...)``.
             inputs: ``(members, batch, in_features)``.
+            draws: In training, one generator a member, see :func:`activate`.
         """
-        activations = self.hidden_activations(parameters, inputs)
+        activations = self.hidden_activations(parameters, inputs, draws)
         return self.head(parameters, activations[-1]), activations
 
     def head(self, parameters: Parameters, hidden: Tensor) -> Tensor:
@@ -80,13 +85,17 @@ class MLP(StackedNetwork):
         )
 
     def hidden_activations(
-        self, parameters: Parameters, inputs: Tensor
+        self,
+        parameters: Parameters,
+        inputs: Tensor,
+        draws: list[torch.Generator] | None = None,
     ) -> list[Tensor]:
         """Return every hidden layer's activations, each ``(members, batch, width)``.
 
         Args:
             parameters: name -> ``(members, ...)``.
             inputs: ``(members, batch, in_features)``.
+            draws: In training, one generator a member, see :func:`activate`.
         """
         hidden, activations = inputs, []
         for layer in range(self.architecture.depth):
@@ -97,7 +106,7 @@ class MLP(StackedNetwork):
                 gain = parameters.get(f"hidden.{layer}.gain")
                 offset = parameters.get(f"hidden.{layer}.offset")
                 hidden = normalise(hidden, gain, offset)
-            hidden = activate(hidden, self.architecture)
+            hidden = activate(hidden, self.architecture, draws=draws)
             activations.append(hidden)
         return activations
 

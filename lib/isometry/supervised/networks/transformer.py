@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from isometry.core.stacking import Parameters, stacked_linear
@@ -183,13 +184,17 @@ class Transformer(StackedNetwork):
         return self.watched(parameters, inputs)[1]
 
     def watched(
-        self, parameters: Parameters, inputs: Tensor
+        self,
+        parameters: Parameters,
+        inputs: Tensor,
+        draws: list[torch.Generator] | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Return the logits and the hidden activations, from one pass.
 
         Args:
             parameters: name -> ``(members, ...)``.
             inputs: ``(members, batch, features)``, flat images.
+            draws: In training, one generator a member, see :func:`activate`.
         """
         members, batch, _ = inputs.shape
 
@@ -218,7 +223,7 @@ class Transformer(StackedNetwork):
             hidden = linear(seen, f"hidden.{block}")
             if self.architecture.normalised:
                 hidden = norm(hidden, f"hidden.{block}")
-            found.append(activate(hidden, self.architecture))
+            found.append(activate(hidden, self.architecture, draws=draws))
             stream = stream + linear(found[-1], f"perceptron.{block}")
         mean = stream.view(members, batch, tokens.shape[2], -1).mean(2)
         return linear(norm(mean, "head.norm"), "head"), found
