@@ -267,6 +267,8 @@ class AdamO(torch.optim.AdamW):
         on the device.
         """
         graph = in_graph(group)
+        if any(p.grad is not None and p.grad.is_sparse for p in group["params"]):
+            return  # Adam refuses the group: nothing in it may have moved
         rate, every = rate_due(group, in_graph=graph)
         if isinstance(rate, float) and rate == 0:
             return
