@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -370,9 +371,25 @@ def test_layer_of_a_sequence_is_taken_at_one_place():
     assert record.largest.maximum == pytest.approx(values[:, 0].max().item())
 
 
-def test_large_layer_is_left_out_with_its_size(monkeypatch):
-    monkeypatch.setattr("isometry.diagnostics.jacobians.MOST_ENTRIES", 50)
-    found = diagnose(perceptron(), batch(3, 6))
+def test_inputs_may_be_numbers_without_a_dimension_of_their_own():
+    class Curve(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(2, 3)
+
+        def forward(self, x):
+            return torch.tanh(self.layer(torch.stack([x, x**2], 1)))
+
+    model, inputs = drawn(Curve()), batch(5)
+    found = diagnose(model, inputs)
+    assert found.end_to_end.shape == (3, 1)
+    slope = torch.autograd.functional.jacobian(lambda x: model(x)[0], inputs[:1])
+    one = diagnose(model, inputs[:1]).end_to_end
+    assert one.largest.median == pytest.approx(slope.norm().item())
+
+
+def test_large_layer_is_left_out_with_its_size():
+    found = diagnose(perceptron(), batch(3, 6), max_layer_entries=50)
     reason = found.left_out["layer Jacobian of 3"]
     assert "8 x 8 entries" in reason
     assert [j.name for j in found.layer_jacobians] == ["1"]
@@ -721,6 +738,16 @@ REFUSALS = [
         TypeError,
         "as inputs, found list without",
     ),
+    (
+        lambda: diagnose(LINEAR, SimpleNamespace(x=GOOD, edge_index=GOOD.long())),
+        TypeError,
+        "found SimpleNamespace, a graph",
+    ),
+    (
+        lambda: diagnose(LINEAR, (GOOD, torch.zeros(2, 7).long())),
+        ValueError,
+        r"found 1 of shape \(2, 7\); give what all share .* nodes of a graph",
+    ),
     (lambda: diagnose(LINEAR, GOOD[:0]), ValueError, r"non-empty batch .*\(0, 3\)"),
     (lambda: diagnose(LINEAR, GOOD.sum()), ValueError, "a non-empty batch"),
     (lambda: diagnose(LINEAR, GOOD / 0), ValueError, "finite inputs"),
@@ -777,6 +804,16 @@ REFUSALS = [
         lambda: diagnose(LINEAR, GOOD, max_jacobian_inputs=True),
         ValueError,
         "max_jacobian_inputs",
+    ),
+    (
+        lambda: diagnose(LINEAR, GOOD, max_layer_entries=0),
+        ValueError,
+        "max_layer_entries >= 1",
+    ),
+    (
+        lambda: diagnose(LINEAR, GOOD, outputs=lambda o: o.logits),
+        ValueError,
+        "what outputs= can take, found Tensor, of which AttributeError",
     ),
     (lambda: diagnose(LINEAR, GOOD, thresholds=(-1.0,)), ValueError, "thresholds >= 0"),
 ]

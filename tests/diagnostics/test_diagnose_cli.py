@@ -41,6 +41,22 @@ class Pair(nn.Linear):
     def forward(self, inputs):
         return super().forward(inputs), inputs
 
+class Masked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.head = nn.Linear(3, 5), nn.Linear(5, 2)
+    def forward(self, x, mask, scale=1.0, labels=None):
+        hidden = torch.relu(self.first(x) * mask[:, None])
+        return {"logits": scale * self.head(hidden), "hidden": hidden}
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.Embedding(4, 3), nn.Linear(3, 4, bias=False)
+        self.head.weight = self.table.weight
+    def forward(self, ids):
+        return self.head(torch.tanh(self.table(ids)))
+
 class Kept:
     ready = small()
 
@@ -191,7 +207,102 @@ def test_of_several_networks_the_usual_name_is_read_and_others_are_refused(isome
 @pytest.mark.parametrize("kind", [">f4", ">f8", ">i2", "g", "e"])
 def test_numbers_of_every_order_and_length_are_read_by_value(tmp_path, kind):
     np.save(tmp_path / "x.npy", np.arange(4).astype(kind))
-    assert inputs_of(tmp_path / "x.npy").tolist() == [0, 1, 2, 3]
+    whole = nn.Embedding(1, 1).double()
+    assert inputs_of(tmp_path / "x.npy", whole).tolist() == [0, 1, 2, 3]
+
+
+MASKED = "--model networks_of_a_test:Masked"
+
+
+def masked_model():
+    names = {"__name__": "networks_of_a_test"}
+    exec(NETWORKS, names)
+    model = names["Masked"]()
+    torch.save(model.state_dict(), "masked.pt")
+    return model
+
+
+def masked_inputs():
+    draw = generator(0, "masked")
+    mask = torch.tensor([1.0, 0, 1, 1, 0])
+    return {"x": torch.randn(5, 3, generator=draw), "mask": mask}
+
+
+FILES = {
+    "keywords": (lambda x: torch.save(x, "several.pt"), "several.pt"),
+    "places": (lambda x: torch.save(tuple(x.values()), "several.pt"), "several.pt"),
+    "arrays": (
+        lambda x: np.savez("several.npz", **{k: v.numpy() for k, v in x.items()}),
+        "several.npz",
+    ),
+    "safetensors": (
+        lambda x: pytest.importorskip("safetensors.torch").save_file(
+            x, "several.safetensors"
+        ),
+        "several.safetensors",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FILES)
+def test_several_inputs_come_from_one_file(isometry, form):
+    model, inputs = masked_model(), masked_inputs()
+    write, path = FILES[form]
+    write(inputs)
+    found = isometry(f"diagnose masked.pt {MASKED} --inputs {path} --outputs logits")
+    expected = diagnose(model, inputs, outputs=lambda o: o["logits"])
+    assert found == (0, f"{expected}\n", "")
+
+
+def test_numbers_beside_the_tensors_of_a_file_are_shared_by_all_inputs(isometry):
+    masked = {"scale": 2.0, "labels": torch.zeros(5).long(), **masked_inputs()}
+    torch.save(masked, "scaled.pt")
+    model = masked_model()
+    command = f"diagnose masked.pt {MASKED} --inputs scaled.pt --outputs logits"
+    expected = diagnose(model, masked, outputs=lambda o: o["logits"])
+    assert isometry(command) == (0, f"{expected}\n", "")
+
+
+def test_what_lies_beside_the_inputs_and_is_no_keyword_is_left(isometry):
+    batch = {"x": torch.load("x.pt"), "labels": torch.zeros(6).long()}
+    torch.save(batch, "labelled.pt")
+    found = isometry(f"diagnose good.pt {MODEL} --inputs labelled.pt")
+    assert found == isometry(GOOD)
+
+
+def test_a_checkpoint_of_safetensors_is_read(isometry):
+    package = pytest.importorskip("safetensors.torch")
+    package.save_file(network().state_dict(), "good.safetensors")
+    found = isometry(f"diagnose good.safetensors {MODEL} {INPUTS}")
+    assert found == isometry(GOOD)
+    Path("bad.safetensors").write_text("no tensors")
+    status, _, err = isometry(f"diagnose bad.safetensors {MODEL} {INPUTS}")
+    assert status == 2
+    assert "needed tensors at bad.safetensors, found SafetensorError" in err
+
+
+def test_without_safetensors_one_line_names_it(isometry, monkeypatch):
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    status, out, err = isometry(f"diagnose good.safetensors {MODEL} {INPUTS}")
+    assert (status, out) == (2, "")
+    assert "found none; pip install safetensors, or save with torch.save" in err
+
+
+def test_of_tied_weights_one_name_is_enough(isometry):
+    torch.save({"table.weight": torch.eye(4)[:, :3] + 0.1}, "tied.pt")
+    torch.save(torch.tensor([[1, 2], [3, 0]]), "ids.pt")
+    command = "diagnose tied.pt --model networks_of_a_test:Tied --inputs ids.pt"
+    status, out, _ = isometry(f"{command} --format json")
+    assert status == 0
+    (weight,) = json.loads(out)["weights"]
+    assert weight["name"] == "table.weight = head.weight"
+
+
+def test_cap_of_the_layers_jacobians_can_be_moved(isometry):
+    left = json.loads(isometry(f"{GOOD} --format json --max-layer-entries 14")[1])
+    reason = left["left_out"]["layer Jacobian of 1"]
+    assert reason == "it has 5 x 3 entries for each input; raise max_layer_entries"
+    assert isometry(f"{GOOD} --max-layer-entries 15") == isometry(GOOD)
 
 
 def test_module_itself_and_dotted_names_are_accepted(isometry):
@@ -228,7 +339,10 @@ def write_bad_files(folder):
     torch.save(torch.ones(4, 5), "wrong.pt")
     torch.save(torch.ones(4, 3).long(), "whole.pt")
     torch.save(torch.empty(0, 3), "empty.pt")
-    torch.save({"x": torch.ones(4, 3)}, "dict.pt")
+    torch.save({"a": torch.ones(4, 3), "b": ["a", "list"]}, "dict.pt")
+    torch.save({"a": torch.ones(4, 3), "b": torch.ones(4)}, "names.pt")
+    torch.save({"x": torch.ones(3, 3), "mask": torch.ones(2, 5).long()}, "graph.pt")
+    masked_model()
     np.save("text_array.npy", np.array(["a", "b"]))
     np.save("objects.npy", np.array([{}, 1], dtype=object), allow_pickle=True)
     np.savez("two.npz", a=np.ones(3), b=np.ones(3))
@@ -307,7 +421,7 @@ REFUSALS = [
     (f"diagnose good.pt {MODEL} --inputs no.npy", "No such file or directory: no.npy"),
     (
         f"diagnose good.pt {MODEL} --inputs x.csv",
-        "needed inputs in .pt, .npy or .npz, found .csv; save one tensor or array",
+        "inputs in one of .pt, .pth, .npy, .npz, .safetensors, found .csv; save a ten",
     ),
     (f"diagnose good.pt {MODEL} --inputs text.npy", "needed an array at text.npy"),
     (f"diagnose good.pt {MODEL} --inputs text.npz", "needed an array at text.npz"),
@@ -315,15 +429,32 @@ REFUSALS = [
         f"diagnose good.pt {MODEL} --inputs objects.npy",
         "needed an array at objects.npy",
     ),
-    (f"diagnose good.pt {MODEL} --inputs dict.pt", "inputs at dict.pt, found dict"),
+    (f"diagnose good.pt {MODEL} --inputs dict.pt", "inputs at dict.pt, found list"),
     (
         f"diagnose good.pt {MODEL} --inputs text_array.npy",
         "needed a tensor of inputs at text_array.npy, found <U1",
     ),
     (
-        f"diagnose good.pt {MODEL} --inputs two.npz",
-        "needed one array at two.npz, or one called inputs, found 2 arrays: 'a', 'b'",
+        f"diagnose good.pt {MODEL} --inputs names.pt",
+        "and the model said: Sequential.forward() got an unexpected keyword argument",
     ),
+    (
+        f"diagnose masked.pt {MASKED} --inputs graph.pt --outputs logits",
+        "needed 3 entries in all inputs, found 'mask' of shape (2, 5); give what all",
+    ),
+    (
+        f"diagnose masked.pt {MASKED} --inputs x.pt --outputs logits",
+        "the model said: Masked.forward() missing 1 required",
+    ),
+    (
+        f"diagnose masked.pt {MASKED} --inputs names.pt --outputs logit",
+        "the model said: Masked.forward() got an unexpected keyword argument 'a'",
+    ),
+    (
+        f"diagnose pair.pt --model networks_of_a_test:Pair {INPUTS} --outputs 2",
+        "needed what outputs= can take, found tuple, of which ValueError: unknown outp",
+    ),
+    (f"{GOOD} --max-layer-entries=0", "needed a whole max_layer_entries >= 1, found 0"),
     (f"diagnose good.pt {MODEL} --inputs code.pt", "needed a tensor of inputs at code"),
     (
         f"diagnose good.pt {MODEL} --inputs wrong.pt",
@@ -350,6 +481,7 @@ def test_every_refusal_is_one_line_with_status_two(
 def test_every_option_is_explained(isometry):
     status, out, _ = isometry("diagnose --help")
     assert status == 0
-    for option in ("model", "inputs", "format", "ntk", "jacobian", "max-inputs"):
+    options = ("model", "inputs", "format", "ntk", "jacobian", "max-inputs", "outputs")
+    for option in (*options, "max-layer-entries"):
         assert f"--{option}" in out
     assert "diagnose" in isometry("--help")[1]

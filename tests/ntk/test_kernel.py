@@ -628,6 +628,11 @@ class Returning(nn.Linear):
         ),
         ({"x": GOOD, "graph": object()}, TypeError, "found object as 'graph'; pass"),
         ({"x": 3}, TypeError, "found dict without any"),
+        (
+            SimpleNamespace(x=GOOD, edge_index=torch.zeros(2, 5).long()),
+            TypeError,
+            "found SimpleNamespace, a graph, whose nodes hang on each other; wrap the",
+        ),
         ((GOOD.double(),), TypeError, "of the model's dtype"),
         ((GOOD,), ValueError, "outputs of shape"),
     ],

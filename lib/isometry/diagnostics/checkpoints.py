@@ -8,6 +8,7 @@ import argparse
 import pickle
 import re
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,32 @@ def unpickled(path: Path, kind: str, do: str) -> Any:
             raise ValueError(refusal(needed, COLOURS.sub("", line), do)) from error
 
 
+def safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file of safetensors, by name.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ImportError: If the package is not there.
+        OSError: If the file cannot be opened.
+        ValueError: If it is no such file.
+    """
+    try:
+        package = import_module("safetensors.torch")
+    except ModuleNotFoundError as error:
+        do = "pip install safetensors, or save with torch.save"
+        needed = f"the package safetensors for {path}"
+        raise ImportError(refusal(needed, "none", do)) from error
+    held = path.read_bytes()
+    try:
+        return package.load(held)
+    except Exception as error:  # of a class of its own
+        do = "write it anew with safetensors.torch.save_file"
+        needed = f"tensors at {path}"
+        raise ValueError(refusal(needed, first_line(error), do)) from error
+
+
 def state_of(path: Path) -> dict[str, Any]:
     """Return the state of a model in a checkpoint: the file itself, or its part.
 
@@ -95,14 +122,19 @@ def state_of(path: Path) -> dict[str, Any]:
     or else the only part with tensors.
 
     Args:
-        path: Written by ``torch.save``.
+        path: Written by ``torch.save``, or ends with .safetensors.
 
     Raises:
+        ImportError: If safetensors is needed and not there.
         OSError: If it cannot be opened.
         ValueError: If it holds no state, or several that nothing tells apart.
     """
     do = "save model.state_dict() with torch.save"
-    held = unpickled(path, "a checkpoint of tensors", do)
+    held: Any
+    if path.suffix == ".safetensors":
+        held = safetensors(path)
+    else:
+        held = unpickled(path, "a checkpoint of tensors", do)
     while isinstance(held, Mapping):
         inner = _inner(held)
         if inner is None:
@@ -148,7 +180,8 @@ def filled(model: nn.Module, state: Mapping[str, Any]) -> nn.Module:
 
     What wrappers wrote into the names is taken away: ``module.`` of data parallel
     models, ``_orig_mod.`` of compiled ones, the attribute of a Lightning module that
-    holds the network; what lies beside the network, such as a loss, is left.
+    holds the network; what lies beside the network, such as a loss, is left. Of tied
+    weights one name is enough, as safetensors keeps them.
 
     Args:
         model: Changed in place.
@@ -171,6 +204,7 @@ def filled(model: nn.Module, state: Mapping[str, Any]) -> nn.Module:
         for prefix in prefixes:
             inside = {n: v for n, v in state.items() if n.startswith(prefix)}
             state = {n.removeprefix(prefix): v for n, v in inside.items()}
+    state = _with_ties(own, state)
     problems = []
     for label, names in (
         ("missing", [name for name in own if name not in state]),
@@ -190,6 +224,27 @@ def filled(model: nn.Module, state: Mapping[str, Any]) -> nn.Module:
         raise ValueError(refusal(needed, "; ".join(problems), do))
     model.load_state_dict(dict(state))
     return model
+
+
+def _with_ties(own: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a state with the weights that the model ties to one that is there.
+
+    Example:
+        >>> weight = torch.ones(2)
+        >>> sorted(_with_ties({"a": weight, "b": weight}, {"a": 3}))
+        ['a', 'b']
+    """
+    places = {
+        (own[n].data_ptr(), own[n].shape): value
+        for n, value in state.items()
+        if isinstance(own.get(n), Tensor) and own[n].numel()
+    }
+    tied = {
+        name: places[(value.data_ptr(), value.shape)]
+        for name, value in own.items()
+        if isinstance(value, Tensor) and (value.data_ptr(), value.shape) in places
+    }
+    return {**tied, **state}
 
 
 def _prefixes(

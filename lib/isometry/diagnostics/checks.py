@@ -131,11 +131,11 @@ def checked_outputs(call: Call, inputs: Tensor) -> Tensor:
 
     Raises:
         TypeError: If the outputs are not one tensor of floating point.
-        ValueError: If the model fails on the inputs, or the outputs are not finite or
-            not one for each input.
+        ValueError: If the model fails on the inputs, what ``outputs=`` does fails on
+            what it returns, or the outputs are not finite or not one for each input.
     """
     try:
-        outputs = call(inputs)
+        said = call.arguments.with_main(inputs).call(call.model)
     except Exception as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -148,6 +148,12 @@ def checked_outputs(call: Call, inputs: Tensor) -> Tensor:
                 "check the shape and the dtype that the first layer needs",
             )
         ) from error
+    try:
+        outputs = call.pick(said)
+    except Exception as error:
+        which = f"{type(said).__name__}, of which {type(error).__name__}: {error}"
+        do = "look at what the model returns"
+        raise ValueError(refusal("what outputs= can take", which, do)) from error
     if not isinstance(outputs, Tensor) or not outputs.is_floating_point():
         found = outputs.dtype if isinstance(outputs, Tensor) else type(outputs).__name__
         raise TypeError(

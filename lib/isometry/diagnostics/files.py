@@ -7,17 +7,18 @@ arrays without pickles. The factory is code of the caller's own and is run.
 import importlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from isometry.core.messages import refusal, unknown
 from isometry.diagnostics.batches import inputs_of
 from isometry.diagnostics.checkpoints import filled, first_line, state_of
 from isometry.diagnostics.health import diagnose
+from isometry.ntk.arguments import Inputs, Pick
 
 
 @contextmanager
@@ -65,30 +66,59 @@ def _made_model(name: str) -> nn.Module:
     return found
 
 
-def loaded(checkpoint: Path, factory: str, inputs: Path) -> tuple[nn.Module, Tensor]:
+def loaded(checkpoint: Path, factory: str, inputs: Path) -> tuple[nn.Module, Inputs]:
     """Return a model with the weights of a checkpoint, and inputs of its dtype.
 
     Args:
         checkpoint: See :func:`state_of`.
         factory: See :func:`_made_model`; also looked for in the working folder.
-        inputs: See :func:`inputs_of`; floating-point numbers are converted.
+        inputs: See :func:`inputs_of`.
 
     Raises:
+        ImportError: If safetensors is needed and not there.
         OSError: If a file cannot be opened.
         ValueError: If a part is not what it should be.
         KeyError: If the factory's name is not known.
     """
-    state, batch = state_of(checkpoint), inputs_of(inputs)
+    state = state_of(checkpoint)
     with _importing_from(Path.cwd()):
         model = filled(_made_model(factory), state)
-    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
-    if batch.is_floating_point() and len(kinds) == 1:
-        batch = batch.to(kinds.pop())
-    return model, batch
+    return model, inputs_of(inputs, model)
+
+
+def picked(name: str) -> Pick:
+    """Return what takes one of a model's outputs, by name or place.
+
+    Args:
+        name: An attribute or key of what the model returns, or a number.
+
+    Example:
+        >>> picked("logits")({"logits": 3}), picked("1")((4, 5))
+        (3, 5)
+    """
+
+    def pick(outputs: Any) -> Any:
+        parts = dict(getattr(outputs, "__dict__", {}))
+        if isinstance(outputs, Mapping):
+            parts = {str(key): value for key, value in outputs.items()}
+        elif isinstance(outputs, tuple | list):
+            parts = {str(place): value for place, value in enumerate(outputs)}
+            parts |= getattr(outputs, "_asdict", dict)()
+        if name not in parts:
+            raise ValueError(unknown("output", name, parts))
+        return parts[name]
+
+    return pick
 
 
 def diagnosis(
-    checkpoint: Path, factory: str, inputs: Path, form: str = "table", **asked: Any
+    checkpoint: Path,
+    factory: str,
+    inputs: Path,
+    form: str = "table",
+    *,
+    outputs: str | None = None,
+    **asked: Any,
 ) -> str:
     """Return what a look at the model of a checkpoint found, as text.
 
@@ -97,16 +127,19 @@ def diagnosis(
         factory: See :func:`_made_model`.
         inputs: See :func:`inputs_of`.
         form: ``"table"``, ``"json"`` or ``"csv"``.
-        **asked: Keywords of :func:`isometry.diagnostics.diagnose`.
+        outputs: Which of the model's outputs, see :func:`picked`; None: its only one.
+        **asked: Other keywords of :func:`isometry.diagnostics.diagnose`.
 
     Raises:
+        ImportError: If safetensors is needed and not there.
         OSError: If a file cannot be opened.
         ValueError: If a part is not what it should be, or cannot be looked at.
         KeyError: If the factory's name is not known.
     """
     model, batch = loaded(checkpoint, factory, inputs)
+    pick = None if outputs is None else picked(outputs)
     try:
-        found = diagnose(model, batch, **asked)
+        found = diagnose(model, batch, outputs=pick, **asked)
     except TypeError as error:  # a refusal; for who typed the command, of a value
         raise ValueError(str(error)) from error
     if form == "json":

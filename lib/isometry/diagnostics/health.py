@@ -19,7 +19,12 @@ from isometry.diagnostics.checks import (
     checked_outputs,
     mixes_inputs,
 )
-from isometry.diagnostics.jacobians import Slopes, evenly, jacobian_spectra
+from isometry.diagnostics.jacobians import (
+    MOST_ENTRIES,
+    Slopes,
+    evenly,
+    jacobian_spectra,
+)
 from isometry.diagnostics.records import WeightSpectrum
 from isometry.diagnostics.report import Diagnostics
 from isometry.diagnostics.weights import (
@@ -47,6 +52,7 @@ def diagnose(
     max_jacobian_inputs: int = 16,
     max_ntk_inputs: int = 32,
     max_outputs: int = 32,
+    max_layer_entries: int = MOST_ENTRIES,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> Diagnostics:
     """Look at a network's health: weights, units, ranks, Jacobians and kernel.
@@ -84,6 +90,9 @@ def diagnose(
         max_ntk_inputs: The same for the kernel, >= 1.
         max_outputs: Outputs, evenly spaced over all of an input's, that the whole
             model's Jacobian and the kernel are taken of at most, >= 1.
+        max_layer_entries: Outputs times inputs of one layer, for one input of the
+            model, beyond which its Jacobian is left out, >= 1. Its decomposition takes
+            the entries times the smaller side.
         thresholds: Of dormancy, each >= 0.
 
     Returns:
@@ -110,6 +119,7 @@ def diagnose(
         max_jacobian_inputs=max_jacobian_inputs,
         max_ntk_inputs=max_ntk_inputs,
         max_outputs=max_outputs,
+        max_layer_entries=max_layer_entries,
     )
     check_thresholds(thresholds)
     model = check_model(model)
@@ -130,8 +140,9 @@ def diagnose(
             do = "pass the network that holds the linear layers"
             raise ValueError(refusal(needed, f"none in {found}", do))
         units, features, sizes = activity(call, sample, thresholds)
+        caps = (max_outputs, max_layer_entries)
         layers, whole, reasons = slopes(
-            call, sample[:max_jacobian_inputs], max_outputs, jacobian, mixed
+            call, sample[:max_jacobian_inputs], caps, jacobian, mixed
         )
         kernel = _kernel_conditioning(call, max_ntk_inputs, max_outputs, ntk, mixed)
         matrices = spectra(weights, sizes)
@@ -161,21 +172,21 @@ def _copied(arguments: Arguments) -> Arguments:
 
 
 def slopes(
-    call: Call, sample: Tensor, max_outputs: int, wanted: bool, mixed: bool
+    call: Call, sample: Tensor, caps: tuple[int, int], wanted: bool, mixed: bool
 ) -> Slopes:
     """Return the Jacobians' spectra, or why there are none.
 
     Args:
         call: The model with its arguments.
         sample: ``(n, ...)``.
-        max_outputs: Outputs of each input, at most.
+        caps: Outputs of each input, and entries of a layer's Jacobian, at most.
         wanted: Whether they were asked for.
         mixed: Whether the model mixes the inputs of a batch.
 
     Source: ours; see :func:`isometry.diagnostics.jacobians.jacobian_spectra`.
     """
     if wanted and not mixed:
-        return jacobian_spectra(call, sample, max_outputs)
+        return jacobian_spectra(call, sample, *caps)
     return (), None, {"Jacobians": MIXED if wanted else NOT_ASKED}
 
 

@@ -41,12 +41,13 @@ class _Link:
     convolution: bool
 
 
-def jacobian(outputs: Tensor, sources: Tensor) -> Tensor:
+def jacobian(outputs: Tensor, sources: Tensor, most: int | None = None) -> Tensor:
     """Return the derivative of each input's outputs by its own source.
 
     Args:
         outputs: ``(n, m)``, in the graph of ``sources``.
         sources: ``(n, ...)``; input i's outputs hang on its own source alone.
+        most: How many inputs are kept at most; None: all.
 
     Returns:
         ``(n, m, d)`` with d the entries of one source.
@@ -64,7 +65,8 @@ def jacobian(outputs: Tensor, sources: Tensor) -> Tensor:
     parts = []
     for part in rows.split(chunk):
         basis = part.unsqueeze(1).expand(-1, count, -1)
-        parts.append(_pulled_back(outputs, sources, basis).flatten(2))
+        found = _pulled_back(outputs, sources, basis)[:, :most]
+        parts.append(found.reshape(*found.shape[:2], -1))
     return torch.cat(parts).transpose(0, 1)
 
 
@@ -112,7 +114,9 @@ def spectrum(name: str, by: str, matrices: Tensor) -> JacobianSpectrum:
     )
 
 
-def jacobian_spectra(call: Call, inputs: Tensor, max_outputs: int) -> Slopes:
+def jacobian_spectra(
+    call: Call, inputs: Tensor, max_outputs: int, max_layer_entries: int
+) -> Slopes:
     """Return the spectra of all layers and of the whole model, and what is left out.
 
     A layer is a linear map with the activation behind it, ``D_l(x) W_l``; only what
@@ -123,6 +127,7 @@ def jacobian_spectra(call: Call, inputs: Tensor, max_outputs: int) -> Slopes:
         call: The model with its arguments, gradients enabled.
         inputs: The main one, ``(n, ...)``, that do not interact.
         max_outputs: How many outputs the whole model's Jacobian has at most.
+        max_layer_entries: How many entries one input's Jacobian of a layer has at most.
 
     Source: arXiv 2606.09762, Sec. 4.1 (layers).
     """
@@ -149,7 +154,7 @@ def jacobian_spectra(call: Call, inputs: Tensor, max_outputs: int) -> Slopes:
         stops.add(output.grad_fn)
         for link in links:
             if link.node is not None and link.node in reached:
-                found = _layer(name, link, output)
+                found = _layer(name, link, output, max_layer_entries)
                 if isinstance(found, str):
                     left_out[f"layer Jacobian of {name}"] = found
                 else:
@@ -204,7 +209,7 @@ def _reached(start: Any, stops: set[Any]) -> set[Any]:
     return met
 
 
-def _layer(name: str, link: _Link, output: Tensor) -> JacobianSpectrum | str:
+def _layer(name: str, link: _Link, output: Tensor, most: int) -> JacobianSpectrum | str:
     """Return the spectrum from a linear map's input to an activation, or why not."""
     source, target = link.source, output
     sequence = source.ndim > 2 and not link.convolution
@@ -215,13 +220,14 @@ def _layer(name: str, link: _Link, output: Tensor) -> JacobianSpectrum | str:
             target = target.select(1, position)
     target = target.flatten(1)
     columns = source.shape[-1] if place else source[0].numel()
-    if target.shape[1] * columns > MOST_ENTRIES:
-        return f"it has {target.shape[1]} x {columns} entries for each input"
+    if target.shape[1] * columns > most:
+        size = f"{target.shape[1]} x {columns}"
+        return f"it has {size} entries for each input; raise max_layer_entries"
     if len(target) != len(source):
         return "it does not keep the inputs apart"
     work = target.shape[1] * columns * min(target.shape[1], columns)
     count = max(1, MOST_WORK // work)
-    matrices = jacobian(target, source)[:count]
+    matrices = jacobian(target, source, count)
     if place:
         whole = matrices.unflatten(2, source.shape[1:])
         for position in place:

@@ -11,6 +11,7 @@ from isometry.core.messages import refusal
 
 Inputs = Tensor | Sequence[Any] | Mapping[str, Any]
 Pick = Callable[[Any], Tensor]  # from what a model returns to one tensor (n, ...)
+GRAPH = "a graph, whose nodes hang on each other"
 VALUES = (bool, int, float, str, type(None))
 
 
@@ -89,7 +90,9 @@ def arguments_of(inputs: Inputs, name: str = "inputs") -> Arguments:
     elif isinstance(inputs, tuple | list):
         values = dict(enumerate(inputs))
     else:
-        raise TypeError(_refused(name, type(inputs).__name__))
+        kind = type(inputs).__name__
+        found = f"{kind}, {GRAPH}" if hasattr(inputs, "edge_index") else kind
+        raise TypeError(_refused(name, found))
     for key, value in values.items():
         if not isinstance(value, (Tensor, *VALUES)):
             raise TypeError(_refused(name, f"{type(value).__name__} as {key!r}"))
@@ -112,6 +115,8 @@ def arguments_of(inputs: Inputs, name: str = "inputs") -> Arguments:
 def _refused(name: str, found: str) -> str:
     """Return the line for inputs that are no tensors."""
     do = "pass a tensor, a tuple of arguments or a dict of keywords"
+    if GRAPH in found:
+        do = "wrap the model so that an input is a whole graph"
     return refusal(f"tensors as {name}", found, do)
 
 
