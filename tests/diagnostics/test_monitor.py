@@ -1,7 +1,9 @@
 """The monitor writes what diagnose finds, when it is time, and changes nothing."""
 
 import csv
+import statistics
 import sys
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -122,6 +124,32 @@ def test_kernel_and_several_inputs_can_be_asked_for():
     found = monitor.step()
     tag = "ntk/model/robust_condition_number"
     assert monitor.scalars(found)[tag] == found.ntk.robust_condition_number
+
+
+@pytest.mark.slow
+def test_a_look_costs_as_much_as_few_steps():
+    """The page on AdamO says about ten; the bound leaves room for other machines."""
+    inputs, targets = torch.randn(64, 784), torch.zeros(64, dtype=torch.long)
+    layers = [nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Linear(256, 10))
+    optimizer = torch.optim.Adam(model.parameters())
+    monitor = PlasticityMonitor(model, inputs)
+
+    def seconds(act, times):
+        begun = time.process_time()
+        for _ in range(times):
+            act()
+        return (time.process_time() - begun) / times
+
+    def step():
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(inputs), targets).backward()
+        optimizer.step()
+
+    for act in (step, monitor.step):
+        act()  # warm
+    ratios = [seconds(lambda: monitor.look(0), 1) / seconds(step, 50) for _ in range(5)]
+    assert 1 < statistics.median(ratios) < 20
 
 
 @pytest.mark.parametrize("every", [0, 1.5, True])
