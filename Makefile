@@ -52,9 +52,10 @@ lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(READY) ## bring code and chapters into their one form
+format: $(READY) ## bring code, catalogue and chapters into their one form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python -m isometry.catalogue
 	$(BUILD) normalise
 
 unit: $(READY) ## unit, contract and book tests

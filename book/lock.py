@@ -1,6 +1,6 @@
 """Solve the dependencies anew and write requirements.lock.
 
-Makes a fresh environment, installs ``.[book,dask,rl,test]`` as pip resolves it today,
+Makes a fresh environment, installs ``.[book,dask,test]`` as pip resolves it today,
 and writes down what came. Two things are left out on purpose:
 
 * Local labels such as ``+cpu`` and the packages of the CUDA build: which build of torch
@@ -26,7 +26,7 @@ HEAD = """\
 # Written by `make lock`; CONTRIBUTING.md says why there are no hashes.
 """
 # Parts of torch's CUDA build, and what a fresh environment brings itself.
-LEFT_OUT = re.compile(r"(nvidia-|cuda-|triton|pip$|setuptools$|wheel$|plasticity-by-)")
+LEFT_OUT = re.compile(r"(nvidia-|cuda-|triton|pip$|wheel$|plasticity-by-)")
 
 
 def pip(python: Path, *arguments: str) -> str:
@@ -92,8 +92,8 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         python = Path(folder) / "bin" / "python"
         pip(python, "install", "-q", f"torch=={torch}")
-        pip(python, "install", "-q", f"torch=={torch}", f"{ROOT}[book,dask,rl,test]")
-        lock = pins(pip(python, "freeze"))
+        pip(python, "install", "-q", f"torch=={torch}", f"{ROOT}[book,dask,test]")
+        lock = pins(pip(python, "freeze", "--all"))
     for other in os.environ.get("OTHER_PYTHONS", "").split():
         lock += only_for(Path(other), [line for line in lock if ";" not in line])
     lock.sort(key=lambda line: normal(line.split("==")[0]))

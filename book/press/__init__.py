@@ -4,6 +4,8 @@
 checks the pages. ``book/build.py`` is the command line.
 """
 
+import os
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -12,6 +14,16 @@ PROFILES = ("smoke", "laptop", "paper")
 
 class BookError(Exception):
     """The book cannot be made; the message says where and why."""
+
+
+def repository() -> str:
+    """Return the repository's address: BOOK_REPOSITORY, else what pyproject.toml says.
+
+    An empty text if it is not known.
+    """
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    known = os.environ.get("BOOK_REPOSITORY") or tools["isometry"]["repository"]
+    return str(known).rstrip("/")
 
 
 def run_folder(root: Path, profile: str) -> Path:

@@ -1,13 +1,12 @@
 """The command line of the press; ``book/build.py`` calls it."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from press import PROFILES, ROOT, BookError, stage_folder
+from press import PROFILES, ROOT, BookError, repository, stage_folder
 
 
 def arguments(given: list[str] | None, description: str) -> argparse.Namespace:
@@ -87,7 +86,7 @@ def steps(args: argparse.Namespace, root: Path) -> None:
     if args.step == "notebooks":
         from press.execute import write_notebooks
 
-        url = os.environ.get("BOOK_REPOSITORY", "").rstrip("/")
+        url = repository()
         install = f"plasticity-by-isometry @ git+{url}" if url else None
         output = args.output or root / "notebooks"
         write_notebooks(root, args.profile, output, install)

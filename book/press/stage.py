@@ -5,7 +5,6 @@ Files are rewritten only when their content changes, so that Sphinx can tell.
 
 import html
 import json
-import os
 import re
 import shutil
 from dataclasses import asdict
@@ -17,7 +16,7 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-from press import BookError, chapter_files, run_folder, stage_folder
+from press import BookError, chapter_files, repository, run_folder, stage_folder
 
 BANNER = "application/vnd.isometry.banner+json"
 NUMBERS = "application/vnd.isometry.numbers+json"
@@ -187,9 +186,9 @@ def cover_svg() -> str | None:
 
 
 def configuration(root: Path) -> str:
-    """Return ``_config.yml``, with buttons if BOOK_REPOSITORY is set."""
+    """Return ``_config.yml``, with buttons if the repository's address is known."""
     text = (root / "_config.yml").read_text()
-    url = os.environ.get("BOOK_REPOSITORY", "").rstrip("/")
+    url = repository()
     if not url:
         return text
     config = yaml.safe_load(text)

@@ -15,6 +15,7 @@ from press import ROOT
 # Programs are read from octax, which is installed without its needs; peers are the
 # originals of our games, for optional tests in an environment of their own.
 NOT_LOCKED = {"octax", "peers"}
+LIBRARY = ("bench", "plot", "rl", "dask")  # extras of the library itself
 
 
 def normal(name):
@@ -100,13 +101,14 @@ def test_originals_of_games_are_tested_in_the_versions_that_are_measured(project
 
 def test_the_library_requires_what_it_imports_and_the_book_alone_has_an_extra(project):
     always = {normal(r.name) for r in required(project)}
-    extras = {normal(r.name) for r in required(project, "rl", "dask")} - always
+    extras = {normal(r.name) for r in required(project, *LIBRARY)}
+    assert always == {"torch"}
     assert imported("isometry") == always | extras
     # By ipykernel, IPython and its way of showing figures; by matplotlib, its cycles.
     brought = {"ipython", "matplotlib-inline", "cycler"}
     book = {normal(r.name) for r in required(project, "book")}
     assert imported("isometry_book") <= book | brought
-    assert {normal(r.name) for r in required(project, "rl")} <= book
+    assert {normal(r.name) for r in required(project, "bench", "plot", "rl")} <= book
 
 
 def test_matplotlib_draws_one_picture_of_the_library_and_is_imported_for_it():
