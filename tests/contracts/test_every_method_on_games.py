@@ -59,7 +59,7 @@ ARCHITECTURE = Architecture(
     init_gain=1.0,
 )
 # Without a gradient and without activations they do nothing.
-RESTING = ("fresh", "nap+redo", "papo")
+RESTING = ("fresh", "nap+redo", "papo", "sphere")
 # They replace hidden units, and with them what heads read of these.
 REPLACING = ("redo", "cbp", "snr", "regrama", "cpr")
 

@@ -33,6 +33,7 @@ BRISK = {
     "weight_clipping": {"clip": 0.5},
     "selective_reinit": {"reinit_rate": 0.3},
     "regrama": {"grama_threshold": 0.7},
+    "c_chain": {"churn_from": 0},
 }
 NETWORKS = ("cnn", "transformer")
 EVERY = (*METHODS.names(), "nap+redo", "layernorm+cbp")

@@ -24,6 +24,16 @@ def names_of(normalised):
     return {**shapes, "out.w": (SIZES[3], SIZES[2]), "out.b": (SIZES[3],)}
 
 
+def network(parameters, inputs):
+    """Return logits and hidden activations of the small network with ReLU."""
+    hidden, seen = inputs, []
+    for i in (0, 1):
+        weight, bias = parameters[f"h{i}.w"], parameters[f"h{i}.b"]
+        hidden = (hidden @ weight.mT + bias.unsqueeze(1)).relu()
+        seen.append(hidden)
+    return hidden @ parameters["out.w"].mT + parameters["out.b"].unsqueeze(1), seen
+
+
 def structure_of(normalised=False, activation="relu"):
     shapes = names_of(normalised)
     role = {"w": "hidden", "b": "vector", "g": "gain", "o": "offset"}
@@ -53,6 +63,7 @@ def structure_of(normalised=False, activation="relu"):
         activation=activation,
         spread={"h0.w": 0.5, "h1.w": 0.25, "out.w": 2.0},
         fresh=fresh,
+        function=network,
     )
 
 
@@ -108,21 +119,19 @@ class Toy:
         with torch.no_grad():
             self.method.before_step(self.training)
 
-    def after(self, step, seen=(), gradients=()):
+    def after(self, step, seen=(), gradients=(), **more):
         """Let the method act after a step."""
+        more |= {"activations": seen, "gradients": gradients}
         with torch.no_grad():
-            now = replace(
-                self.training, step=step, activations=seen, gradients=gradients
-            )
-            self.method.after_step(now)
+            self.method.after_step(replace(self.training, step=step, **more))
 
     def switch(self, **more):
         """Let the method act before a second task."""
         with torch.no_grad():
             self.method.before_task(replace(self.training, task=1, **more))
 
-    def penalty(self):
-        return self.method.penalty(self.training)
+    def penalty(self, **more):
+        return self.method.penalty(replace(self.training, **more))
 
     def add_gradient(self):
         with torch.no_grad():

@@ -57,9 +57,9 @@ def played(settings=Settings(), seeds=(4, 9), stop=None, file=None, **places):
 
         return act
 
-    def first_batch(run, task):
+    def first_pass(run, task):
         seen.append(f"look at {task}")
-        return torch.zeros(2, 1, 1), None
+        return iter([(torch.zeros(2, 1, 1), None)])
 
     def progress(done, tasks):
         if done == stop:
@@ -71,7 +71,7 @@ def played(settings=Settings(), seeds=(4, 9), stop=None, file=None, **places):
         network=Network(),
         structure=STRUCTURE,
         task=lambda run: f"task {run.task}",
-        first_batch=first_batch,
+        first_pass=first_pass,
         learn=learn,
     )
     arguments = (stream, method, method.settings, settings, list(seeds))

@@ -21,6 +21,9 @@ from isometry.methods.resets import continuous, gradient_dormancy, selective
 from isometry.methods.rescaling import soft
 from isometry.methods.pulls import polar
 from isometry.methods.networks import nonlinearities
+from isometry.methods.switches import shrinking
+from isometry.methods.rescaling import slow_copy
+from isometry.methods.pulls import churn, isotropy, features, effective_rank
 
 # isort: on
 from isometry.methods.combine import get

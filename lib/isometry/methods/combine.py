@@ -10,6 +10,7 @@ from torch import Tensor
 
 from isometry.core.messages import refusal
 from isometry.core.settings import keys
+from isometry.core.stacking import Parameters
 from isometry.methods.method import METHODS, AdamSettings, Method, adam
 from isometry.methods.structure import Architecture, State
 from isometry.methods.training import Training
@@ -94,6 +95,8 @@ def _conflict(first: Method, second: Method) -> str | None:
         for left, right, reason in REFUSED:
             if one.name in left and other.name in right:
                 return reason.format(one.name, other.name)
+    if first.measured and second.measured:
+        return "two networks that are measured, and one result"
     if adam not in (first.optimizer, second.optimizer):
         return f"two optimisers, {first.name} and {second.name}, and one step"
     both = _changed_fields(first) & _changed_fields(second)
@@ -200,6 +203,11 @@ class _Combination:
         """Let the parts act before a step."""
         self.each("before_step", training)
 
+    def measured(self, training: Training) -> Parameters:
+        """Return what the one part that has another network measured gives."""
+        (found,) = self.each("measured", training).values()
+        return found
+
     def after_step(self, training: Training) -> None:
         """Let the parts act after a step."""
         self.each("after_step", training)
@@ -229,6 +237,7 @@ def _combined(parts: list[Method]) -> Method:
         before_step=whole.before_step if any(p.before_step for p in parts) else None,
         after_step=whole.after_step if any(p.after_step for p in parts) else None,
         before_task=whole.before_task if any(p.before_task for p in parts) else None,
+        measured=whole.measured if any(p.measured for p in parts) else None,
         watches=any(part.watches for part in parts),
         watches_gradients=any(part.watches_gradients for part in parts),
         restarts=any(part.restarts for part in parts),

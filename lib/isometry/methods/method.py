@@ -9,6 +9,7 @@ from torch import Tensor
 
 from isometry.core.registry import Registry
 from isometry.core.settings import require, setting
+from isometry.core.stacking import Parameters
 from isometry.methods.structure import Architecture, State
 from isometry.methods.training import Training
 
@@ -89,7 +90,10 @@ class Method:
         after_step: Acts after each optimiser step, without autograd.
         before_task: Acts at the start of every task after a network's first, before its
             first step, without autograd.
-        watches: Whether ``after_step`` needs the activations of the step's minibatch.
+        measured: Returns the parameters that are measured before, between and after
+            tasks in place of those that are trained; None: it is these.
+        watches: Whether ``after_step`` and ``penalty`` need the activations of the
+            step's minibatch.
         watches_gradients: Whether it needs the loss's gradients by them as well, for
             which ``watches`` is to be set too.
         restarts: Whether every task starts from a new network.
@@ -112,6 +116,7 @@ class Method:
     before_step: Callable[[Training], None] | None = None
     after_step: Callable[[Training], None] | None = None
     before_task: Callable[[Training], None] | None = None
+    measured: Callable[[Training], Parameters] | None = None
     watches: bool = False
     watches_gradients: bool = False
     restarts: bool = False

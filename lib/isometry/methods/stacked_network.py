@@ -7,6 +7,7 @@ from torch import Tensor
 
 from isometry.core.seeding import Label
 from isometry.core.stacking import Parameters, stack
+from isometry.methods.activations import as_samples
 from isometry.methods.initialisation import (
     Shapes,
     check_pairs,
@@ -84,6 +85,18 @@ class StackedNetwork:
             inputs: ``(members, batch, features)``.
         """
         raise NotImplementedError
+
+    def function(
+        self, parameters: Parameters, inputs: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the logits and the activations, see :attr:`Structure.function`.
+
+        Args:
+            parameters: name -> ``(members, ...)``.
+            inputs: ``(members, batch, features)``.
+        """
+        logits, activations = self.watched(parameters, inputs)
+        return logits, [as_samples(hidden) for hidden in activations]
 
     def forward(self, parameters: Parameters, inputs: Tensor) -> Tensor:
         """Return the logits of every member on its own batch.

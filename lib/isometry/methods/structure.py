@@ -12,6 +12,7 @@ from isometry.core.stacking import Parameters
 Role = Literal["hidden", "head", "embedding", "vector", "gain", "offset", "spared"]
 Roles = dict[str, Role]  # parameter name -> what it is in the network
 State = dict[str, Any]  # name -> (members, ...), or another such dictionary
+Function = Callable[[Parameters, Tensor], tuple[Tensor, list[Tensor]]]
 
 ACTIVATIONS = (
     *("relu", "leaky_relu", "tanh", "gelu", "maxmin", "crelu", "identity"),
@@ -101,6 +102,9 @@ class Structure:
         layers: The hidden layers, in the order of their activations.
         heads: The output layers.
         inner: Layers without units of their own, such as attention's projections.
+        function: ``(parameters, inputs) -> outputs, hidden activations``: the network
+            itself, for other parameters or inputs than the step's; the activations are
+            ``(members, samples, units)``. None: it is not at hand, as in games.
         activation: The nonlinearity of the hidden layers.
         spread: Standard deviation of a freshly drawn entry of each weight.
         fresh: ``(seed, *labels) -> Parameters``: a newly initialised member.
@@ -113,6 +117,7 @@ class Structure:
     spread: dict[str, float]
     fresh: Callable[..., Parameters]
     inner: tuple[Layer, ...] = ()
+    function: Function | None = None
 
     def named(self, *roles: Role) -> list[str]:
         """Return the names of the parameters that have one of these roles."""
@@ -144,6 +149,35 @@ def one_output_a_unit(structure: Structure, method: str) -> None:
                 "change method or activation",
             )
         )
+
+
+def function_of(structure: Structure, method: str) -> Function:
+    """Return the network as a function, or refuse where it is not at hand.
+
+    Args:
+        structure: The network.
+        method: Who asks, for the message.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if structure.function is None:
+        needed = f"the network as a function for {method}"
+        raise ValueError(refusal(needed, "none", "use a supervised benchmark"))
+    return structure.function
+
+
+def last_layers(structure: Structure) -> list[int]:
+    """Return the places of the hidden layers that the heads read.
+
+    Where none is read directly, as in a transformer, it is the last one.
+
+    Args:
+        structure: The network.
+    """
+    heads = {head.weight for head in structure.heads}
+    found = [i for i, la in enumerate(structure.layers) if heads & set(la.outgoing)]
+    return found or [len(structure.layers) - 1]
 
 
 def per_member(numbers: Tensor, like: Tensor) -> Tensor:

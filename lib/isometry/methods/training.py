@@ -1,6 +1,6 @@
 """What every place of a method gets: one stack in training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,8 @@ from torch import Tensor
 from isometry.core.seeding import Label, generator
 from isometry.core.stacking import Parameters
 from isometry.methods.structure import Roles, State, Structure
+
+Batch = tuple[Tensor, Tensor | None]  # inputs and targets
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,13 +31,18 @@ class Training:
         optimizer: Holds the parameters; its state may be changed in place. Only
             ``after_step`` and ``before_task`` have it.
         activations: Of the step's minibatch, one ``(members, samples, units)`` a hidden
-            layer; for ``after_step`` of a method that watches, else empty.
+            layer; for ``after_step`` and, with their history, ``penalty`` of a method
+            that watches, else empty.
         gradients: Of the sum of the members' losses by these activations, of the same
             shapes; if the method asks for them, else empty.
-        inputs: The new task's first minibatch, ``(members, batch, features)``; for
-            ``before_task`` only.
-        targets: Its labels, ``(members, batch)``; None for games, where nothing has
-            been played yet.
+        losses: Each member's on the step's minibatch, ``(members,)``, without history;
+            for ``penalty``. In games the policy's.
+        inputs: ``(members, batch, features)``: in ``before_task`` the new task's first
+            minibatch, in ``penalty`` and ``after_step`` the step's, where there is one
+            at hand; games have it in ``before_task`` alone.
+        targets: Its labels, ``(members, batch)``; None for games.
+        batches: ``() ->`` the new task's minibatches of one pass, inputs and targets;
+            for ``before_task``, else None.
         gradient_of: Gives a parameter's gradient by its name; None: it is where torch
             keeps it.
         replaced: Told of each hidden layer whose units are made new, by its place, and
@@ -53,8 +60,10 @@ class Training:
     optimizer: torch.optim.Optimizer = None  # type: ignore[assignment]
     activations: Sequence[Tensor] = ()
     gradients: Sequence[Tensor] = ()
+    losses: Tensor | None = None
     inputs: Tensor | None = None
     targets: Tensor | None = None
+    batches: Callable[[], Iterator[Batch]] | None = None
     gradient_of: Callable[[str], Tensor] | None = None
     replaced: Callable[[int, Tensor], None] | None = None
 

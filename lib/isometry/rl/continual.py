@@ -82,7 +82,7 @@ def train(
         network=network,
         structure=structure,
         task=arena.training_stage,
-        first_batch=lambda run, stage: first_boards(arena, run),
+        first_pass=lambda run, stage: iter([first_boards(arena, run)]),
         learn=partial(one_visit, arena),
     )
     with _one_thread(device):

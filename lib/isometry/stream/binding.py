@@ -1,6 +1,6 @@
 """A method bound to a network: its optimiser, its state, its places in a step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isometry.core.stacking import Parameters
 from isometry.methods.activations import as_samples
 from isometry.methods.method import Method
 from isometry.methods.structure import DRAWN, Structure
-from isometry.methods.training import Training
+from isometry.methods.training import Batch, Training
 from isometry.stream.run import Run
 
 
@@ -20,7 +21,7 @@ class Hooks:
     """Where a method intervenes in a step, as a trainer calls it.
 
     Attributes:
-        penalty: Gives ``(members,)`` to add to the losses.
+        penalty: ``(activations, losses) -> (members,)`` to add to the losses.
         add_gradient: Called without autograd before the optimiser's step: adds the
             penalty's gradient, where it stands for the penalty, and what else a method
             does there.
@@ -29,15 +30,19 @@ class Hooks:
         watch: Whether it gets each hidden layer's activations on the step's minibatch,
             ``(members, samples, units)``, from before the step.
         watch_gradients: Whether it gets the loss's gradients by these as well.
+        see: Takes the step's inputs and targets before its pass, for the method.
+        measured: Gives the parameters that are measured, or None: those in training.
         draws: ``(steps of this task taken before) -> one generator a member``, where a
             pass in training draws what its units do.
     """
 
-    penalty: Callable[[], Tensor] | None = None
+    penalty: Callable[..., Tensor] | None = None
     add_gradient: Callable[[], None] | None = None
     after_step: Callable[[int, Sequence[Tensor], Sequence[Tensor]], None] | None = None
     watch: bool = False
     watch_gradients: bool = False
+    see: Callable[[Tensor, Tensor], None] = lambda inputs, targets: None
+    measured: Callable[[], Parameters] | None = None
     draws: Callable[[int], list[torch.Generator]] | None = None
 
     def look(self, activations: Sequence[Tensor]) -> None:
@@ -139,18 +144,19 @@ class Bound:
         self,
         run: Run,
         optimizer: torch.optim.Optimizer,
-        batch: Callable[[], tuple[Tensor, Tensor | None]],
+        batches: Callable[[], Iterator[Batch]],
     ) -> None:
         """Let the method act at the start of a task that is not the network's first.
 
         Args:
             run: Between two tasks.
             optimizer: Holds its parameters.
-            batch: Gives the task's first inputs and targets; called if somebody asks.
+            batches: Gives the task's minibatches of one pass, if somebody asks.
         """
         if self.method.before_task is not None:
-            inputs, targets = batch()
-            more = {"optimizer": optimizer, "inputs": inputs, "targets": targets}
+            inputs, targets = next(batches())
+            more: dict[str, Any] = {"inputs": inputs, "targets": targets}
+            more |= {"optimizer": optimizer, "batches": batches}
             self.method.before_task(self.training(run, **more))
 
     def hooks(self, run: Run, optimizer: torch.optim.Optimizer) -> Hooks:
@@ -162,14 +168,24 @@ class Bound:
         """
         method, training = self.method, self.training(run)
         written, after = method.penalty_gradient_, method.after_step
-        penalty = None if written is not None else method.penalty
         whole = replace(training, optimizer=optimizer)
+        batch: dict[str, Any] = {}  # the step's
+
+        def see(inputs: Tensor, targets: Tensor) -> None:
+            batch.update(inputs=inputs, targets=targets)
+
+        def penalty(
+            activations: Sequence[Tensor] = (), losses: Tensor | None = None
+        ) -> Tensor:
+            seen = [as_samples(h) for h in activations] if method.watches else ()
+            more: dict[str, Any] = {"activations": seen, "losses": losses, **batch}
+            return method.penalty(replace(training, **more))  # type: ignore[misc]
 
         def after_step(
             step: int, seen: Sequence[Tensor], gradients: Sequence[Tensor] = ()
         ) -> None:
-            done = training.step + step
-            after(replace(whole, step=done, activations=seen, gradients=gradients))  # type: ignore[misc]
+            more: dict[str, Any] = {"activations": seen, "gradients": gradients}
+            after(replace(whole, step=training.step + step, **more, **batch))  # type: ignore[misc]
 
         def draws(step: int) -> list[torch.Generator]:
             return training.generators(self.structure.activation, training.step + step)
@@ -182,10 +198,12 @@ class Bound:
                 act(whole)
 
         return Hooks(
-            penalty=partial(penalty, training) if penalty else None,
+            penalty=penalty if method.penalty and written is None else None,
             add_gradient=add_gradient if before else None,
             after_step=after_step if after else None,
             watch=method.watches,
             watch_gradients=method.watches_gradients,
+            see=see,
+            measured=partial(method.measured, training) if method.measured else None,
             draws=draws if self.structure.activation in DRAWN else None,
         )

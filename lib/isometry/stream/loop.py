@@ -1,17 +1,17 @@
 """The loop over tasks: restart, carry on, optimiser, method, checkpoint, progress."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
-from torch import Tensor
 
 from isometry.core.messages import refusal
 from isometry.core.stacking import Parameters
 from isometry.methods import Method, Structure
+from isometry.methods.training import Batch
 from isometry.stream.binding import Bound, Hooks
 from isometry.stream.run import Run, on_device, restored, save
 
@@ -51,8 +51,8 @@ class Stream(Generic[T]):
         network: Draws new members.
         structure: The network, as far as methods act on it.
         task: ``(run) -> T``: what all members do next.
-        first_batch: ``(run, task)``: its first inputs and targets, for a method that
-            acts between tasks.
+        first_pass: ``(run, task)``: the minibatches of one pass over it, for a method
+            that acts between tasks.
         learn: ``(run, task, optimizer, hooks)``: trains on it, records what was
             measured, and steps the run on.
     """
@@ -60,7 +60,7 @@ class Stream(Generic[T]):
     network: _Network
     structure: Structure
     task: Callable[[Run], T]
-    first_batch: Callable[[Run, T], tuple[Tensor, Tensor | None]]
+    first_pass: Callable[[Run, T], Iterator[Batch]]
     learn: Callable[[Run, T, torch.optim.Optimizer, Hooks], None]
 
 
@@ -118,7 +118,7 @@ def train_on(
             optimizer = bound.optimizer(run)
         task = stream.task(run)
         if not new:
-            bound.before_task(run, optimizer, partial(stream.first_batch, run, task))
+            bound.before_task(run, optimizer, partial(stream.first_pass, run, task))
         stream.learn(run, task, optimizer, bound.hooks(run, optimizer))
         if checkpoint is not None and run.task < settings.tasks:
             run.optimizer_state = optimizer.state_dict()

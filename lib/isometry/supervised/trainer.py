@@ -1,7 +1,9 @@
 """The stacked trainer: all seeds of a method, one stream each, in one network stack."""
 
 import math
+from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from isometry.core.denormals import denormals_flushed
 from isometry.core.precision import exact_matmul
 from isometry.methods import Method
 from isometry.methods.optimisers.gradient_descent import with_optimizer
+from isometry.methods.training import Batch
 from isometry.plasticity import removed_fraction
 from isometry.stream.binding import Hooks
 from isometry.stream.loop import Observer, Progress, Stream, train_on
@@ -60,7 +63,8 @@ def one_task(
         hooks: Where the method intervenes.
     """
     steps = settings.epochs * math.ceil(settings.images_per_task / settings.batch_size)
-    measured = partial(evaluate, network, run.parameters)
+    own = run.parameters if hooks.measured is None else hooks.measured()
+    measured = partial(evaluate, network, own)
     initial_loss, _ = measured(task.inputs, task.labels)
     stream = batches(task, settings, run.seeds, run.task)
     losses, accuracies = train_task(
@@ -84,7 +88,7 @@ def one_task(
         _, metrics["test_accuracy"] = measured(task.test_inputs, task.test_labels)
     every = settings.diagnose_every
     if every and (run.task + 1) % every == 0:
-        metrics |= stack_diagnostics(network, run.parameters, task.inputs)
+        metrics |= stack_diagnostics(network, own, task.inputs)
     note_divergence(run, torch.cat([losses, final_loss.unsqueeze(0)]))
     run.records += task_records(run, metrics)
     run.steps += steps
@@ -145,8 +149,9 @@ def train(
         own = [benchmark.task(pixels, settings, seed, run.task) for seed in run.seeds]
         return stacked_tasks(own, device)
 
-    def first_batch(run: Run, task: Task) -> tuple[Tensor, Tensor]:
-        return next(batches(task, settings, run.seeds, run.task))
+    def first_pass(run: Run, task: Task) -> Iterator[Batch]:
+        steps = math.ceil(settings.images_per_task / settings.batch_size)
+        return islice(batches(task, settings, run.seeds, run.task), steps)
 
     def learn(
         run: Run, task: Task, optimizer: torch.optim.Optimizer, hooks: Hooks
@@ -157,7 +162,7 @@ def train(
         network=network,
         structure=network.structure(),
         task=next_task,
-        first_batch=first_batch,
+        first_pass=first_pass,
         learn=learn,
     )
     with exact_matmul(device, tf32=precision == "tf32"):

@@ -145,7 +145,9 @@ def _recorded_pass(
         if logits.dtype == torch.bfloat16:
             logits = logits.float()
         loss = _member_losses(logits, labels)
-        objective = loss if hooks.penalty is None else loss + hooks.penalty()
+        objective = loss
+        if hooks.penalty is not None:
+            objective = loss + hooks.penalty(activations, loss.detach())
         if not hooks.watch:
             activations = []
         hooks.look(activations)
@@ -192,6 +194,7 @@ def train_task(
     update: Callable[[], Any] = optimizer.step
     with torch.set_grad_enabled(not written):
         for step, (inputs, labels) in enumerate(stream):
+            hooks.see(inputs, labels)
             logits, loss, activations = one_pass(inputs, labels)
             if hooks.add_gradient is not None:
                 hooks.add_gradient()

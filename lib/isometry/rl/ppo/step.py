@@ -117,7 +117,8 @@ def gradient_step(
     losses = ppo_losses(logits, values, batch, learner.settings)
     objective = losses.total
     if hooks.penalty is not None:
-        objective = objective + hooks.penalty()
+        seen = activations[-learner.layers :]
+        objective = objective + hooks.penalty(seen, losses.policy.detach())
     hooks.look(activations)
     learner.optimizer.zero_grad(set_to_none=True)
     objective.sum().backward()

@@ -1,6 +1,6 @@
 """Convolutional networks, stacked: 3x3 convolutions, a dense layer, and the head."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import torch
@@ -153,9 +153,8 @@ class CNN(StackedNetwork):
     def structure(self) -> Structure:
         """Return the network as methods see it; a channel is a unit."""
         places = [height * width for _, height, width in self.maps]
-        return chain_structure(
-            self.architecture, self.shapes(), self.initial, [*places, 1]
-        )
+        own = self.architecture, self.shapes(), self.initial, [*places, 1]
+        return replace(chain_structure(*own), function=self.function)
 
     def watched(
         self,

@@ -1,6 +1,6 @@
 """Multilayer perceptrons, stacked, as functions of their parameters."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
@@ -55,7 +55,8 @@ class MLP(StackedNetwork):
     def structure(self) -> Structure:
         """Return the network as methods see it."""
         places = [1] * self.architecture.depth
-        return chain_structure(self.architecture, self.shapes(), self.initial, places)
+        own = self.architecture, self.shapes(), self.initial, places
+        return replace(chain_structure(*own), function=self.function)
 
     def watched(
         self,

@@ -167,6 +167,7 @@ class Transformer(StackedNetwork):
             activation=self.architecture.activation,
             spread={n: spread_of(n, shapes[n], self.architecture) for n in weights},
             fresh=self.initial,
+            function=self.function,
         )
 
     def hidden_activations(
