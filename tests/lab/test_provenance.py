@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import torch
 
-from isometry.lab import provenance as provenance_module
+from isometry.core import machine
 from isometry.lab.provenance import commit, device_name, provenance, versions
 
 
@@ -76,11 +76,11 @@ def test_versions_are_those_that_run():
     found = versions()
     assert found["python"] == platform.python_version()
     assert found["torch"] == torch.__version__
-    assert set(found) == {"python", *provenance_module.PACKAGES}
+    assert set(found) == {"python", *machine.PACKAGES}
 
 
 def test_a_package_that_is_not_installed_is_unknown(monkeypatch):
-    monkeypatch.setattr(provenance_module, "PACKAGES", ("no-such-package",))
+    monkeypatch.setattr(machine, "PACKAGES", ("no-such-package",))
     assert versions()["no-such-package"] == "unknown"
 
 

@@ -68,6 +68,7 @@ def played(settings=Settings(), seeds=(4, 9), stop=None, file=None, **places):
     acts = {name: noted(name) for name in ("start", "before_task", "after_step")}
     method = Method(name="noted", summary="", source="", **{**acts, **places})
     stream = Stream(
+        name="by hand",
         network=Network(),
         structure=STRUCTURE,
         task=lambda run: f"task {run.task}",

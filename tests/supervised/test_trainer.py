@@ -11,8 +11,10 @@ from torch import nn
 from torch.testing import assert_close
 
 from isometry.core.denormals import denormals_flushed
+from isometry.core.files import write_whole
 from isometry.lab.run import plan
 from isometry.methods import METHODS
+from isometry.stream import run as stream_run
 from isometry.stream.run import Run, note_divergence
 from isometry.supervised.networks.mlp import as_module
 from isometry.supervised.streams import Task
@@ -423,16 +425,16 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(digits, tmp_path, after, res
 def test_a_kill_while_writing_leaves_the_last_checkpoint(digits, tmp_path, monkeypatch):
     plan_, checkpoint = planned(), tmp_path / "checkpoint.pt"
     whole = trained(plan_, digits, [0])
-    write, count = torch.save, []
+    count = []
 
-    def half(state, path):
+    def half(path, content):
         count.append(path)
         if len(count) == 2:
-            path.write_bytes(b"half")
+            path.with_suffix(".partial").write_bytes(content[: len(content) // 2])
             raise Stopped
-        write(state, path)
+        write_whole(path, content)
 
-    monkeypatch.setattr(torch, "save", half)
+    monkeypatch.setattr(stream_run, "write_whole", half)
     with pytest.raises(Stopped):
         trained(plan_, digits, [0], checkpoint=checkpoint)
     monkeypatch.undo()
@@ -444,7 +446,7 @@ def test_a_checkpoint_that_cannot_be_read_is_refused_by_name(digits, tmp_path, c
     checkpoint = tmp_path / "checkpoint.pt"
     checkpoint.write_bytes(content)
     with pytest.raises(
-        ValueError, match=r"checkpoint at .*checkpoint\.pt, found .*; r"
+        ValueError, match=r"checkpoint of this run at .*checkpoint\.pt, found .*; go"
     ):
         trained(planned(), digits, [0], checkpoint=checkpoint)
 

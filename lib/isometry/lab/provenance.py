@@ -1,14 +1,12 @@
 """Where a number comes from: versions, device and commit."""
 
-import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "numpy", "plasticity-by-isometry")
+from isometry.core.machine import device_name, versions
 
 
 def commit(folder: Path | None = None) -> str:
@@ -44,42 +42,6 @@ def commit(folder: Path | None = None) -> str:
     if not tracked or not found:
         return "unknown"
     return f"{found}+changes" if changes else found
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that numbers depend on."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
-
-
-def _processor_name() -> str:
-    """Return the processor's model name, as far as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def device_name(device: torch.device | str) -> str:
-    """Return the device in words, with its number of threads if it is a CPU.
-
-    Args:
-        device: A torch device.
-    """
-    device = torch.device(device)
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"{_processor_name()}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def provenance(device: torch.device | str = "cpu") -> dict[str, Any]:

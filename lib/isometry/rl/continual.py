@@ -79,6 +79,7 @@ def train(
         device=device,
     )
     stream = Stream(
+        name=benchmark.name,
         network=network,
         structure=structure,
         task=arena.training_stage,

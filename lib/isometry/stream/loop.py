@@ -13,7 +13,7 @@ from isometry.core.stacking import Parameters
 from isometry.methods import Method, Structure
 from isometry.methods.training import Batch
 from isometry.stream.binding import Bound, Hooks
-from isometry.stream.run import Run, on_device, restored, save
+from isometry.stream.run import Run, identity_of, on_device, restored, save
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]  # (tasks done, tasks)
@@ -48,6 +48,7 @@ class Stream(Generic[T]):
     """A stream of tasks on networks: all in which images and games differ.
 
     Attributes:
+        name: Of the benchmark, for checkpoints.
         network: Draws new members.
         structure: The network, as far as methods act on it.
         task: ``(run) -> T``: what all members do next.
@@ -57,6 +58,7 @@ class Stream(Generic[T]):
             measured, and steps the run on.
     """
 
+    name: str
     network: _Network
     structure: Structure
     task: Callable[[Run], T]
@@ -92,7 +94,9 @@ def train_on(
             parameters, which go on changing: copy what is kept.
 
     Raises:
-        ValueError: If seeds are missing or repeated, or the checkpoint cannot be read.
+        OSError: If the checkpoint cannot be opened or written.
+        ValueError: If seeds are missing or repeated, or the checkpoint is damaged or of
+            another run: other settings, seeds, versions, code, device or threads.
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise ValueError(refusal("distinct seeds, at least one", seeds, "change seeds"))
@@ -103,8 +107,10 @@ def train_on(
         lr=settings.lr,
     )
     run = Run(seeds=list(seeds))
+    named = stream.name, method.name, settings, method_settings
+    identity = identity_of(*named, run.seeds, device) if checkpoint else {}
     if checkpoint is not None and checkpoint.exists():
-        run = restored(checkpoint, device)
+        run = restored(checkpoint, device, identity)
     optimizer = None
     while run.task < settings.tasks:
         new = run.task == 0 or method.restarts
@@ -122,7 +128,7 @@ def train_on(
         stream.learn(run, task, optimizer, bound.hooks(run, optimizer))
         if checkpoint is not None and run.task < settings.tasks:
             run.optimizer_state = optimizer.state_dict()
-            save(run, checkpoint)
+            save(run, checkpoint, identity)
         if observe is not None:
             observe(run.task, run.parameters)
         if progress is not None:

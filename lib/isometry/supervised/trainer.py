@@ -159,6 +159,7 @@ def train(
         one_task(run, network, task, settings, optimizer, hooks)
 
     stream = Stream(
+        name=benchmark.name,
         network=network,
         structure=network.structure(),
         task=next_task,

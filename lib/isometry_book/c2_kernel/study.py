@@ -25,6 +25,7 @@ from isometry.lab.run import Plan, plan
 from isometry.lab.store import COLUMNS
 from isometry.ntk import conditioning, empirical_ntk, layer_kernels, ntk_matrix
 from isometry.plasticity import dead_fraction
+from isometry.stream.run import restored
 from isometry.supervised.data.sets import load
 from isometry.supervised.streams import Pixels, scaled
 from isometry.supervised.trainer import network_of, train
@@ -101,7 +102,8 @@ def kernel_along_stream(
             if planned.method.restarts:
                 measure(done, network.stacked(seeds, done))
             else:
-                measure(done, torch.load(checkpoint, weights_only=True)["parameters"])
+                now = restored(checkpoint, torch.device("cpu")).parameters
+                measure(done, {name: tensor.detach() for name, tensor in now.items()})
 
         measure(0, start)
         run = train(
