@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from isometry.attachment.fresh import fresh_of, spread_of
 from isometry.attachment.judging import Judge, Judged
@@ -12,7 +13,7 @@ from isometry.attachment.readers import follow
 from isometry.attachment.shapes import whole
 from isometry.attachment.survey import known_weights, named_heads, role_of, sources_of
 from isometry.attachment.tracing import Trace, tensors_in, watched
-from isometry.attachment.values import Data, Source, Units
+from isometry.attachment.values import INPUT, Data, Source, Units
 from isometry.attachment.wiring import Initialise, Wiring
 from isometry.core.untouched import untouched
 from isometry.methods import Structure
@@ -70,7 +71,8 @@ def wire(
     outputs = _run(model, trace, given, keywords)
     heads = named_heads(model, weights, head)
     if head is None and not heads:
-        heads = frozenset(source.view.parameter for source in outputs)
+        ends = [s for s in outputs or trace.last if not s.readings]
+        heads = frozenset(source.view.parameter for source in ends)
     inputs = [t for t in tensors_in((given, keywords)) if t.ndim]
     judge = Judge(
         trace=trace,
@@ -96,8 +98,9 @@ def _run(
     """Run the model once, and return the weights whose units are its outputs."""
     for name, parameter in model.named_parameters():
         trace.known.note(parameter, whole(name, parameter))
+    args, kwargs = tree_map_only(Tensor, torch.clone, (args, kwargs))
     for tensor in tensors_in((args, kwargs)):
-        trace.known.note(tensor, Data(("the model's inputs",)))
+        trace.known.note(tensor, Data((INPUT,)))
     found: list[Source] = []
     with untouched(model, evaluation=False), watched(model, trace):
         outputs = model(*args, **kwargs)

@@ -10,7 +10,7 @@ from isometry.attachment.rules import NONLINEAR
 from isometry.attachment.tracing import Trace
 from isometry.attachment.values import Expression, Norm, Reading, Source
 from isometry.attachment.wiring import Point, View
-from isometry.methods import Layer, Roles
+from isometry.methods import Layer, Role, Roles
 
 
 @dataclass
@@ -76,7 +76,8 @@ class Judge:
                 continue
             verdict = self._verdict(source)
             if isinstance(verdict, str):
-                found.refused[source.name] = verdict
+                if role != "embedding":
+                    found.refused[source.name] = verdict
                 if role == "hidden":
                     found.inner.append(layer)
                 continue
@@ -84,8 +85,8 @@ class Judge:
             norm = _norms(source)[0] if _norms(source) else Norm(None, None, None)
             layer = replace(
                 layer,
-                gain=norm.gain.parameter if norm.gain else None,
-                offset=norm.offset.parameter if norm.offset else None,
+                gain=self._trained(norm.gain, "gain"),
+                offset=self._trained(norm.offset, "offset"),
                 outgoing=tuple(
                     self._outgoing(reading, found, biases)
                     for reading in source.readings
@@ -222,6 +223,12 @@ class Judge:
             if (start, size, other) != (reading.start, reading.size, source):
                 return f"reads {other.short if other else 'other data'} there as well"
         return None
+
+    def _trained(self, view: View | None, role: Role) -> str | None:
+        """Return the name of a norm's vector, if it is trained."""
+        if view is None or self.roles[view.parameter] != role:
+            return None
+        return view.parameter
 
     def _own(self, view: View, source: Source) -> bool:
         """Return whether a vector of a norm has one entry a unit, and is a layer's."""

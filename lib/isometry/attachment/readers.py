@@ -238,14 +238,15 @@ def _normed(
             call.trace.use(vector, ("norm", *names))
     if not isinstance(units, Units):
         return mixed_norm(call, units)
+    name = call.trace.inside or call.name
     if units.active:
-        return units.refuse(f"{call.name} stands after its nonlinearity")
+        return units.refuse(f"{name} normalises them after their nonlinearity")
     if dim != units.dim or units.after > 1 or units.before > 1:
-        return units.refuse(f"{call.name} has not one entry for each of its units")
+        return units.refuse(f"{name} has not one entry for each of its units")
     if len(units.segments) > 1 or not units.segments[0].whole:
         return units.refuse("it is normalised together with other layers")
     if any(v is not None and not isinstance(v, Held) for v in held):
-        return units.refuse(f"the gain of {call.name} is no parameter")
+        return units.refuse(f"the gain of {name} is no parameter")
     views = [as_vector(v) if isinstance(v, Held) else None for v in held]
     segment = units.segments[0]
     norm = Norm(views[0], views[1], path)

@@ -117,7 +117,7 @@ def _reshape(call: Call) -> Value:
         return unclear(call)
     if isinstance(value, Units):
         shape = "x".join(map(str, out.shape))
-        why = f"a view of shape {shape} parts its units, as heads or pairs do"
+        why = f"a view of shape {shape} splits its units up, as heads or pairs do"
         return reshaped(value, given.shape, out.shape) or value.refuse(why)
     if isinstance(value, Held):
         kept = reshaped_parameter(value, given.shape, out.shape)
@@ -390,7 +390,8 @@ def _refused_together(call: Call, units: list[Units], others: list[Value]) -> Va
     done = SAID.get(call.name, f"joined by {call.name} with")
     for own in units:
         rest = [name for name in joined([*units, *others]).of if name not in own.names]
-        own.refuse(f"its units are {done} {those_of(rest)}")
+        alone = not rest and len(units) > 1
+        own.refuse(f"its units are {done} {'one another' if alone else those_of(rest)}")
     return mixed(call)
 
 
@@ -532,3 +533,23 @@ def _reduce(call: Call) -> Any:
     if call.name == "sum" and value.active:
         found = value.refuse("its activations are summed over places")
     return [found, *[None] * (len(call.out) - 1)] if several else found
+
+
+@rule("_softmax", "_log_softmax", "softmax", "log_softmax")
+def _softmax(call: Call) -> Value:
+    """Over units, where a model gives probabilities: the end of their way."""
+    value = call.of(call.args[0])
+    if not isinstance(value, Units) or call.args[1] % call.out.ndim != value.dim:
+        return unclear(call)
+    call.trace.last += value.sources
+    return value.refuse("a softmax is taken over its units")
+
+
+@rule("embedding", "_embedding_bag")
+def _embedding(call: Call) -> Any:
+    """Rows of a table."""
+    table = call.of(call.args[0])
+    mixed(call)
+    name = table.name.removesuffix(".weight") if isinstance(table, Held) else ""
+    found = Data((name,)) if name else unclear(call)
+    return [found] * len(call.out) if isinstance(call.out, tuple) else found

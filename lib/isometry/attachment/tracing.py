@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from isometry.attachment.values import (
@@ -196,8 +197,15 @@ class Trace(TorchDispatchMode):
         self.buffers = buffers
         self.sights: dict[str, list[Sight]] = {}
         self.uses: dict[str, set[Any]] = {}  # of vectors: by whom, and as what
+        self.last: list[Source] = []  # over whose units a softmax is taken
+        self.paths: list[str] = []  # of the modules at work, the innermost last
         self._follow = follow
         self._ended = 0
+
+    @property
+    def inside(self) -> str:
+        """Path of the innermost module at work."""
+        return self.paths[-1] if self.paths else ""
 
     def use(self, held: Held, use: Any) -> None:
         """Remember that a parameter is used.
@@ -232,11 +240,12 @@ class Trace(TorchDispatchMode):
         if not isinstance(found, list):
             found = [found] * len(outputs)
         written = _written(func, args, kwargs)
-        for tensor, value in zip(outputs, found, strict=True):
-            if any(tensor is changed for changed in written):
-                self.known.overwrite(tensor, value)
-            elif isinstance(tensor, Tensor):
-                self.known.note(tensor, value)
+        for output, value in zip(outputs, found, strict=True):
+            for tensor in tensors_in(output):
+                if any(tensor is changed for changed in written):
+                    self.known.overwrite(tensor, value)
+                else:
+                    self.known.note(tensor, value)
         for tensor in written:
             value = values[id(tensor)]
             if value is not None and not any(tensor is o for o in outputs):
@@ -244,6 +253,17 @@ class Trace(TorchDispatchMode):
                     value.refuse(f"{call.name} overwrites them")
                 self.known.overwrite(tensor, joined(values.values()))
         return out
+
+    def leaves_torch(self, given: Any) -> None:
+        """Refuse units that are handed to what this mode does not see.
+
+        Args:
+            given: What holds them.
+        """
+        for tensor in tensors_in(given):
+            value = self.known.of(tensor)
+            if isinstance(value, Units):
+                value.refuse("they leave torch for NumPy or Python")
 
     def saw(self, path: str, given: Iterable[Value], output: Any) -> None:
         """Remember what a module returned.
@@ -260,6 +280,28 @@ class Trace(TorchDispatchMode):
         self._ended += 1
         sight = Sight(self._ended, ndim, value, same)
         self.sights.setdefault(path, []).append(sight)
+
+
+# Ways out of torch that no mode of operations sees.
+EXITS = tuple(
+    getattr(Tensor, name)
+    for name in ("numpy", "tolist", "__array__", "__dlpack__", "data_ptr")
+)
+
+
+class _Exits(TorchFunctionMode):
+    """Tells a trace which tensors are handed to NumPy and others."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self.trace = trace
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func in EXITS:
+            self.trace.leaves_torch(args)
+        return func(*args, **(kwargs or {}))
 
 
 def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
@@ -309,18 +351,19 @@ def watched(model: nn.Module, trace: Trace) -> Iterator[None]:
     handles = []
     waiting: list[list[Value]] = []
 
-    def enter(_: nn.Module, args: Any, kwargs: Any) -> None:
+    def enter(module: nn.Module, args: Any, kwargs: Any) -> None:
+        trace.paths.append(paths[module])
         waiting.append([trace.known.of(t) for t in tensors_in((args, kwargs))])
 
-    for path, module in model.named_modules():
+    def leave(_: nn.Module, __: Any, output: Any) -> None:
+        trace.saw(trace.paths.pop(), waiting.pop(), output)
 
-        def leave(_: nn.Module, __: Any, output: Any, path: str = path) -> None:
-            trace.saw(path, waiting.pop(), output)
-
+    paths = {module: path for path, module in model.named_modules()}
+    for module in paths:
         handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
         handles.append(module.register_forward_hook(leave))
     try:
-        with torch.no_grad(), trace:
+        with torch.no_grad(), trace, _Exits(trace):
             yield
     finally:
         for handle in handles:

@@ -8,6 +8,7 @@ from typing import Any
 from isometry.attachment.wiring import View
 
 _NUMBERS = count()
+INPUT = "the model's input"
 
 
 @dataclass(eq=False)
@@ -274,4 +275,7 @@ def those_of(names: Iterable[str]) -> str:
     names = list(names)
     if not names:
         return "other data"
+    if names == [INPUT]:
+        return INPUT
+    names = [name for name in names if name != INPUT]
     return f"those of {', '.join(names[:2])}{' and others' if len(names) > 2 else ''}"
