@@ -313,7 +313,19 @@ GOOD = [torch.ones(2, 2)]
         ),
         (
             lambda: AdamO([torch.ones(2, 2).to(torch.float8_e4m3fn)]),
-            r"float16, bfloat16, float32 or float64, found torch.float8_e4m3fn in a",
+            r"of bfloat16, float32 or float64, found torch.float8_e4m3fn in a",
+        ),
+        (
+            lambda: AdamO([torch.ones(2, 2).half()]),
+            r"float64, found torch.float16 in a weight of shape \(2, 2\); keep it in fl",
+        ),
+        (
+            lambda: AdamO([torch.full((2, 2), 1e12)]),
+            r"whose Gram matrix has a square in torch.float32, found a norm of 2.0e\+12",
+        ),
+        (
+            lambda: AdamO([torch.full((2, 2), 1e80, dtype=torch.float64)]),
+            r"whose Gram matrix has a square in torch.float64, found a norm of 2.0e\+80",
         ),
         (
             lambda: AdamO(

@@ -17,7 +17,8 @@ from isometry.weights import has_matrix
 Test = Callable[[Any], bool]
 
 
-PRECISIONS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+# float16 is left out: eps=1e-8 is zero in it, and a step of zero over zero is NaN.
+PRECISIONS = (torch.bfloat16, torch.float32, torch.float64)
 
 
 def _number(value: Any, test: Callable[[float], bool]) -> bool:
@@ -245,16 +246,29 @@ def _check_entries(weight: Tensor) -> None:
     if weight.dtype not in PRECISIONS:
         raise ValueError(
             refusal(
-                "weights of float16, bfloat16, float32 or float64",
+                "weights of bfloat16, float32 or float64",
                 f"{weight.dtype} in a weight of shape {tuple(weight.shape)}",
-                "keep it in bfloat16, or set isometry_strength=0 for its group",
+                "keep it in float32 under autocast, in bfloat16, or set "
+                "isometry_strength=0 for its group",
             )
         )
-    if not weight.is_meta and not bool(torch.isfinite(weight).all()):
+    if weight.is_meta:
+        return
+    if not bool(torch.isfinite(weight).all()):
         raise ValueError(
             refusal(
                 "finite weights",
                 f"NaN or infinity in a weight of shape {tuple(weight.shape)}",
                 "look at the initialisation or the checkpoint",
+            )
+        )
+    held = torch.float64 if weight.dtype == torch.float64 else torch.float32
+    norm = float(torch.linalg.vector_norm(weight.detach(), dtype=held))
+    if norm > torch.finfo(held).max ** 0.25:
+        raise ValueError(
+            refusal(
+                f"weights whose Gram matrix has a square in {held}",
+                f"a norm of {norm:.1e} in a weight of shape {tuple(weight.shape)}",
+                "scale it down, or set isometry_strength=0 for its group",
             )
         )

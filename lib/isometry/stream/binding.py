@@ -15,6 +15,8 @@ from isometry.methods.structure import DRAWN, Structure
 from isometry.methods.training import Batch, Training
 from isometry.stream.run import Run
 
+LARGE = 1e5  # no weight of a network that learns is
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
@@ -122,14 +124,18 @@ class Bound:
     def optimizer(self, run: Run) -> torch.optim.Optimizer:
         """Return the method's optimiser over a run's parameters, with the run's state.
 
-        An optimiser may refuse weights that are not finite. Those of a member that has
-        diverged are put aside meanwhile, so that the other members can go on.
+        An optimiser may refuse weights that are not finite, or too large. Those of a
+        member that diverges are put aside meanwhile, so that the others can go on.
 
         Args:
             run: Its parameters and, if there is one, the optimiser's state.
         """
         parameters = run.parameters
-        aside = {n: p.clone() for n, p in parameters.items() if not p.isfinite().all()}
+        aside = {
+            name: tensor.clone()
+            for name, tensor in parameters.items()
+            if not (tensor.abs() < LARGE).all()  # nor is NaN
+        }
         for name in aside:
             parameters[name].zero_()
         optimizer = self.method.optimizer(self.training(run))
