@@ -3,14 +3,16 @@
 import csv
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 
 import pytest
 
 from isometry import __version__
-from isometry.catalogue import CATALOGUE, listing, written
-from isometry.cli import LIGHT_HELP, main, refused
+from isometry.catalogue import CATALOGUE, LISTINGS, listing, written
+from isometry.cli import LIGHT_HELP, extend, main, refused
 from isometry.commands import command_line
 from isometry.core.seeding import parsed_seeds
 from isometry.core.settings import parsed_changes
@@ -156,6 +158,7 @@ REFUSALS = [
         "needed results under empty, found none; make some with `isometry",
     ),
     ("report occupied", "needed a readable results file at occupied, found"),
+    ("report empty --plot=a.svg", "needed results under empty, found none; make some"),
 ]
 
 
@@ -374,6 +377,17 @@ def test_a_report_comes_in_four_formats(isometry):
     assert json.loads(other)[0]["mean"] != row["mean"]
 
 
+def test_a_report_draws_the_courses_or_says_why_not(isometry, tmp_path):
+    isometry(f"{RUN} --seeds 0:2 --out store")
+    table = isometry("report store")
+    assert isometry("report store --plot curves.svg") == table
+    assert (tmp_path / "curves.svg").read_text().startswith("<?xml")
+    needed = "needed a file that ends with .png, .svg, .pdf, found curves.jpg; pass "
+    assert_refused(isometry("report store --plot curves.jpg"), needed)
+    refused = isometry("report store --plot nowhere/curves.svg")
+    assert_refused(refused, "No such file or directory: nowhere/curves.svg")
+
+
 # --- data -----------------------------------------------------------------------------
 
 
@@ -419,7 +433,7 @@ def test_fetching_without_a_network_is_refused_in_one_line(isometry):
     assert out.startswith("digits: ")
 
 
-# --- help -----------------------------------------------------------------------------
+# --- help and completion --------------------------------------------------------------
 
 
 def test_version_and_help_are_printed(isometry):
@@ -437,3 +451,55 @@ def test_every_option_of_run_is_explained(isometry):
         assert f"--{option}" in out
     assert "a:b (b excluded) or a,b,c." in out
     assert "KEY=VALUE" in out
+
+
+def test_the_help_without_cyclopts_names_commands_that_there_are():
+    known = set(command_line(extend))
+    told = re.findall(r"[a-z]+", LIGHT_HELP.split("among them")[1].split(":")[0])
+    assert {"run", "sweep", "report", "diagnose"} == set(told) - {"and"} <= known
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_taught_all_commands_and_options(isometry, tmp_path, shell):
+    file = tmp_path / "script"
+    status, _, err = isometry(f"--install-completion --shell {shell} --output {file}")
+    assert (status, err) == (0, "")
+    script = file.read_text()
+    for word in ("collect", "study", "benchmarks", "seeds", "profile", "laptop"):
+        assert word in script
+
+
+@pytest.mark.parametrize(
+    ("typed", "listed"),
+    [
+        (["run", ""], "benchmarks"),
+        (["run", "permuted_mnist", "--method", ""], "methods"),
+        (["run", "--method", ""], "methods"),
+    ],
+)
+def test_names_are_completed_from_the_lists(isometry, typed, listed):
+    status, out, err = isometry("__complete", *typed)
+    assert (status, err) == (0, "")
+    offered = [line.split("\t")[0] for line in out.split("\x1fbegin\n")[1].splitlines()]
+    assert offered == [name for name, _ in LISTINGS[listed]()]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_a_method_by_its_first_letters(tmp_path):
+    script = command_line(extend).generate_completion(shell="bash")
+    (tmp_path / "isometry.bash").write_text(script)
+    here = tmp_path / "isometry"
+    here.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m isometry "$@"\n')
+    here.chmod(0o755)
+    press_tab = """
+    source ./isometry.bash
+    COMP_WORDS=(./isometry run permuted_mnist --method adamo_m); COMP_CWORD=4
+    COMP_LINE="${COMP_WORDS[*]}"; COMP_POINT=${#COMP_LINE}
+    name=$(complete -p isometry | sed "s/.*-F \\([^ ]*\\).*/\\1/")
+    "$name" ./isometry adamo_m --method
+    printf "%s\n" "${COMPREPLY[@]}"
+    """
+    done = subprocess.run(
+        ["bash", "-c", press_tab], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.stdout.strip(), done.stderr) == ("adamo_maxmin", "")

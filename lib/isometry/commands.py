@@ -172,6 +172,7 @@ def report(
     metric: str | None = None,
     format: Literal["table", "csv", "json", "markdown"] = "table",
     show: Literal["summary", "profile", "search"] = "summary",
+    plot: Path | None = None,
 ) -> None:
     """Summarise a results store: interquartile means with 95 % intervals.
 
@@ -182,15 +183,22 @@ def report(
     metric
         Which metric; by default the one that the store's benchmarks are judged by.
     format
-        How to print it; csv and json have all digits.
+        How to print it; csv and json have all digits, and settings by value.
     show
         summary; profile: which fraction of seeds gets above which score; search: which
         settings a sweep chose, and from how many.
+    plot
+        A picture of the courses over tasks, to be written: .png, .svg or .pdf.
     """
     from isometry.lab.report import main_metric
     from isometry.sweep.report import view
 
-    print(view(directory, metric or main_metric(directory), format, show))
+    metric = metric or main_metric(directory)
+    if plot:
+        from isometry.lab.curves import draw
+
+        draw(directory, plot, metric)
+    print(view(directory, metric, format, show))
 
 
 @app.command

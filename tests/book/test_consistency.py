@@ -111,13 +111,13 @@ def test_the_library_requires_what_it_imports_and_the_book_alone_has_an_extra(pr
     assert {normal(r.name) for r in required(project, "bench", "plot", "rl")} <= book
 
 
-def test_matplotlib_draws_one_picture_of_the_library_and_is_imported_for_it():
-    drawing = ROOT / "lib" / "isometry" / "diagnostics" / "drawing.py"
-    assert [
-        path
-        for path in (ROOT / "lib" / "isometry").rglob("*.py")
+def test_matplotlib_draws_two_pictures_of_the_library_and_is_imported_for_them():
+    library = ROOT / "lib" / "isometry"
+    assert {
+        path.relative_to(library).as_posix()
+        for path in library.rglob("*.py")
         if re.search(r"^\s*(from|import) matplotlib", path.read_text(), re.M)
-    ] == [drawing]
+    } == {"diagnostics/drawing.py", "lab/curves.py"}
     code = "import sys, isometry.experiments; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from isometry.core.settings import parsed_changes
 from isometry.lab.report import (
     _against,
     _diverged_seeds,
@@ -118,6 +119,15 @@ def test_a_summary_is_what_a_direct_computation_gives(two):
         width = trusted.high - trusted.low
         assert row["mean_low"] == pytest.approx(trusted.low, abs=0.15 * width)
         assert row["mean_high"] == pytest.approx(trusted.high, abs=0.15 * width)
+
+
+def test_settings_are_named_by_value_as_the_command_line_takes_them(two):
+    store, *_ = two
+    changes = parsed_changes(summary(store)["values"][0].split())
+    assert changes == {key: str(value) for key, value in RUN.items()}
+    (row, _) = csv.DictReader(io.StringIO(report(store, format="csv")))
+    assert row["settings"] == "b"
+    assert parsed_changes(row["values"].split()) == changes
 
 
 def test_differences_are_taken_seed_by_seed_over_the_seeds_both_have(two):

@@ -79,6 +79,12 @@ def _diverged_seeds(record: Record) -> int:
     return sum(state.startswith("diverged") for state in states)
 
 
+def _values(record: Record) -> str:
+    """Return all settings of a run and of its method, as ``--set`` takes them."""
+    settings = {**record["settings"], **record["method_settings"]}
+    return " ".join(f"{key}={value}" for key, value in settings.items())
+
+
 def bootstrapped(scores: pd.Series, *labels: str) -> Interval | None:
     """Return the interval of scores, or None where there is none or an infinite one.
 
@@ -135,13 +141,15 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
         metric: Which metric.
 
     Returns:
-        Columns ``benchmark, scale, method, settings, seeds, diverged, tasks``, where
-        ``scale`` is that of :func:`scales_of`; ``mean`` over all tasks, ``first`` and
-        ``last`` fifth of the tasks, each with ``_low`` and ``_high``; ``difference`` to
-        ``adam`` on the same seeds over all tasks, and ``probability`` that a seed of
-        the method beats a seed of ``adam``, see :func:`baselines_of`. Within a scale,
-        largest mean first. A number is missing where a seed's score is infinite, as
-        the loss of one that diverged is, or where no seed has one.
+        Columns ``benchmark, scale, method, settings, values, seeds, diverged, tasks``,
+        where ``scale`` is that of :func:`scales_of`, ``settings`` a hash and ``values``
+        what it stands for, ``lr=0.001 ...``, as ``--set`` takes them; ``mean`` over all
+        tasks, ``first`` and ``last`` fifth of the tasks, each with ``_low`` and
+        ``_high``; ``difference`` to ``adam`` on the same seeds over all tasks, and
+        ``probability`` that a seed of the method beats a seed of ``adam``, see
+        :func:`baselines_of`. Within a scale, largest mean first. A number is missing
+        where a seed's score is infinite, as the loss of one that diverged is, or where
+        no seed has one.
 
     Raises:
         KeyError: If no run recorded the metric; the nearest known one is named.
@@ -153,6 +161,7 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
     labels, baselines = labels_of(records), baselines_of(records)
     scales = scales_of(records)
     diverged = {record["hash"]: _diverged_seeds(record) for record in records}
+    values = {record["hash"]: _values(record) for record in records}
     known = sorted(frame["metric"].unique())
     if metric not in known:
         raise KeyError(unknown("metric", metric, known))
@@ -162,7 +171,7 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
         for settings, numbers in named.items():
             label = labels[settings]
             row: Row = {"benchmark": benchmark, "scale": scales[settings]}
-            row |= {"method": label, "settings": settings}
+            row |= {"method": label, "settings": settings, "values": values[settings]}
             row["seeds"] = numbers["seed"].nunique()
             row["diverged"] = diverged[settings]
             row["tasks"] = numbers["task"].nunique()
