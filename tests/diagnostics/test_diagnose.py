@@ -371,6 +371,25 @@ def test_layer_of_a_sequence_is_taken_at_one_place():
     assert record.largest.maximum == pytest.approx(values[:, 0].max().item())
 
 
+def test_dense_connections_are_followed_to_the_nearest_layers():
+    class Dense(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(10))
+            self.act = nn.Tanh()
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = x + layer(x)  # nothing stops the walk back
+            return self.act(x)
+
+    found = diagnose(drawn(Dense()), batch(3, 4))
+    by = [f"layers.{i}.weight" for i in range(2, 10)]
+    assert [j.by for j in found.layer_jacobians] == by
+    reason = found.left_out["layer Jacobians of act by layers further back"]
+    assert reason == "10 linear maps lead to it at once"
+
+
 def test_inputs_may_be_numbers_without_a_dimension_of_their_own():
     class Curve(nn.Module):
         def __init__(self):

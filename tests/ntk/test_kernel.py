@@ -604,6 +604,16 @@ def test_layer_terms_of_several_inputs_add_up_to_the_kernel():
     torch.testing.assert_close(terms["a"] + terms["b"], whole)
 
 
+@pytest.mark.parametrize("look", [empirical_ntk, kernel.layer_kernels])
+def test_reason_against_a_sum_over_layers_has_the_models_own_names(look):
+    model, method = learned_slope(), {"method": "layerwise"}
+    more = method if look is empirical_ntk else {}
+    with pytest.raises(
+        ValueError, match=r"found parameter '1\.weight' is not in one sum"
+    ):
+        look(model, torch.randn(3, 4), outputs=lambda o: o, **more)
+
+
 class Adding(nn.Module):
     def __init__(self):
         super().__init__()

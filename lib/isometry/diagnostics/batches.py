@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -90,7 +89,7 @@ def _arrays(path: Path) -> Any:
             held = np.load(file, allow_pickle=False)
             if isinstance(held, np.lib.npyio.NpzFile):
                 return {name: held[name] for name in held.files}
-        except (ValueError, BadZipFile, EOFError, OSError) as error:
+        except Exception as error:  # damaged bytes can raise nearly anything
             found = first_line(error)
             raise ValueError(refusal(f"an array at {path}", found, DO)) from error
     return held

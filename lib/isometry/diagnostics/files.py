@@ -39,7 +39,7 @@ def _made_model(name: str) -> nn.Module:
         raise ValueError(refusal("--model module:factory", repr(name), do))
     try:
         found: Any = importlib.import_module(place)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         do = "run from the folder that holds it, or install it"
         needed = f"a module {place!r} that can be imported"
         raise ValueError(refusal(needed, first_line(error), do)) from error
@@ -56,7 +56,7 @@ def _made_model(name: str) -> nn.Module:
             )
         try:
             found = found()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             do = "give it defaults for all its arguments"
             needed = f"{name!r} to make a model without arguments"
             raise ValueError(refusal(needed, first_line(error), do)) from error

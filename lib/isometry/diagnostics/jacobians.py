@@ -19,6 +19,8 @@ MOST_ENTRIES = 2**21  # of one input's Jacobian
 # Entries of all inputs' Jacobians of one layer, times their smaller side: beyond that
 # fewer inputs are used. About a second on one core.
 MOST_WORK = 2**31
+# Linear maps that an activation may follow at once: the nearest, of dense connections.
+MOST_LINKS = 8
 CHUNK_ENTRIES = 2**24  # of what is held at a time while it is computed
 # Of the layers, of the whole model, and what is left out with its reason.
 Slopes = tuple[tuple[JacobianSpectrum, ...], JacobianSpectrum | None, dict[str, str]]
@@ -121,7 +123,8 @@ def jacobian_spectra(
 
     A layer is a linear map with the activation behind it, ``D_l(x) W_l``; only what
     lies between the two may stand there (norms, pooling, additions). Where a linear
-    map acts at each place of a sequence, its Jacobian is taken at the middle place.
+    map acts at each place of a sequence, its Jacobian is taken at the middle place. Of
+    many maps that lead to one activation, as in dense connections, the nearest count.
 
     Args:
         call: The model with its arguments, gradients enabled.
@@ -152,13 +155,16 @@ def jacobian_spectra(
             return
         reached = _reached(output.grad_fn, {link.node for link in links} | stops)
         stops.add(output.grad_fn)
-        for link in links:
-            if link.node is not None and link.node in reached:
-                found = _layer(name, link, output, max_layer_entries)
-                if isinstance(found, str):
-                    left_out[f"layer Jacobian of {name}"] = found
-                else:
-                    layers.append(found)
+        met = [link for link in links if link.node is not None and link.node in reached]
+        if len(met) > MOST_LINKS:
+            what = f"layer Jacobians of {name} by layers further back"
+            left_out[what] = f"{len(met)} linear maps lead to it at once"
+        for link in met[-MOST_LINKS:]:
+            found = _layer(name, link, output, max_layer_entries)
+            if isinstance(found, str):
+                left_out[f"layer Jacobian of {name}"] = found
+            else:
+                layers.append(found)
 
     sample = inputs.detach().clone()
     if sample.is_floating_point():

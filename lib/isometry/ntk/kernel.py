@@ -98,7 +98,7 @@ def empirical_ntk(
         if method != "jacobian":
             kernel = _sum_over_layers(*arguments)
         if isinstance(kernel, str) and method == "layerwise":
-            raise _no_sum(kernel)
+            raise _no_sum(_own_names(kernel, network))
         if isinstance(kernel, str):
             kernel = _product_of_jacobians(*arguments)
     return kernel.permute(1, 3, 0, 2)
@@ -227,20 +227,23 @@ def layer_kernels(
         num_outputs = check_outputs(network, rows)
         layers = find_layers(network)
         if isinstance(layers, str):
-            raise _no_sum(layers)
+            raise _no_sum(_own_names(layers, network))
         terms: dict[str, Tensor] = {}
         for name in layers:
             term = kernel_by_layers(network, layers, rows, None, num_outputs, only=name)
             if isinstance(term, str):
-                raise _no_sum(term)
-            terms[name] = term
+                raise _no_sum(_own_names(term, network))
+            terms[_own_names(name, network)] = term
         if _contradicted(network, torch.stack(list(terms.values())).sum(0), rows, None):
             raise _no_sum(CONTRADICTION)
-    prefix = "" if network is model else "model."
-    return {
-        name.removeprefix(prefix): term.permute(1, 3, 0, 2)
-        for name, term in terms.items()
-    }
+    return {name: term.permute(1, 3, 0, 2) for name, term in terms.items()}
+
+
+def _own_names(text: str, network: nn.Module) -> str:
+    """Return a layer's name, or a sentence with one, as the model itself has it."""
+    if not isinstance(network, Indexed):
+        return text
+    return text.removeprefix("model.").replace("'model.", "'")
 
 
 def _no_sum(reason: str) -> ValueError:
