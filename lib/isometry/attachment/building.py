@@ -9,10 +9,11 @@ from torch.utils._pytree import tree_map_only
 
 from isometry.attachment.fresh import fresh_of, spread_of
 from isometry.attachment.judging import Judge, Judged
-from isometry.attachment.readers import follow
+from isometry.attachment.known import tensors_in
+from isometry.attachment.operations import follow
 from isometry.attachment.shapes import whole
 from isometry.attachment.survey import known_weights, named_heads, role_of, sources_of
-from isometry.attachment.tracing import Trace, tensors_in, watched
+from isometry.attachment.tracing import Trace, watched
 from isometry.attachment.values import INPUT, Data, Source, Units
 from isometry.attachment.wiring import Initialise, Wiring
 from isometry.core.untouched import untouched

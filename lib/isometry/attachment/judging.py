@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from isometry.attachment.operations.functions import NONLINEAR
+from isometry.attachment.operations.readers import as_vector
 from isometry.attachment.points import point_of
-from isometry.attachment.readers import as_vector
-from isometry.attachment.rules import NONLINEAR
 from isometry.attachment.tracing import Trace
 from isometry.attachment.values import Expression, Norm, Reading, Source
 from isometry.attachment.wiring import Point, View

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from isometry.attachment.rules import WEIGHT, follow, mixed, rule, unclear
+from isometry.attachment.operations.rules import WEIGHT, mixed, rule, unclear
 from isometry.attachment.tracing import Call, Trace
 from isometry.attachment.values import (
     Axis,
@@ -318,6 +318,3 @@ def _group_norm(call: Call) -> list[Value]:
     seen = call.of(call.args[0])
     found = _normed(call, seen, 1, call.argument(1), call.argument(2), None)
     return [found, *[None] * (len(call.out) - 1)]
-
-
-__all__ = ["follow"]  # with the rules above among all others
