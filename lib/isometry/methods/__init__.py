@@ -24,6 +24,8 @@ from isometry.methods.networks import nonlinearities
 from isometry.methods.switches import shrinking
 from isometry.methods.rescaling import slow_copy
 from isometry.methods.pulls import churn, isotropy, features, effective_rank
+from isometry.methods.pulls import adaptive_decay
+from isometry.methods.switches import injection
 
 # isort: on
 from isometry.methods.combine import get

@@ -24,14 +24,20 @@ REFUSED: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
     (RESETS, ("maxmin", "crelu", "fourier"), "an output of {1} is not one unit's own"),
     (
         ("fresh",),
-        (*RESETS, "shrink_perturb", "fire", "optimizer_reset", "selective_reinit"),
+        (
+            *RESETS,
+            *("shrink_perturb", "selective_reinit"),
+            *("fire", "dash", "optimizer_reset", "injection"),
+        ),
         "a network for one task needs no {1}",
     ),
+    (("l2",), ("l2_er",), "l2_er has the penalty of l2"),
     (("fire",), ("optimizer_reset",), "with fire the optimiser starts anew anyway"),
     (("fire",), ("newton_schulz",), "both put weights at their nearest isometry"),
     (SCALES, SCALES, "both set the scale of the weights"),
     (("spectral",), ("spectral_norm",), "both hold the largest singular value"),
     (("muon",), ("papo",), "muon takes the polar factor in the gradient's place"),
+    (("head_decay",), ("fade",), "both decay the head"),
     (("newton_schulz",), ("adamo", "adam_isometry"), "the projection undoes the pull"),
 )
 # Stands for any architecture; no method's own value is among these.
@@ -95,8 +101,12 @@ def _conflict(first: Method, second: Method) -> str | None:
         for left, right, reason in REFUSED:
             if one.name in left and other.name in right:
                 return reason.format(one.name, other.name)
-    if first.measured and second.measured:
-        return "two networks that are measured, and one result"
+    measured, added = (
+        [getattr(m, place) for m in (first, second) if getattr(m, place) is not None]
+        for place in ("measured", "offset")
+    )
+    if len(measured) + len(added) > 1:
+        return "both say what is measured"
     if adam not in (first.optimizer, second.optimizer):
         return f"two optimisers, {first.name} and {second.name}, and one step"
     both = _changed_fields(first) & _changed_fields(second)
@@ -208,6 +218,11 @@ class _Combination:
         (found,) = self.each("measured", training).values()
         return found
 
+    def offset(self, training: Training) -> Tensor | None:
+        """Return what the one part that adds to the outputs adds."""
+        (found,) = self.each("offset", training).values()
+        return found
+
     def after_step(self, training: Training) -> None:
         """Let the parts act after a step."""
         self.each("after_step", training)
@@ -238,6 +253,7 @@ def _combined(parts: list[Method]) -> Method:
         after_step=whole.after_step if any(p.after_step for p in parts) else None,
         before_task=whole.before_task if any(p.before_task for p in parts) else None,
         measured=whole.measured if any(p.measured for p in parts) else None,
+        offset=whole.offset if any(p.offset for p in parts) else None,
         watches=any(part.watches for part in parts),
         watches_gradients=any(part.watches_gradients for part in parts),
         restarts=any(part.restarts for part in parts),

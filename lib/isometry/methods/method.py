@@ -92,6 +92,9 @@ class Method:
             first step, without autograd.
         measured: Returns the parameters that are measured before, between and after
             tasks in place of those that are trained; None: it is these.
+        offset: Returns what is added to the outputs on ``inputs``, ``(members, batch,
+            outputs)``, in training and wherever outputs are measured, without autograd;
+            or None, for nothing. The diagnostics do not see it.
         watches: Whether ``after_step`` and ``penalty`` need the activations of the
             step's minibatch.
         watches_gradients: Whether it needs the loss's gradients by them as well, for
@@ -117,6 +120,7 @@ class Method:
     after_step: Callable[[Training], None] | None = None
     before_task: Callable[[Training], None] | None = None
     measured: Callable[[Training], Parameters] | None = None
+    offset: Callable[[Training], Tensor | None] | None = None
     watches: bool = False
     watches_gradients: bool = False
     restarts: bool = False

@@ -163,7 +163,7 @@ def function_of(structure: Structure, method: str) -> Function:
     """
     if structure.function is None:
         needed = f"the network as a function for {method}"
-        raise ValueError(refusal(needed, "none", "use a supervised benchmark"))
+        raise ValueError(refusal(needed, "none", "use a benchmark on images"))
     return structure.function
 
 

@@ -34,6 +34,7 @@ class Hooks:
         watch_gradients: Whether it gets the loss's gradients by these as well.
         see: Takes the step's inputs and targets before its pass, for the method.
         measured: Gives the parameters that are measured, or None: those in training.
+        offset: ``(inputs) -> what is added to the outputs``, or None: nothing is.
         draws: ``(steps of this task taken before) -> one generator a member``, where a
             pass in training draws what its units do.
     """
@@ -45,6 +46,7 @@ class Hooks:
     watch_gradients: bool = False
     see: Callable[[Tensor, Tensor], None] = lambda inputs, targets: None
     measured: Callable[[], Parameters] | None = None
+    offset: Callable[[Tensor], Tensor | None] | None = None
     draws: Callable[[int], list[torch.Generator]] | None = None
 
     def look(self, activations: Sequence[Tensor]) -> None:
@@ -196,6 +198,10 @@ class Bound:
         def draws(step: int) -> list[torch.Generator]:
             return training.generators(self.structure.activation, training.step + step)
 
+        @torch.no_grad()
+        def offset(inputs: Tensor) -> Tensor | None:
+            return method.offset(replace(training, inputs=inputs))  # type: ignore[misc]
+
         before = [act for act in (written, method.before_step) if act is not None]
 
         @torch.no_grad()
@@ -211,5 +217,6 @@ class Bound:
             watch_gradients=method.watches_gradients,
             see=see,
             measured=partial(method.measured, training) if method.measured else None,
+            offset=offset if method.offset else None,
             draws=draws if self.structure.activation in DRAWN else None,
         )

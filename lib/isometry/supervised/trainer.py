@@ -64,7 +64,7 @@ def one_task(
     """
     steps = settings.epochs * math.ceil(settings.images_per_task / settings.batch_size)
     own = run.parameters if hooks.measured is None else hooks.measured()
-    measured = partial(evaluate, network, own)
+    measured = partial(evaluate, network, own, offset=hooks.offset)
     initial_loss, _ = measured(task.inputs, task.labels)
     stream = batches(task, settings, run.seeds, run.task)
     losses, accuracies = train_task(

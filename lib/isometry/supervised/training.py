@@ -55,9 +55,23 @@ def _member_losses(
     return losses.view_as(labels).mean(1)
 
 
+def _with_offset(
+    logits: Tensor,
+    inputs: Tensor,
+    offset: Callable[[Tensor], Tensor | None] | None,
+) -> Tensor:
+    """Return the logits, and what is added to them where something is."""
+    added = None if offset is None else offset(inputs)
+    return logits if added is None else logits + added
+
+
 @torch.no_grad()
 def evaluate(
-    network: Network, parameters: Parameters, inputs: Tensor, labels: Tensor
+    network: Network,
+    parameters: Parameters,
+    inputs: Tensor,
+    labels: Tensor,
+    offset: Callable[[Tensor], Tensor | None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return loss and accuracy of each member on its own images.
 
@@ -66,6 +80,7 @@ def evaluate(
         parameters: name -> ``(members, ...)``.
         inputs: ``(members, n, features)``.
         labels: ``(members, n)``.
+        offset: ``(inputs) -> what is added to the logits``, see :class:`Hooks`.
 
     Returns:
         Mean cross-entropy in nats and accuracy in [0, 1], each ``(members,)``, float64.
@@ -78,6 +93,7 @@ def evaluate(
     for start in range(0, n, chunk):
         part = slice(start, start + chunk)
         logits = network.forward(parameters, inputs[:, part])
+        logits = _with_offset(logits, inputs[:, part], offset)
         size = logits.shape[1]
         loss += _member_losses(logits, labels[:, part]).double() * size
         correct += (logits.argmax(-1) == labels[:, part]).sum(1)
@@ -142,6 +158,7 @@ def _recorded_pass(
         draws = None if hooks.draws is None else hooks.draws(next(steps))
         with half_products(inputs.device, precision):
             logits, activations = network.watched(parameters, inputs, draws)
+            logits = _with_offset(logits, inputs, hooks.offset)
         if logits.dtype == torch.bfloat16:
             logits = logits.float()
         loss = _member_losses(logits, labels)
@@ -187,7 +204,8 @@ def train_task(
     hits = []  # counted at the end: a kernel costs more between two large ones
     written = False
     plain = precision != "bfloat16" and hooks.penalty is None
-    if plain and not hooks.watch_gradients and is_written(network, parameters):
+    plain = plain and hooks.offset is None and not hooks.watch_gradients
+    if plain and is_written(network, parameters):
         one_pass, written = written_pass(network, parameters), True
     else:
         one_pass = _recorded_pass(network, parameters, optimizer, hooks, precision)

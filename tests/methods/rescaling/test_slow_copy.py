@@ -50,7 +50,7 @@ def test_two_methods_with_a_copy_to_measure_are_refused():
 
     own = METHODS.get("hare_tortoise")
     twin = type(own)(name="twin", summary="", source="", measured=own.measured)
-    assert _conflict(own, twin) == "two networks that are measured, and one result"
+    assert _conflict(own, twin) == "both say what is measured"
 
 
 @pytest.mark.parametrize(

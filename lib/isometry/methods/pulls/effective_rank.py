@@ -67,6 +67,7 @@ def _rank_step(training: Training) -> None:
     Source: Prakash et al., ICML 2026, arXiv 2509.22335.
     """
     settings, state = training.settings, training.state
+    function = function_of(training.structure, "l2_er")
     kept = state["images"]
     inputs: Tensor = training.inputs  # type: ignore[assignment]
     state["images"] = torch.cat([kept, inputs], 1) if kept.numel() else inputs.clone()
@@ -75,7 +76,7 @@ def _rank_step(training: Training) -> None:
     own = training.parameters
     leaves = {name: p.detach().requires_grad_() for name, p in own.items()}
     with torch.enable_grad():
-        _, layers = function_of(training.structure, "l2_er")(leaves, state["images"])
+        _, layers = function(leaves, state["images"])
         ranks = torch.stack([differentiable_rank(phi) for phi in layers]).mean(0)
         found = torch.autograd.grad(
             ranks.sum(), list(leaves.values()), allow_unused=True

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from isometry.core.messages import refusal
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, register
 from isometry.methods.structure import last_layers
@@ -58,10 +59,13 @@ def _sphere_penalty(training: Training) -> Tensor:
     Source: arXiv 2605.04712; there for the features of a mixture's experts and the
         policy's loss.
     """
+    if training.losses is None:
+        needed, do = "the step's losses for sphere", "use a benchmark of the library"
+        raise ValueError(refusal(needed, "none", do))
     layers = last_layers(training.structure)
     found = torch.stack([anisotropy(training.activations[i]) for i in layers]).sum(0)
-    loss = training.losses.abs()  # type: ignore[union-attr]
-    factor = training.settings.sphere_ratio * loss / (found.detach() + EPS)
+    share = training.settings.sphere_ratio * training.losses.abs()
+    factor = share / (found.detach() + EPS)
     return factor * found
 
 

@@ -31,14 +31,13 @@ class _DASHSettings(AdamSettings):
         require(0 <= least <= 1, "dash_least", "0 <= dash_least <= 1", least)
 
 
-def _descent(
-    training: Training, names: list[str], batches: Iterator[Batch]
-) -> Parameters:
+def _descent(training: Training, names: list[str]) -> Parameters:
     """Return a running mean of the negative gradients of the cross-entropy, by name."""
     function = function_of(training.structure, "dash")
     found = {name: torch.zeros_like(training.parameters[name]) for name in names}
     leaves = {n: p.detach().requires_grad_() for n, p in training.parameters.items()}
     own = [leaves[name] for name in names]
+    batches: Iterator[Batch] = training.batches()  # type: ignore[misc]
     for inputs, targets in batches:
         with torch.enable_grad():
             logits, _ = function(leaves, inputs)
@@ -74,8 +73,7 @@ def _shrink(training: Training) -> None:
         minibatch is not clear to us; once a minibatch would leave next to nothing.
     """
     names = training.structure.named("hidden", "head", "vector")
-    directions = _descent(training, names, training.batches())  # type: ignore[misc]
-    for name, direction in directions.items():
+    for name, direction in _descent(training, names).items():
         weight = training.parameters[name]
         weight.copy_(_shrunk(weight, direction, training.settings.dash_least))
 
