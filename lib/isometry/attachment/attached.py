@@ -1,6 +1,8 @@
 """A method at work on somebody's model: what :func:`isometry.attach` returns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from weakref import WeakSet
 
@@ -9,36 +11,43 @@ from torch import Tensor, nn
 
 from isometry.adamo import AdamO
 from isometry.attachment.beside import IsometryStep
+from isometry.attachment.function import model_function
 from isometry.attachment.noticing import Steps, Unchanged
 from isometry.attachment.own import follow_gradients
+from isometry.attachment.penalty import penalty_of
 from isometry.attachment.report import Report, report_of
 from isometry.attachment.stack import Memory, ModelStack, stack_of
 from isometry.attachment.watching import Watcher, gathered
 from isometry.attachment.wiring import Wiring
 from isometry.core.messages import refusal
 from isometry.methods import Method, State, Training
+from isometry.methods.training import Batch
 
 Wire = Callable[[tuple[Any, ...], dict[str, Any]], Wiring]
 _models: "WeakSet[nn.Module]" = WeakSet()  # those that something is attached to
 
 
-class _NoBatch:
-    """Stands for a new task's first minibatch where the caller gave none."""
+class _Missing:
+    """Stands for what a method may ask for and the caller has not given.
 
-    def __init__(self, method: str) -> None:
-        self._method = method
+    Args:
+        needed: What it is.
+        found: How the call looked.
+        do: How it is given.
+    """
+
+    def __init__(self, needed: str, found: str, do: str) -> None:
+        self._said = refusal(needed, found, do)
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
-        needed = f"the new task's first minibatch for {self._method}"
-        do = "call plastic.new_task((inputs, targets))"
-        raise ValueError(refusal(needed, "new_task() without one", do))
+        raise ValueError(self._said)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__torch_function__":
             raise AttributeError(name)
         return self._refuse()
 
-    __getitem__ = __len__ = __iter__ = _refuse
+    __call__ = __getitem__ = __len__ = __iter__ = _refuse
 
 
 class Attached:
@@ -75,6 +84,10 @@ class Attached:
         self._replaced: dict[str, int] = {}
         self._loaded: dict[str, Any] | None = None
         self._stack: ModelStack | None = None
+        self._watcher: Watcher | None = None
+        self._no_loss = _Missing(
+            f"the loss for {method.name}", "penalty()", "call plastic.penalty(loss)"
+        )
         self._open: list[Any] = []  # what is to be closed at the end
         self._own = optimizer is None
         _models.add(model)
@@ -99,32 +112,60 @@ class Attached:
     @torch.no_grad()
     def _begin(self, wiring: Wiring) -> None:
         """Take the model as it is now for what it is before the first step."""
-        stack = self._stack = stack_of(
+        stack = stack_of(
             self._model, wiring, self._spared, to_isometry=self._to_isometry
         )
         method = self._method
+        # A method that games cannot have may look at the inputs of a step.
+        if method.watches or method.not_for_games:
+            self._watcher = Watcher(
+                self._model,
+                stack.points if method.watches else (),
+                gradients=method.watches_gradients,
+                history=method.watches and method.penalty is not None,
+                inputs=bool(method.not_for_games),
+                group=self._group,
+            )
+            self._open.append(self._watcher)
+        whole = stack.whole_views()
+        function = model_function(self._model, whole, stack.points, self._unseen)
+        stack.structure = replace(stack.structure, function=function)
+        self._stack = stack
         self._zero = next(iter(stack.parameters.values())).new_zeros(())
         if self._own:
-            own = method.optimizer(self._training())
+            own = self._made_optimizer(stack)
             self._open.append(follow_gradients(own, stack))
             self._notice(own)
-            self._memory: Any = own
-        else:
-            self._memory = Memory(self.optimizer, stack)
+        self._memory: Any = Memory(self.optimizer, stack, self._own)
         if self._beside:
-            pull = method.optimizer(self._training())
+            pull = self._made_optimizer(stack)
             assert isinstance(pull, AdamO)
             self._pull = IsometryStep(pull, self.optimizer, stack)
             self._open.append(self._pull)
-        if method.watches:
-            watcher = Watcher(self._model, stack.points, method.watches_gradients)
-            self._watcher = watcher
-            self._open.append(watcher)
         self._unchanged = Unchanged(self._model)
         if method.start is not None:
             self._carried = method.start(self._training())
+        self._penalty = None
+        if method.penalty is not None:
+            self._penalty = penalty_of(method, self._training(), stack)
+        self._renew()
         if self._loaded is not None:
             self._restore(self._loaded)
+
+    def _renew(self) -> None:
+        """Make what the method sees in the steps of this task."""
+        self._in_loss = self._training()
+        self._before = self._training(optimizer=self._memory)
+        self._after = self._training(optimizer=self._memory)
+
+    def _made_optimizer(self, stack: ModelStack) -> torch.optim.Optimizer:
+        """Return the method's optimiser over the views, each entry once."""
+        training = self._training()
+        once = {n: p for n, p in stack.parameters.items() if n not in stack.columns}
+        roles = {name: stack.structure.roles[name] for name in once}
+        structure = replace(stack.structure, roles=roles)
+        training = replace(training, parameters=once, structure=structure)
+        return self._method.optimizer(training)
 
     def _ready(self, asked: str) -> ModelStack:
         """Return the model as methods see it, or say that it is too early or late."""
@@ -140,17 +181,18 @@ class Attached:
     def _training(self, **more: Any) -> Training:
         """Return what the method sees."""
         assert self._stack is not None
-        known: dict[str, Any] = {"parameters": self._stack.parameters} | more
         return Training(
             structure=self._stack.structure,
+            parameters=self._stack.parameters,
             seeds=[self._seed],
             settings=self._settings,
             lr=self._lr,
             task=self._task,
+            step=self._begun,
             state=self._carried,
             gradient_of=self._stack.gradient,
             replaced=self._note_replaced,
-            **{"step": self._begun, **known},
+            **more,
         )
 
     def _note_replaced(self, index: int, chosen: Tensor) -> None:
@@ -163,20 +205,42 @@ class Attached:
             norm.running_mean.masked_fill_(chosen[0], 0)  # type: ignore[operator]
             norm.running_var.masked_fill_(chosen[0], 1)  # type: ignore[operator]
 
-    def penalty(self) -> Tensor:
+    @contextmanager
+    def _unseen(self) -> Iterator[None]:
+        """Let the model run without being watched."""
+        watcher = self._watcher
+        if watcher is None:
+            yield
+            return
+        watcher.quiet = True
+        try:
+            yield
+        finally:
+            watcher.quiet = False
+
+    def penalty(self, loss: Tensor | None = None) -> Tensor:
         """Return what the method adds to the loss, a scalar; 0 if it adds nothing.
 
         It is computed without autocast.
 
+        Args:
+            loss: The minibatch's, for methods whose penalty is a share of it.
+
         Raises:
-            ValueError: Before the first forward pass, or after :meth:`detach`.
+            ValueError: Before the first forward pass, after :meth:`detach`, or if the
+                method needs the loss and there is none.
         """
-        stack = self._ready("penalty()")
-        if self._method.penalty is None:
+        self._ready("penalty()")
+        if self._penalty is None:
             return self._zero
-        training = self._training(parameters=stack.differentiable())
-        with torch.autocast(self._zero.device.type, enabled=False):
-            return self._method.penalty(training).sum()
+        now = {} if self._watcher is None else self._watcher.look_in_loss()
+        now["losses"] = self._no_loss if loss is None else loss.detach().view(1)
+        vars(self._in_loss).update(now)
+        kind = self._zero.device.type
+        if not torch.is_autocast_enabled(kind):
+            return self._penalty(self._in_loss)
+        with torch.autocast(kind, enabled=False):
+            return self._penalty(self._in_loss)
 
     def _before_step(self) -> None:
         """Let the method act on the gradients of a step."""
@@ -185,9 +249,8 @@ class Attached:
         if self._own or self._beside:
             self._stack.bind_gradients_()
         if self._method.before_step is not None:
-            self._method.before_step(self._training(optimizer=self._memory))
+            self._method.before_step(self._before)
 
-    @torch.no_grad()
     def step(self) -> None:
         """Let the method act after a step of the optimiser, and count it.
 
@@ -200,20 +263,17 @@ class Attached:
         """
         self._ready("step()")
         self._unchanged.check()
-        watcher = self._watcher if self._method.watches else None
+        watcher = self._watcher
         if not self._taking.taken():
             if watcher is not None:
                 watcher.forget()
             return
         if self._method.after_step is not None:
-            more: dict[str, Any] = {}
-            if watcher is not None:
-                more["activations"] = gathered(watcher.activations(), self._group)
-                more["gradients"] = gathered(watcher.gradients(), self._group)
-            memory = self._memory
-            self._method.after_step(
-                self._training(step=self._steps, optimizer=memory, **more)
-            )
+            now: dict[str, Any] = {} if watcher is None else watcher.look()
+            # Frozen for methods; making a new one takes as long as their arithmetic.
+            vars(self._after).update(now, step=self._steps)
+            with torch.no_grad():
+                self._method.after_step(self._after)
         self._steps += 1
 
     @torch.no_grad()
@@ -224,8 +284,8 @@ class Attached:
         forgets.
 
         Args:
-            batch: The task's first minibatch, inputs or ``(inputs, targets)``; some
-                methods look at it.
+            batch: The task's first minibatch, inputs or ``(inputs, targets)``, or an
+                iterable of minibatches, such as a loader; some methods look at it.
 
         Raises:
             ValueError: If the method needs the minibatch and there is none.
@@ -237,16 +297,28 @@ class Attached:
         if self._method.restarts:
             self._restart(stack)
         elif self._method.before_task is not None:
-            inputs, targets = (
-                batch if isinstance(batch, tuple | list) else (batch, None)
-            )
-            none = _NoBatch(self._method.name)
-            training = self._training(
-                optimizer=self._memory,
-                inputs=none if inputs is None else inputs.unsqueeze(0),
-                targets=None if targets is None else targets.unsqueeze(0),
-            )
-            self._method.before_task(training)
+            more = {"optimizer": self._memory} | self._first_pass(batch)
+            self._method.before_task(self._training(**more))
+        self._renew()
+
+    def _first_pass(self, batch: Any) -> dict[str, Any]:
+        """Return what a method sees of a new task's data, of all processes."""
+        if batch is None:
+            needed = f"the new task's first minibatch for {self._method.name}"
+            do = "call plastic.new_task((inputs, targets))"
+            none = _Missing(needed, "new_task() without one", do)
+            return {"inputs": none, "targets": none, "batches": none}
+        first = batch[0] if isinstance(batch, tuple | list) and batch else batch
+        alone = isinstance(batch, Tensor) or isinstance(first, Tensor)
+
+        def batches() -> Iterator[Batch]:
+            for one in (batch,) if alone else batch:
+                pair = (one,) if isinstance(one, Tensor) else one
+                found = gathered([part.unsqueeze(0) for part in pair], self._group)
+                yield found[0], found[1] if len(found) > 1 else None
+
+        inputs, targets = next(batches())
+        return {"inputs": inputs, "targets": targets, "batches": batches}
 
     def _restart(self, stack: ModelStack) -> None:
         """Draw the network anew; what was learned and remembered is gone."""
@@ -257,9 +329,32 @@ class Attached:
         for module in self._model.modules():
             if hasattr(module, "reset_running_stats"):
                 module.reset_running_stats()  # type: ignore[operator]
-        self._memory.state.clear()
+        self._memory.clear()
+        if self._beside:
+            self._pull.clear()
         if self._method.start is not None:
             self._carried = self._method.start(self._training())
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Put what is to be measured in place of what is trained, inside the block.
+
+        For most methods that is the same; hare_tortoise measures a slow copy.
+        """
+        stack, method = self._ready("measured()"), self._method
+        if method.measured is None:
+            yield
+            return
+        kept = {name: p.clone() for name, p in stack.parameters.items()}
+        with torch.no_grad():
+            for name, value in method.measured(self._training()).items():
+                stack.parameters[name].copy_(value)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, value in kept.items():
+                    stack.parameters[name].copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what goes on after a restart: counts, and what the method carries.
@@ -309,13 +404,13 @@ class Attached:
         self._begun, self._steps = state["begun"], state["steps"]
         if self._beside and state["pull"] is not None:
             self._pull.load_state_dict(state["pull"])
+        self._renew()
         self._loaded = None
 
     def report(self) -> Report:
         """Return what the method treats, layer by layer and parameter by parameter."""
         stack = self._ready("report()")
-        watcher = self._watcher if self._method.watches else None
-        last = watcher.last() if watcher is not None else []
+        last = self._watcher.last() if self._watcher is not None else []
         return report_of(self._method, stack, self._replaced, last)
 
     def detach(self) -> None:

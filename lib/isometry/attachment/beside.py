@@ -7,9 +7,7 @@ import torch
 from isometry.adamo import AdamO
 from isometry.adamo.decoupled import step_hooks
 from isometry.adamo.pull import TABLE
-from isometry.attachment.stack import ModelStack
-
-COUNTERS = ("isometry_count", "isometry_due")
+from isometry.attachment.stack import COUNTERS, ModelStack
 
 
 class IsometryStep:
@@ -64,6 +62,11 @@ class IsometryStep:
         """
         for group, values in zip(self._pull.param_groups, state, strict=True):
             group.update(zip(COUNTERS, values, strict=True))
+
+    def clear(self) -> None:
+        """Count from the start."""
+        for group in self._pull.param_groups:
+            group.update(COUNTERS)
 
     def close(self) -> None:
         """Take the hooks off the optimiser."""

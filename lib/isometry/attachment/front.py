@@ -9,6 +9,7 @@ from torch import nn
 
 from isometry.attachment.architecture import change_architecture
 from isometry.attachment.attached import Attached, is_attached
+from isometry.attachment.building import wire
 from isometry.attachment.wiring import Initialise, Wiring
 from isometry.core.messages import refusal
 from isometry.core.settings import changed, keys
@@ -236,7 +237,12 @@ def _wired(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Wiring:
-    """Return what the model's parameters and layers are, by following one pass."""
-    from isometry.attachment.wire import wire
-
-    return wire(model, args, kwargs, initialise=initialise)
+    """Return the model's wiring, which does not depend on marks of isometry."""
+    marked = [p for p in model.parameters() if getattr(p, "isometry", None) is False]
+    for parameter in marked:
+        del parameter.isometry  # type: ignore[attr-defined]
+    try:
+        return wire(model, args, kwargs, initialise=initialise)
+    finally:
+        for parameter in marked:
+            parameter.isometry = False  # type: ignore[attr-defined]

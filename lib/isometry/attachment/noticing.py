@@ -87,6 +87,8 @@ class Steps:
         """
         called, left_out, passed = self._called, self._left_out, self._passed
         self._called = self._left_out = self._passed = False
+        if called and passed:
+            return not left_out
         graded = [p.grad for p in self._parameters if p.grad is not None]
         if not passed and not (called and graded):
             needed = "loss.backward() and optimizer.step() before plastic.step()"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,9 +14,10 @@ from isometry.core.stacking import Parameters
 from isometry.methods import Layer, Structure
 
 MATRICES = ("hidden", "head")
+COUNTERS = {"isometry_count": 0, "isometry_due": 0.0}  # what AdamO's groups remember
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class ModelStack:
     """A model as a stack of one: every tensor is a view of the model's memory.
 
@@ -28,6 +30,7 @@ class ModelStack:
         refused: Weight of a layer whose units cannot be replaced -> why not.
         running: Weight of a layer -> its norms that keep running statistics.
         spared: Parameter of the model that is left alone -> why.
+        columns: Columns of a weight, known by a name of their own -> that weight.
         marked: Names of weights that are kept from isometry by their attribute.
     """
 
@@ -39,7 +42,23 @@ class ModelStack:
     refused: Mapping[str, str]
     running: Mapping[str, tuple[nn.Module, ...]]
     spared: Mapping[str, str]
+    columns: Mapping[str, str]
     marked: frozenset[str]
+
+    @cached_property
+    def trained(self) -> list[nn.Parameter]:
+        """The model's parameters behind the views, each once."""
+        return list({id(owner): owner for owner in self.owners.values()}.values())
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The place of each view's parameter among them."""
+        places = {id(owner): place for place, owner in enumerate(self.trained)}
+        return {name: places[id(owner)] for name, owner in self.owners.items()}
+
+    def whole_views(self) -> dict[str, View]:
+        """Return the views that hold each entry of a parameter once."""
+        return {n: view for n, view in self.views.items() if n not in self.columns}
 
     def differentiable(self) -> Parameters:
         """Return the views with autograd: a penalty of them reaches the parameters."""
@@ -121,8 +140,19 @@ def stack_of(
             for weight, paths in wiring.running.items()
         },
         spared=spared,
+        columns=_columns(views, roles),
         marked=frozenset(marked),
     )
+
+
+def _columns(views: Mapping[str, View], roles: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of columns of weights that are there as a whole too."""
+    whole = {v.parameter: name for name, v in views.items() if v.size is None}
+    return {
+        name: whole[view.parameter]
+        for name, view in views.items()
+        if view.size is not None and roles[name] == "spared" and view.parameter in whole
+    }
 
 
 def _narrowed(
@@ -166,19 +196,22 @@ def _narrowed(
 
 
 class Memory:
-    """What a method sees of a user's optimiser: its state, as the views see it.
+    """What a method sees of an optimiser: its state, as the views see it.
 
     Any tensor in the state of a parameter that has the parameter's shape counts as
     memory of its entries, whatever the optimiser is.
 
     Args:
-        optimizer: Holds the model's parameters.
+        optimizer: Holds the model's parameters, or the stack's views.
         stack: The model.
+        own: Whether it holds the views.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, stack: ModelStack) -> None:
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, stack: ModelStack, own: bool
+    ) -> None:
         self.optimizer = optimizer
-        self._stack = stack
+        self._stack, self._own = stack, own
         self._names = {id(view): name for name, view in stack.parameters.items()}
 
     @property
@@ -188,8 +221,19 @@ class Memory:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The optimiser's own groups."""
-        return self.optimizer.param_groups
+        """The optimiser's groups, with the views in place of the parameters."""
+        if self._own:
+            return self.optimizer.param_groups
+        views: dict[int, list[Tensor]] = {
+            id(owner): [] for owner in self._stack.trained
+        }
+        for name, owner in self._stack.owners.items():
+            views[id(owner)].append(self._stack.parameters[name])
+        return [
+            group
+            | {"params": [v for p in group["params"] for v in views.get(id(p), ())]}
+            for group in self.optimizer.param_groups
+        ]
 
     def get(self, view: Tensor, default: Any = None) -> Any:
         """Return what is remembered of a view, key -> view or another value.
@@ -198,19 +242,38 @@ class Memory:
             view: One of the stack's parameters.
             default: Returned where nothing is remembered.
         """
-        name = self._names[id(view)]
-        owner, lies = self._stack.owners[name], self._stack.views[name]
-        known = self.optimizer.state.get(owner)
+        stack, name = self._stack, self._names[id(view)]
+        if self._own and name not in stack.columns:
+            return self.optimizer.state.get(view, default)
+        held: Tensor = stack.owners[name]
+        if self._own:
+            held = stack.parameters[stack.columns[name]]
+        known = self.optimizer.state.get(held)
         if not known:
             return default
         return {
-            key: lies.of(value)
-            if isinstance(value, Tensor) and value.shape == owner.shape
+            key: self._part(name, value)
+            if isinstance(value, Tensor) and value.shape == held.shape
             else value
             for key, value in known.items()
         }
 
+    def _part(self, name: str, memory: Tensor) -> Tensor:
+        """Return the part of a memory that is a view's."""
+        lies = self._stack.views[name]
+        if self._own:  # in the order of the whole weight's view
+            memory = memory.squeeze(0)
+            if self._stack.views[self._stack.columns[name]].transposed:
+                memory = memory.transpose(0, 1)
+        return lies.of(memory)
+
     def clear(self) -> None:
         """Make the optimiser forget the model's parameters."""
-        for owner in self._stack.owners.values():
-            self.optimizer.state.pop(owner, None)
+        stack = self._stack
+        held = stack.parameters.values() if self._own else stack.owners.values()
+        for one in held:
+            self.optimizer.state.pop(one, None)
+        for group in self.optimizer.param_groups:
+            group.update(
+                {key: value for key, value in COUNTERS.items() if key in group}
+            )

@@ -1,7 +1,8 @@
 """Seeing the activations of hidden layers while somebody's model trains."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, overload
+from weakref import WeakValueDictionary
 
 import torch
 import torch.distributed
@@ -27,10 +28,11 @@ class _Eye:
 
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         watcher = self.watcher
-        if watcher is None or not watcher.model.training:
-            return
-        if torch.is_grad_enabled():
-            watcher.see(self.index, output)
+        if watcher is not None and watcher.attentive():
+            if torch.compiler.is_compiling():
+                watcher.see_in_graph(self.index, output)
+            else:
+                watcher.see(self.index, output)
 
     def __deepcopy__(self, memo: Any) -> "_Eye":
         return _Eye()
@@ -39,18 +41,71 @@ class _Eye:
         return _Eye, ()
 
 
+class _Door:
+    """A hook before the whole model that shows what goes in; a copy sees nothing.
+
+    Args:
+        watcher: Whom it shows what it sees, or None.
+    """
+
+    def __init__(self, watcher: "Watcher | None" = None) -> None:
+        self.watcher = watcher
+
+    def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        watcher = self.watcher
+        if watcher is not None and watcher.attentive():
+            watcher.enter(args, kwargs)
+
+    def __deepcopy__(self, memo: Any) -> "_Door":
+        return _Door()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Door, ()
+
+
 class _Call(NamedTuple):
     """What one call of a layer showed.
 
     Args:
-        kept: The activations.
-        seen: The same, where the model has them.
-        version: How often these had been written when they were seen.
+        kept: The module's output, or the activations where they were computed of it;
+            with its history where a penalty asks for it.
+        seen: The same where the model has it, without history.
+        version: How often this had been written when it was seen.
     """
 
     kept: Tensor
     seen: Tensor
     version: int
+
+
+class Shown(Sequence[Tensor]):
+    """Activations of each layer, put together when somebody looks at them.
+
+    Args:
+        make: Gives them.
+    """
+
+    def __init__(self, make: Callable[[], list[Tensor]]) -> None:
+        self._make = make
+        self._made: list[Tensor] | None = None
+
+    def _all(self) -> list[Tensor]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tensor]: ...
+    def __getitem__(self, index: int | slice) -> Tensor | list[Tensor]:
+        return self._all()[index]
+
+
+_watchers: "WeakValueDictionary[int, Watcher]" = WeakValueDictionary()
 
 
 class Watcher:
@@ -64,6 +119,9 @@ class Watcher:
         model: The network.
         points: One a hidden layer.
         gradients: Whether the loss's gradients by the activations are kept as well.
+        history: Whether a penalty is to reach the parameters through activations.
+        inputs: Whether the model's inputs are kept as well.
+        group: Processes whose samples are put together, or None.
 
     Raises:
         ValueError: If gradients are asked for and a layer's activations are no module's
@@ -71,16 +129,28 @@ class Watcher:
     """
 
     def __init__(
-        self, model: nn.Module, points: Sequence[Point], gradients: bool
+        self,
+        model: nn.Module,
+        points: Sequence[Point],
+        *,
+        gradients: bool = False,
+        history: bool = False,
+        inputs: bool = False,
+        group: Any = None,
     ) -> None:
-        self.model = model
-        self._points = tuple(points)
-        self._gradients = gradients
+        self.model, self.quiet = model, False
+        self._points, self._group = tuple(points), group
+        self._gradients, self._history = gradients, history
+        self._inputs: list[Any] = []
+        self._counted = [0] * (len(points) + 1)  # what a penalty has seen of each
         self._seen: list[list[_Call]] = [[] for _ in points]
         self._felt: list[dict[int, Tensor]] = [{} for _ in points]
         self._stale = False  # what is kept belongs to a step that was taken
-        self._copied = set(range(len(points)))
+        self._copied = set(range(len(points)))  # at first all, until it is learned
         self._learned = False
+        some = next(model.parameters())
+        self._key, self._mark = id(self), some.new_zeros(())
+        _watchers[self._key] = self
         hidden = next((p.module for p in points if p.function is not None), None)
         if gradients and hidden is not None:
             needed = "activations that a module returns, to take gradients by them"
@@ -90,6 +160,26 @@ class Watcher:
             model.get_submodule(point.module).register_forward_hook(_Eye(self, index))
             for index, point in enumerate(points)
         ]
+        self._asked = inputs
+        if inputs:
+            door = model.register_forward_pre_hook(_Door(self), with_kwargs=True)
+            self._handles.append(door)
+
+    def attentive(self) -> bool:
+        """Return whether a pass counts that goes on now."""
+        return self.model.training and not self.quiet and torch.is_grad_enabled()
+
+    def enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Keep what goes into the model.
+
+        Args:
+            args: Of the forward pass.
+            kwargs: Of it.
+        """
+        if self._stale:
+            self.forget()
+        alone = len(args) == 1 and isinstance(args[0], Tensor) and not kwargs
+        self._inputs.append(args[0] if alone else None)
 
     def see(self, index: int, output: Tensor) -> None:
         """Keep what one point shows.
@@ -100,24 +190,61 @@ class Watcher:
         """
         if self._stale:
             self.forget()
-        seen = self._points[index].activations(output.detach())
-        kept = seen.clone() if index in self._copied else seen
+        seen = output if self._history else output.detach()
+        function = self._points[index].function
+        if function is not None:
+            seen = function(seen)
         calls = self._seen[index]
         if self._gradients and output.requires_grad:
             self._feel(index, len(calls), output)
-        calls.append(_Call(kept, seen, seen._version))
+        kept = seen.clone() if index in self._copied else seen
+        calls.append(_Call(kept, seen.detach(), seen._version))
+
+    def see_in_graph(self, index: int, output: Tensor) -> None:
+        """Let a compiled pass keep what one point shows.
+
+        Args:
+            index: Which point.
+            output: Of its module.
+
+        Raises:
+            ValueError: If gradients are asked for, which a compiled pass hides.
+        """
+        if self._gradients or self._history:
+            needed = "a model that is not compiled, to differentiate by activations"
+            raise ValueError(refusal(needed, "torch.compile", "use another method"))
+        function = self._points[index].function
+        seen = output.detach()
+        _show(
+            seen if function is None else function(seen), self._mark, self._key, index
+        )
+
+    def keep(self, index: int, activations: Tensor) -> None:
+        """Keep a copy of what was seen in a compiled pass, whose memory is its own.
+
+        Args:
+            index: Which point.
+            activations: What was seen there.
+        """
+        if self._stale:
+            self.forget()
+        copy = activations.clone()
+        self._seen[index].append(_Call(copy, copy, copy._version))
 
     def _feel(self, index: int, call: int, output: Tensor) -> None:
         """Keep the gradient that will reach an output."""
         point, felt = self._points[index], self._felt[index]
 
         def keep(gradient: Tensor) -> None:
-            felt[call] = point.activations(gradient)
+            felt[call] = point.lying(gradient)
 
         output.register_hook(keep)
 
-    def activations(self) -> list[Tensor]:
-        """Return what was seen since the last step, ``(1, samples, units)`` a layer.
+    def look(self) -> dict[str, Any]:
+        """Return what was seen since the last step: activations and their gradients.
+
+        Each is ``(1, samples, units)`` a layer, of all processes; with the model's
+        inputs, ``(1, batch, ...)``, if they are asked for.
 
         Raises:
             ValueError: If a layer has shown nothing, or its activations were changed in
@@ -134,23 +261,67 @@ class Watcher:
                     )
                 )
         self._find_changed()
-        return [_joined([call.kept for call in calls]) for calls in self._seen]
+        if self._history:  # that of this step has served
+            for calls in self._seen:
+                calls[:] = [call._replace(kept=call.kept.detach()) for call in calls]
+        shown: dict[str, Any] = {}
+        if self._points:
+            shown["activations"] = Shown(lambda: gathered(self.last(), self._group))
+        if self._gradients:
+            shown["gradients"] = Shown(lambda: gathered(self._gradient(), self._group))
+        if self._asked:
+            (shown["inputs"],) = gathered([self._entered(0)], self._group)
+        return shown
+
+    def look_in_loss(self) -> dict[str, Any]:
+        """Return what the passes have shown that no penalty has seen, with its history.
+
+        Raises:
+            ValueError: If there was none.
+        """
+        begun, now = self._counted, [*map(len, self._seen), len(self._inputs)]
+        if self._stale or now == begun:
+            needed = "a forward pass in training mode before plastic.penalty()"
+            raise ValueError(refusal(needed, "none", "call the model first"))
+        self._counted = now
+        shown: dict[str, Any] = {}
+        if self._points:
+            shown["activations"] = self._activations(begun)
+        if self._asked:
+            shown["inputs"] = self._entered(begun[-1])
+        return shown
+
+    def _entered(self, begun: int) -> Tensor:
+        """Return the inputs of the passes from one on, ``(1, batch, ...)``."""
+        inputs = self._inputs[begun:]
+        if not inputs or any(one is None for one in inputs):
+            needed = "a model called with one tensor, for a method that looks at it"
+            raise ValueError(refusal(needed, "other arguments", "use another method"))
+        return _joined([one.unsqueeze(0) for one in inputs])
 
     def last(self) -> list[Tensor]:
         """Return the latest activations of each layer, as far as there are any."""
         if not all(self._seen):
             return []
-        return [_joined([call.kept for call in calls]) for calls in self._seen]
+        return [hidden.detach() for hidden in self._activations([0] * len(self._seen))]
 
-    def gradients(self) -> list[Tensor]:
+    def _activations(self, begun: Sequence[int]) -> list[Tensor]:
+        """Return the activations of each layer's calls from one on."""
+        return [
+            _joined([point.lying(call.kept) for call in calls[first:]])
+            for point, calls, first in zip(
+                self._points, self._seen, begun, strict=False
+            )
+        ]
+
+    def _gradient(self) -> list[Tensor]:
         """Return the loss's gradients by the activations, of the same shapes."""
-        if not self._gradients:
-            return []
         found = []
-        for calls, felt in zip(self._seen, self._felt, strict=True):
-            none = (torch.zeros_like(call.kept) for call in calls)
-            parts = [felt.get(i, zero) for i, zero in enumerate(none)]
-            found.append(_joined(parts))
+        for point, calls, felt in zip(
+            self._points, self._seen, self._felt, strict=True
+        ):
+            none = (torch.zeros_like(point.lying(call.kept)) for call in calls)
+            found.append(_joined([felt.get(i, zero) for i, zero in enumerate(none)]))
         return found
 
     def _find_changed(self) -> None:
@@ -158,7 +329,8 @@ class Watcher:
         changed = {
             index
             for index, calls in enumerate(self._seen)
-            if any(call.seen._version != call.version for call in calls)
+            for call in calls
+            if call.seen._version != call.version
         }
         late = changed - self._copied
         if late:
@@ -176,6 +348,8 @@ class Watcher:
         for calls, felt in zip(self._seen, self._felt, strict=True):
             calls.clear()
             felt.clear()
+        self._inputs.clear()
+        self._counted = [0] * len(self._counted)
         self._stale = False
 
     def close(self) -> None:
@@ -183,6 +357,19 @@ class Watcher:
         self.forget()
         for handle in self._handles:
             handle.remove()
+
+
+# A compiled graph keeps an operation only if it changes something: the mark.
+@torch.library.custom_op("isometry::show", mutates_args={"mark"})
+def _show(seen: Tensor, mark: Tensor, watcher: int, index: int) -> None:
+    """Show a watcher what one point has seen, from inside a compiled graph."""
+    if watcher in _watchers:
+        _watchers[watcher].keep(index, seen)
+
+
+@_show.register_fake
+def _(seen: Tensor, mark: Tensor, watcher: int, index: int) -> None:
+    """Change nothing that a compiler has to know of."""
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
@@ -202,19 +389,17 @@ def gathered(tensors: list[Tensor], group: Any) -> list[Tensor]:
     """
     if group is None or not tensors:
         return tensors
-    members = torch.distributed.get_world_size(group)
-    sizes = torch.tensor([tensor.shape[1] for tensor in tensors])
-    sizes = sizes.to(tensors[0].device)
-    least, most = sizes.clone(), sizes
-    torch.distributed.all_reduce(least, torch.distributed.ReduceOp.MIN, group)
-    torch.distributed.all_reduce(most, torch.distributed.ReduceOp.MAX, group)
-    if not torch.equal(least, most):
+    sizes = torch.tensor([t.shape[1] for t in tensors], device=tensors[0].device)
+    ends = torch.stack([sizes, -sizes])
+    torch.distributed.all_reduce(ends, torch.distributed.ReduceOp.MAX, group)
+    if not torch.equal(ends[0], -ends[1]):
         needed = "minibatches of one size in all processes"
-        found = f"{int(least[0])} to {int(most[0])} samples of the first layer"
+        found = f"{-int(ends[1, 0])} to {int(ends[0, 0])} samples"
         raise ValueError(refusal(needed, found, "drop the last one, or pad it"))
-    found_all = []
+    joined = []
     for tensor in tensors:
+        members = torch.distributed.get_world_size(group)
         parts = [torch.empty_like(tensor) for _ in range(members)]
         torch.distributed.all_gather(parts, tensor.contiguous(), group)
-        found_all.append(torch.cat(parts, 1))
-    return found_all
+        joined.append(torch.cat(parts, 1))
+    return joined

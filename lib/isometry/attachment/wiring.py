@@ -62,6 +62,14 @@ class Point:
             output: Of the module; places of an image or a sequence become samples.
         """
         seen = output if self.function is None else self.function(output)
+        return self.lying(seen)
+
+    def lying(self, seen: Tensor) -> Tensor:
+        """Return activations, or gradients by them, as ``(1, samples, units)``.
+
+        Args:
+            seen: As the module has them.
+        """
         return seen.movedim(self.dim, -1).flatten(0, -2).unsqueeze(0)
 
 
