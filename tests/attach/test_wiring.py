@@ -208,6 +208,12 @@ CASES = {
         {},
         {"conv": "another view of its units was changed in place"},
     ),
+    "scaled": (
+        models.Scaled,
+        (3,),
+        {"fc1": "fc2"},
+        {"fc2": "no module shows its activations"},
+    ),
     "numpy": (models.Numpy, (3,), {"fc2": "fc3"}, {"fc1": "leave torch"}),
 }
 

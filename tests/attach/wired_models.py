@@ -533,3 +533,18 @@ class Numpy(nn.Module):
         x = torch.relu(self.fc1(x))
         x = torch.from_numpy(x.detach().numpy().cumsum(-1)) + 0 * x
         return self.fc3(torch.relu(self.fc2(x)))
+
+
+class Scaled(nn.Module):
+    """A constant factor moves the activations to behind it; a random mask does not."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.fc3 = nn.Linear(3, 6), nn.Linear(6, 5), nn.Linear(5, 2)
+        self.register_buffer("factor", torch.tensor(0.1))
+
+    def forward(self, x):
+        x = torch.relu(self.fc1(x))
+        mask = torch.rand(x.shape, dtype=x.dtype) < 0.7
+        x = torch.relu(self.fc2(x * mask.div(0.7)))
+        return self.fc3(x * self.factor)

@@ -12,10 +12,7 @@ from isometry.core.messages import refusal, unknown
 from isometry.methods import Role
 from isometry.weights import Weight, find_head, matches, weights_of
 
-READ = (
-    *("matrix", "kernel", "packed matrices", "grouped kernel"),
-    *("table", "unknown", "adapter"),
-)
+READ = ("matrix", "kernel", "packed matrices", "grouped kernel", "unknown", "adapter")
 # Classes whose weights are (in, out, ...); the pass finds out what others do.
 TRANSPOSED = ("Conv1D", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
 
@@ -76,8 +73,18 @@ def sources_of(weights: Iterable[Weight]) -> dict[str, list[Source]]:
     return {
         weight.names[0]: _split(weight)
         for weight in weights
-        if weight.operator.kind in READ and weight.place.weight.ndim > 1
+        if weight.place.weight.ndim > 1 and (_tabled(weight) or _reads(weight))
     }
+
+
+def _reads(weight: Weight) -> bool:
+    """Return whether a parameter may be one that reads units."""
+    return weight.operator.kind in READ
+
+
+def _tabled(weight: Weight) -> bool:
+    """Return whether a parameter is a table of a layer, which a head may share."""
+    return isinstance(weight.place.module, nn.Embedding | nn.EmbeddingBag)
 
 
 def _split(weight: Weight) -> list[Source]:
@@ -139,6 +146,5 @@ def role_of(weight: Weight, heads: frozenset[str]) -> Role:
             return "head"
         if not operator.why:
             return "hidden"
-        bare = not isinstance(place.module, nn.Embedding | nn.EmbeddingBag)
-        return "spared" if operator.kind != "table" or bare else "embedding"
+        return "embedding" if _tabled(weight) else "spared"
     return "spared"

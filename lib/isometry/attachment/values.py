@@ -227,7 +227,12 @@ class Data:
     of: tuple[str, ...] = ()
 
 
-Value = Units | Held | Made | Data | None  # None: a constant
+@dataclass(frozen=True)
+class Drawn:
+    """Made of random numbers and constants alone, such as a mask of dropout."""
+
+
+Value = Units | Held | Made | Data | Drawn | None  # None: a constant
 
 
 @dataclass(frozen=True)

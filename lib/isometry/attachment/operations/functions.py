@@ -9,8 +9,8 @@ from isometry.attachment.operations.rules import WEIGHT, identity, mixed, rule, 
 from isometry.attachment.tracing import Call, next_expression
 from isometry.attachment.values import (
     Data,
+    Drawn,
     Held,
-    Made,
     Units,
     Value,
     joined,
@@ -41,6 +41,8 @@ def _each_unit(call: Call) -> Any:
     units = {id(t): u for t in tensors if isinstance(u := call.of(t), Units)}
     if not units:
         return mixed(call)
+    if len(call.values) > len({id(t) for t in tensors}):  # others, by keyword
+        return unclear(call)
     out = call.out[0] if isinstance(call.out, tuple | list) else call.out
     aligned = []
     for tensor in tensors:
@@ -82,13 +84,11 @@ def _applied(call: Call, units: list[Units], out: Tensor, others: list[Value]) -
     for value in others:
         if isinstance(value, Held) and value is not bias:
             call.trace.use(value, call.name)
-    again = not any(isinstance(t, Tensor) and call.of(t) is None for t in call.args)
-    again = again and not any(isinstance(v, Held | Made) for v in others)
     parents = [u.expression for u in units]
     samples = out.numel() // max(1, first.size)
-    made = next_expression(call, parents, again=again, samples=samples)
+    made = next_expression(call, parents, again=not others, samples=samples)
     masked = call.name in ("mul", "div") and len(units) == 1 and bool(others)
-    masked = masked and all(value is None for value in others)
+    masked = masked and all(isinstance(value, Drawn) for value in others)
     linear = call.name in LINEAR and (len(units) == 1 or call.name in ("add", "sub"))
     linear = linear and (call.name != "div" or isinstance(call.of(call.args[0]), Units))
     if masked or (linear and not any(u.active for u in units)):

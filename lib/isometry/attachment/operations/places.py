@@ -6,7 +6,7 @@ from torch import Tensor
 
 from isometry.attachment.operations.rules import carried, mixed, rule, unclear
 from isometry.attachment.tracing import Call
-from isometry.attachment.values import Data, Held, Units, Value
+from isometry.attachment.values import Data, Drawn, Held, Units, Value
 
 
 @rule("masked_fill")
@@ -20,6 +20,15 @@ def _masked(call: Call) -> Value:
     if call.out.shape != call.args[0].shape:
         return unclear(call)
     return carried(call, value, call.out, value.dim)
+
+
+@rule("native_dropout")
+def _drop(call: Call) -> list[Value]:
+    """Some entries zero, the others larger."""
+    value = call.of(call.args[0])
+    out = call.out[0]
+    found = carried(call, value, out, value.dim) if isinstance(value, Units) else value
+    return [found, Drawn()]
 
 
 POOLS = {

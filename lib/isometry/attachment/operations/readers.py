@@ -207,11 +207,14 @@ def _recurrent(call: Call) -> Any:
         return [unclear(call)] * len(call.out)
     row, column = weight.axes
     found = _read(call, seen, fits, weight, column, row, out, out.ndim - 1)
+    bias = call.of(call.args[3])
     if isinstance(found, Units):
         found.refuse(GATES)
+        if isinstance(bias, Held):
+            _add_bias(call.trace, found, bias)
     for source in call.trace.sources.get(own.name, ()):
         source.refuse(GATES)
-    for held in map(call.of, call.args[2:5]):
+    for held in (own, call.of(call.args[4])):
         if isinstance(held, Held):
             call.trace.used_otherwise(held, "a recurrent layer")
     for start in call.args[5:7]:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from isometry.attachment.tracing import Call, next_expression
-from isometry.attachment.values import Data, Held, Made, Units, Value, joined
+from isometry.attachment.values import Data, Drawn, Held, Made, Units, Value, joined
 
 Rule = Callable[[Call], Any]
 RULES: dict[str, Rule] = {}
@@ -39,7 +39,7 @@ def follow(call: Call) -> Any:
     if own is not None and any(isinstance(v, Units | Held) for v in values):
         return own(call)
     if not values or _fresh(call):
-        return None
+        return Drawn() if call.name in RANDOM else None
     return unclear(call)
 
 
@@ -76,7 +76,9 @@ def mixed(call: Call) -> Value:
     if any(isinstance(value, Data | Units) for value in values):
         return joined(values)
     names = [n for v in values if isinstance(v, Made) for n in v.names]
-    return Made((*(v.name for v in held), *names)) if values else None
+    if held or names:
+        return Made((*(v.name for v in held), *names))
+    return Drawn() if values else None
 
 
 # fmt: off
@@ -86,6 +88,7 @@ LIKE = (
 )
 # fmt: on
 FILLING = ("zero", "fill", "normal", "uniform", "bernoulli")  # in place
+RANDOM = ("normal", "uniform", "bernoulli", "rand", "rand_like", "randn", "randn_like")
 
 
 def carried(
