@@ -153,7 +153,11 @@ class Actor(nn.Module):
 
     def __init__(self, width=8):
         super().__init__()
-        self.policy_net = nn.Sequential(nn.Linear(4, width), nn.Tanh())
+        nets = {
+            name: nn.Sequential(nn.Linear(4, width), nn.Tanh())
+            for name in ("policy_net", "value_net")
+        }
+        self.mlp_extractor = nn.ModuleDict(nets)
         self.action_net = nn.Linear(width, 2)
         self.value_net = nn.Linear(width, 1)
 

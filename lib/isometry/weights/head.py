@@ -67,7 +67,8 @@ def find_head(model: nn.Module, weights: list[Weight]) -> Head:
     ``classifier``. Then there are the other names in use (:data:`HEADS`, :data:`LAST`),
     outside of numbered blocks: there, of what they hold, the last linear layer, or the
     last convolution of a network without linear ones. A name that holds none is no
-    head.
+    head, nor is a net that has the name of a layer, as ``mlp_extractor.value_net``
+    before stable-baselines3's ``value_net``.
 
     Args:
         model: The network.
@@ -84,9 +85,12 @@ def find_head(model: nn.Module, weights: list[Weight]) -> Head:
     linear = [p for p, m in modules.items() if isinstance(m, nn.Linear)]
     layers = linear or [p for p, m in modules.items() if isinstance(m, _ConvNd)]
     found, holders = set(), set()
+    alone = {path.rpartition(".")[2] for path in layers}
     for path in modules:
         *blocks, own_name = path.split(".")
         if own_name not in HEADS + LAST or any(part.isdigit() for part in blocks):
+            continue
+        if own_name in HEADS and own_name in alone and path not in layers:
             continue
         inside = _within(path, layers)[-1:]
         if own_name in HEADS or inside == layers[-1:]:
