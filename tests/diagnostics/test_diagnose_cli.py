@@ -207,8 +207,7 @@ def test_of_several_networks_the_usual_name_is_read_and_others_are_refused(isome
 @pytest.mark.parametrize("kind", [">f4", ">f8", ">i2", "g", "e"])
 def test_numbers_of_every_order_and_length_are_read_by_value(tmp_path, kind):
     np.save(tmp_path / "x.npy", np.arange(4).astype(kind))
-    whole = nn.Embedding(1, 1).double()
-    assert inputs_of(tmp_path / "x.npy", whole).tolist() == [0, 1, 2, 3]
+    assert inputs_of(tmp_path / "x.npy").tolist() == [0, 1, 2, 3]
 
 
 MASKED = "--model networks_of_a_test:Masked"
@@ -255,8 +254,8 @@ def test_several_inputs_come_from_one_file(isometry, form):
 
 
 def test_numbers_beside_the_tensors_of_a_file_are_shared_by_all_inputs(isometry):
-    masked = {"scale": 2.0, "labels": torch.zeros(5).long(), **masked_inputs()}
-    torch.save(masked, "scaled.pt")
+    masked = {**masked_inputs(), "scale": 2.0, "labels": torch.zeros(5).long()}
+    torch.save(dict(reversed(masked.items())), "scaled.pt")  # forward's order counts
     model = masked_model()
     command = f"diagnose masked.pt {MASKED} --inputs scaled.pt --outputs logits"
     expected = diagnose(model, masked, outputs=lambda o: o["logits"])

@@ -18,7 +18,7 @@ ENDINGS = (".pt", ".pth", ".npy", ".npz", ".safetensors")
 DO = "save a tensor (n, ...), several, or a dict of keywords"
 
 
-def inputs_of(path: Path, model: nn.Module) -> Inputs:
+def inputs_of(path: Path, model: nn.Module | None = None) -> Inputs:
     """Return the inputs that a file holds: one tensor, or several, or by keywords.
 
     Several under names are keywords of the model, unless one of them is called inputs
@@ -29,7 +29,7 @@ def inputs_of(path: Path, model: nn.Module) -> Inputs:
         path: Ends with .pt, .pth, .npy, .npz or .safetensors. Numbers of the other byte
             order, and those longer than torch's, are converted.
         model: Whose inputs they are; floating-point numbers become its type, if it has
-            one alone.
+            one alone. None: one of any type.
 
     Raises:
         ImportError: If safetensors is needed and not there.
@@ -46,7 +46,8 @@ def inputs_of(path: Path, model: nn.Module) -> Inputs:
         held = safetensors(path)
     else:
         held = _arrays(path)
-    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    weights = () if model is None else model.parameters()
+    kinds = {p.dtype for p in weights if p.is_floating_point()}
     dtype = kinds.pop() if len(kinds) == 1 else None
     if isinstance(held, Mapping):
         held = _chosen(held, model)
@@ -57,12 +58,13 @@ def inputs_of(path: Path, model: nn.Module) -> Inputs:
     return _value(held, path, dtype, alone=True)
 
 
-def _chosen(held: Mapping[str, Any], model: nn.Module) -> Any:
+def _chosen(held: Mapping[str, Any], model: nn.Module | None) -> Any:
     """Return all of a file's values, or the one that is meant."""
     if len(held) == 1:
         return next(iter(held.values()))
     main = next((key for key in INPUT_KEYS if key in held), None)
-    keywords = list(inspect.signature(model.forward).parameters)
+    forward = None if model is None else inspect.signature(model.forward)
+    keywords = list(forward.parameters) if forward is not None else []
     if main is not None and not (set(keywords) - {main}) & set(held):
         return held[main]
     known = {key: held[key] for key in keywords if key in held}
