@@ -320,7 +320,6 @@ def test_a_strength_may_be_said_by_its_time(isometry_lr):
     assert relaxation_steps(other, rate) == pytest.approx(100)
     assert optimizer.param_groups[1]["isometry_strength"] == strength
     assert optimizer.defaults["isometry_strength"] == strength
-    assert AdamO([parameter(2, 2)]).defaults["isometry_strength"] == 1e-3
 
 
 def test_the_pull_alone_without_a_gradient_is_the_paper_s():

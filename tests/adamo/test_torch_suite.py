@@ -251,6 +251,7 @@ LATER = ("amsgrad", "maximize", "foreach", "capturable", "differentiable", "fuse
 def test_checkpoints_from_before_a_setting_existed_are_loaded(kind, isometry):
     params = parameters()
     optimizer = kind(params)
+    strength = optimizer.param_groups[0]["isometry_strength"]
     run(optimizer, params, 2)
     state = copy.deepcopy(optimizer.state_dict())
     for group in state["param_groups"]:
@@ -258,9 +259,7 @@ def test_checkpoints_from_before_a_setting_existed_are_loaded(kind, isometry):
             if key in LATER or (isometry and key.startswith("isometry_")):
                 del group[key]
     optimizer.load_state_dict(state)
-    assert optimizer.param_groups[0]["isometry_strength"] == (
-        2.0 if kind is wrapped else 1e-3
-    )
+    assert optimizer.param_groups[0]["isometry_strength"] == strength > 0
     run(optimizer, params, 1, 2)
 
 

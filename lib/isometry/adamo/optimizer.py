@@ -13,6 +13,7 @@ from isometry.adamo.checks import (
     check_weights,
     read_group,
 )
+from isometry.adamo.flow import strength_for_relaxation
 from isometry.adamo.groups import param_groups
 from isometry.adamo.loading import fitted
 from isometry.adamo.naming import check_excluded, describe, name_group, tell_parameters
@@ -33,10 +34,21 @@ from isometry.core.hooks import unhooked
 from isometry.weights import Table
 from isometry.weights.head import HEAD
 
-STRENGTH = 1e-3  # lambda, as the paper reports it
+# By the rule of chapter 5: whoever says nothing gets this relaxation time, but never
+# more than this strength, for at small learning rates there are no results.
+DEFAULT_STEPS = 12_500
+STRONGEST_DEFAULT = 0.1
 
 
 _ADAMW_STEP = unhooked(torch.optim.AdamW.step)
+
+
+def _default_strength(lr: float | Tensor, isometry_lr: float | Tensor | None) -> float:
+    """Return the strength of an optimiser that is made without one."""
+    rate = float(lr if isometry_lr is None else isometry_lr)
+    if rate == 0:  # a warm-up has yet to begin
+        return STRONGEST_DEFAULT
+    return min(STRONGEST_DEFAULT, strength_for_relaxation(DEFAULT_STEPS, rate))
 
 
 class AdamO(torch.optim.AdamW):
@@ -52,11 +64,11 @@ class AdamO(torch.optim.AdamW):
     parameter without a gradient is left alone altogether, as Adam leaves it alone.
 
     How strong is strong? A deviation shrinks by 1/e in
-    ``relaxation_steps(isometry_strength, isometry_lr)`` steps; the paper's numbers,
-    strength 1e-3 at lr 1e-4, make that 1.25 million. Choose the strength by the time
-    you want: ``strength_for_relaxation(steps, lr)``. A rate above 1/4 is refused; where
-    weights are so large that a lower one would overshoot, the step of that matrix is
-    shortened (:func:`isometry_step_`).
+    ``relaxation_steps(isometry_strength, isometry_lr)`` steps: 12,500 if nothing is
+    said, 1.25 million with the paper's numbers, strength 1e-3 at lr 1e-4. Say the time
+    you want, ``relaxation_steps=1000`` where data change again and again. A rate above
+    1/4 is refused; where weights are so large that a lower one would overshoot, the
+    step of that matrix is shortened (:func:`isometry_step_`).
 
     Steps of relative size below half a unit in the last place are lost to rounding, in
     float32 those with ``4 rate |sigma^2 - 1| < 3e-8``. ``isometry_every=k`` takes one
@@ -74,10 +86,12 @@ class AdamO(torch.optim.AdamW):
         eps: Added to the denominator, >= 0.
         weight_decay: Decoupled decay as in AdamW, >= 0; the paper uses none.
         amsgrad: As in AdamW.
-        isometry_strength: lambda of Eq. 16 and 20, >= 0; None is 1e-3. At 0
+        isometry_strength: lambda of Eq. 16 and 20, >= 0; the paper's is 1e-3. At 0
             every step is bit for bit that of ``torch.optim.AdamW`` of the same decay.
+            None: as ``relaxation_steps`` says.
         relaxation_steps: The strength, said by the time of the pull at the learning
-            rate given here: ``strength_for_relaxation(relaxation_steps, lr)``.
+            rate given here: ``strength_for_relaxation(relaxation_steps, lr)``. None:
+            12,500, at rates below 1e-4 the strength 0.1.
         isometry_lr: eta_iso, >= 0; None follows ``lr`` and its schedule. A group whose
             ``lr`` is zero rests: it is not pulled either.
         isometry_every: k >= 1: take the isometry step every k-th step, k times as long;
@@ -141,7 +155,7 @@ class AdamO(torch.optim.AdamW):
             "weight_decay": weight_decay,
         }
         task = {key: as_python(value) for key, value in task.items()}
-        own = isometry_defaults(STRENGTH, isometry_lr, isometry_every)
+        own = isometry_defaults(0.0, isometry_lr, isometry_every)
         if isometry_strength is not None:
             own["isometry_strength"] = isometry_strength
         if relaxation_steps is not None:
@@ -150,6 +164,8 @@ class AdamO(torch.optim.AdamW):
                 del own["isometry_strength"]
         read_group(own, task)
         check_ranges(task | own)
+        if isometry_strength is None and relaxation_steps is None:
+            own["isometry_strength"] = _default_strength(task["lr"], own["isometry_lr"])
         if isinstance(params, nn.Module):
             params = param_groups(params, (HEAD,) if exclude is None else exclude)
         elif exclude is not None:

@@ -110,6 +110,40 @@ def relaxation_times(ax: Axes, table: pd.DataFrame) -> Axes:
     return ax
 
 
+def regrets(ax: Axes, table: pd.DataFrame, game: bool) -> Axes:
+    """Draw what each relaxation time loses to the best; Adam stands at the right.
+
+    Args:
+        ax: Where to draw.
+        table: From :func:`isometry_book.c5_adamo.regret.regret_table`.
+        game: Whether to draw the games or the streams of images.
+
+    Returns:
+        The axes.
+    """
+    shown = table[table["game"] == game]
+    adam = 1e6  # where infinity is drawn
+    for index, ((name, lr), own) in enumerate(
+        shown.groupby(["stream", "lr"], sort=False)
+    ):
+        own = own.sort_values("relaxation")
+        ax.plot(
+            own["relaxation"].clip(upper=adam),
+            100 * own["regret"],
+            color=PALETTE[index],
+            linestyle=LINES[index % len(LINES)],
+            marker="os^vD"[index % 5],
+            label=name if game else f"{name}, lr {lr:g}",
+        )
+    ax.set_xscale("log")
+    ticks = [10.0**power for power in range(6)]
+    ax.set_xticks([*ticks, adam], [f"{t:,.0f}" for t in ticks] + ["Adam"], rotation=30)
+    ax.set_xlim(0.6, 1.6 * adam)
+    ax.set_xlabel("relaxation time, steps")
+    ax.legend(fontsize=7)
+    return ax
+
+
 def pull_collapse(
     ax: Axes,
     runs: pd.DataFrame,

@@ -112,3 +112,18 @@ def test_the_sliders_redraw_the_picture_quickly():
     assert picture.value == draw._flow_image(SIGMA, 0.01, 1e-3, 500)
     # 0.3 s is the aim on an idle machine; tests may share it
     assert seconds < 3
+
+
+def test_regrets_have_a_line_a_stream_and_rate_with_adam_at_the_end(ax):
+    lines = [("a", False, 1e-3), ("a", False, 3e-4), ("b", True, 1e-3)]
+    rows = [
+        (*line, steps, lost)
+        for line in lines
+        for steps, lost in ((float("inf"), 0.2), (10.0, 0.0))
+    ]
+    columns = ["stream", "game", "lr", "relaxation", "regret"]
+    draw.regrets(ax, pd.DataFrame(rows, columns=columns), game=False)
+    assert [line.get_label() for line in ax.lines] == ["a, lr 0.001", "a, lr 0.0003"]
+    assert ax.lines[0].get_ydata().tolist() == [0, 20]
+    assert ax.get_xticklabels()[-1].get_text() == "Adam"
+    assert ax.get_xticks()[-1] == ax.lines[0].get_xdata()[-1]
