@@ -139,10 +139,6 @@ def own_forward():
     return model
 
 
-def unused_layer():
-    return Wrapped(lambda self, x: self.a(x), a=nn.Linear(4, 2), b=nn.Linear(4, 2))
-
-
 def positions_before_batch():
     # Eight inputs of eight positions, swapped: the layer's first axis is no input.
     def forward(self, x):
@@ -198,7 +194,6 @@ FALLS_BACK = {
     "a weight as a layer's input": (learned_input, 4),
     "a hook that uses the weight": (hooked_with_its_weight, 4),
     "a replaced forward": (own_forward, 4),
-    "an unused layer": (unused_layer, 4),
     HIDDEN: (positions_before_batch, 128),
     "a layer without a closed form": (learned_slope, 4),
     "a subclass with a weight of its own making": (standardised, 4),
@@ -604,12 +599,66 @@ def test_layer_terms_of_several_inputs_add_up_to_the_kernel():
     torch.testing.assert_close(terms["a"] + terms["b"], whole)
 
 
+def test_what_is_not_used_has_no_term():
+    layers = {
+        "a": nn.Linear(4, 2),
+        "b": nn.Linear(4, 2),
+        "c": nn.Parameter(torch.ones(3)),
+    }
+    model = Wrapped(lambda self, x: self.a(x), **layers).to(DOUBLE)
+    inputs = normal(5, 4)
+    found = ntk_matrix(empirical_ntk(model, inputs, method="layerwise"))
+    torch.testing.assert_close(found, brute_force(model, inputs))
+    terms = kernel.layer_kernels(model, inputs)
+    assert not terms["b"].any()
+    assert not terms["c"].any()
+
+
+@pytest.mark.parametrize("method", ["auto", "layerwise", "jacobian"])
+def test_a_network_whose_parameters_do_nothing_has_the_kernel_zero(method):
+    model = Wrapped(lambda self, x: 2 * x, a=nn.Linear(4, 2))
+    assert not empirical_ntk(model, torch.ones(3, 4), method=method).any()
+
+
+class ScaledTable(nn.Embedding):
+    """As transformers' for BART and Gemma."""
+
+    def forward(self, ids):
+        return 3 * super().forward(ids)
+
+
+@pytest.mark.parametrize("table", [nn.Embedding, ScaledTable])
+@pytest.mark.parametrize("padding", [None, 0])
+@pytest.mark.parametrize("shape", [(4, 3), (4,), (4, 2, 2)])
+def test_a_table_is_a_linear_layer_on_rows_of_the_identity(shape, padding, table):
+    model = nn.Sequential(
+        table(5, 6, padding), nn.Tanh(), nn.Flatten(1), nn.LazyLinear(3)
+    )
+    ids = torch.randint(5, shape, generator=torch.Generator().manual_seed(1))
+    model.to(DOUBLE)(ids)
+    found = empirical_ntk(model, ids, method="layerwise")
+    expected = brute_force(model, ids)
+    torch.testing.assert_close(ntk_matrix(found), expected)
+    half = empirical_ntk(model, ids[:1], ids[1:], method="layerwise", chunk_size=1)
+    torch.testing.assert_close(half, found[:1, 1:])
+
+
+@pytest.mark.parametrize("settings", [{"max_norm": 0.1}, {"scale_grad_by_freq": True}])
+def test_a_table_whose_rows_are_not_plain_is_no_layer_of_the_sum(settings):
+    model = nn.Sequential(
+        nn.Embedding(5, 6, **settings), nn.Flatten(1), nn.Linear(18, 2)
+    )
+    ids = torch.randint(5, (4, 3), generator=torch.Generator().manual_seed(1))
+    with pytest.raises(ValueError, match=r"'0\.weight' acts outside"):
+        empirical_ntk(model, ids, method="layerwise")
+
+
 @pytest.mark.parametrize("look", [empirical_ntk, kernel.layer_kernels])
 def test_reason_against_a_sum_over_layers_has_the_models_own_names(look):
     model, method = learned_slope(), {"method": "layerwise"}
     more = method if look is empirical_ntk else {}
     with pytest.raises(
-        ValueError, match=r"found parameter '1\.weight' is not in one sum"
+        ValueError, match=r"found parameter '1\.weight' acts outside of the layers"
     ):
         look(model, torch.randn(3, 4), outputs=lambda o: o, **more)
 

@@ -98,6 +98,22 @@ def _batch_norm(
     return layer, input, weight, bias
 
 
+def _embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+):
+    """Return the layer of a call of ``functional.embedding``, if its rows are plain."""
+    rows, width = weight.shape
+    layer = nn.Embedding(rows, width, padding_idx, device="meta")
+    plain = max_norm is None and not scale_grad_by_freq
+    return (layer, input, weight, None) if plain else None
+
+
 _LAYERS: dict[Any, Callable[..., Any]] = {
     functional.linear: _linear,
     functional.conv2d: _conv2d,
@@ -105,6 +121,7 @@ _LAYERS: dict[Any, Callable[..., Any]] = {
     functional.rms_norm: _rms_norm,
     functional.group_norm: _group_norm,
     functional.batch_norm: _batch_norm,
+    functional.embedding: _embedding,
 }
 
 
@@ -117,6 +134,7 @@ OWN = (
     nn.GroupNorm,
     nn.BatchNorm1d,
     nn.BatchNorm2d,
+    nn.Embedding,
 )
 
 

@@ -92,22 +92,20 @@ def traces(model: nn.Module, layers: Layers, inputs: Tensor) -> list[Trace] | st
     """
     calls, outputs = _run(model, layers, inputs)
     for name, made in calls.items():
-        bare = isinstance(layers[name], Tensor)
-        what = f"parameter {name!r}" if bare else f"layer {name!r}"
-        if len(made) != 1 and bare:
-            return f"{what} is not in one sum or product that all inputs share"
-        if len(made) != 1:
-            return f"{what} is called {len(made)} times in a run"
-        _, seen, said = made[0]
-        if not said.requires_grad or len(seen) != len(inputs):
-            return f"{what} runs without a gradient or not once per input"
-    recorded = [calls[name][0][1:] for name in layers]
-    if not _only_through_layers(model, outputs, recorded):
-        return "a parameter acts outside the layer that holds it"
+        what = "parameter" if isinstance(layers[name], Tensor) else "layer"
+        if len(made) > 1:
+            return f"{what} {name!r} is called {len(made)} times in a run"
+        if made and (not made[0][2].requires_grad or len(made[0][1]) != len(inputs)):
+            return f"{what} {name!r} runs without a gradient or not once per input"
+    used = {name: made[0] for name, made in calls.items() if made}
+    recorded = [(h, z) for _, h, z in used.values()]
+    outside = _acts_outside(model, outputs, recorded)
+    if outside is not None:
+        return f"parameter {outside!r} acts outside of the layers that are known"
     sensitivities = _sensitivities(outputs, [z for _, z in recorded])
     return [
-        Trace(name, calls[name][0][0], h.detach(), b)
-        for name, (h, _), b in zip(layers, recorded, sensitivities, strict=True)
+        Trace(name, module, h.detach(), b)
+        for (name, (module, h, _)), b in zip(used.items(), sensitivities, strict=True)
         if b is not None
     ]
 
@@ -153,14 +151,14 @@ def _run(model: nn.Module, layers: Layers, inputs: Tensor) -> tuple[Made, Tensor
     return calls, outputs
 
 
-def _only_through_layers(model, outputs: Tensor, recorded) -> bool:
-    """Say whether each path from outputs to a parameter enters through a layer's z.
+def _acts_outside(model: nn.Module, outputs: Tensor, recorded) -> str | None:
+    """Return a parameter that acts elsewhere than in a layer's z, or None.
 
     The recorded graph is walked from the outputs and from each layer's input; the walk
     stops at a layer's output. If it still meets a trainable parameter, that parameter
-    is used by something else than its layer.
+    is used by something else than its layer. One that it never meets does nothing.
     """
-    trainable = {id(p) for p in trainable_parameters(model).values()}
+    trainable = {id(p): name for name, p in trainable_parameters(model).items()}
     stop = {z.grad_fn for _, z in recorded}
     waiting = [outputs.grad_fn, *(h.grad_fn for h, _ in recorded)]
     waiting += [None if h.grad_fn or not h.requires_grad else h for h, _ in recorded]
@@ -169,11 +167,12 @@ def _only_through_layers(model, outputs: Tensor, recorded) -> bool:
         node = waiting.pop()
         if node is None or node in seen or node in stop:
             continue
-        if isinstance(node, Tensor) or id(getattr(node, "variable", None)) in trainable:
-            return False
+        leaf = node if isinstance(node, Tensor) else getattr(node, "variable", None)
+        if isinstance(node, Tensor) or id(leaf) in trainable:
+            return trainable.get(id(leaf), "that is an input")
         seen.add(node)
         waiting += [following for following, _ in node.next_functions]
-    return True
+    return None
 
 
 def _sensitivities(outputs: Tensor, said: list[Tensor]) -> tuple[Tensor | None, ...]:
@@ -182,6 +181,8 @@ def _sensitivities(outputs: Tensor, said: list[Tensor]) -> tuple[Tensor | None, 
     Each output is summed over the batch: the inputs do not interact, so the derivative
     by one input's z is that input's own.
     """
+    if not said:
+        return ()
     count, num_outputs = outputs.shape
     each = torch.eye(num_outputs, dtype=outputs.dtype, device=outputs.device)
     each = each.unsqueeze(1).expand(-1, count, -1).contiguous()

@@ -40,6 +40,10 @@ def contradiction(
         weights = torch.randn(shape, generator=draw, device="cpu").to(kernel)
         with torch.enable_grad():
             total = (model(at.detach()) * weights).sum()
+            if not total.requires_grad:  # no parameter acts on the outputs
+                return weights.mT.flatten(), [
+                    p.new_zeros(p.numel()) for p in parameters
+                ]
             parts = torch.autograd.grad(
                 total, parameters, allow_unused=True, materialize_grads=True
             )

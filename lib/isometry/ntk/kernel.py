@@ -55,8 +55,8 @@ def empirical_ntk(
             inputs share.
         other: The second set of n2 inputs, in the same form; None: ``inputs`` again.
         method: ``"layerwise"``, the sum over layers of Eq. 7-8: linear, convolution and
-            norm layers, and scales, tokens and positions that all inputs share, each
-            used once, joined by anything without parameters; ``"jacobian"``, brute
+            norm layers, tables, and scales, tokens and positions that all inputs share,
+            each used once, joined by anything without parameters; ``"jacobian"``, brute
             force, any network; or ``"auto"``, the first where it applies and the second
             elsewhere.
         chunk_size: How many inputs are worked on at a time, at least 1; None: chosen

@@ -26,7 +26,8 @@ class Factors:
     Attributes:
         sensitivity: B as ``(m, c, S, q)``, or the layer's gradient as ``(m, c, 1, k)``
             where ``features`` is None.
-        features: U as ``(c, S, p)``, the layer's input at each position, or None.
+        features: U as ``(c, S, p)``, the layer's input at each position, or None. Whole
+            numbers ``(c, S, 1)`` stand for rows of the identity.
         weight: Whether the weight is trained.
         bias: Whether the bias is trained, which adds one to the forward Gram.
 
@@ -167,6 +168,21 @@ def _batch_norm(trace: Trace) -> list[Factors]:
     return _gains(trace, normalised, (1,))
 
 
+def _embedding(trace: Trace) -> list[Factors]:
+    """A table: a linear layer on rows of the identity, that of padding left out."""
+    module, ids = trace.module, trace.input
+    assert isinstance(module, nn.Embedding)
+    sensitivity = trace.sensitivity
+    if module.padding_idx is not None:
+        sensitivity = sensitivity * (ids != module.padding_idx).unsqueeze(-1)
+    numbers = ids.reshape(len(ids), -1, 1)
+    return [
+        Factors(
+            sensitivity.reshape(-1, *numbers.shape[:2], module.embedding_dim), numbers
+        )
+    ]
+
+
 def _shared(trace: Trace) -> list[Factors]:
     assert isinstance(trace.module, Shared)
     found = gradients(trace.module, trace.input, trace.sensitivity)
@@ -181,12 +197,15 @@ _TERMS: dict[type[nn.Module], Callable[[Trace], list[Factors]]] = {
     nn.GroupNorm: _group_norm,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
+    nn.Embedding: _embedding,
     Shared: _shared,
 }
 
 
 def has_closed_form(module: nn.Module) -> bool:
     """Say whether a layer's term is known; of a subclass the run tells."""
+    if isinstance(module, nn.Embedding):
+        return module.max_norm is None and not module.scale_grad_by_freq
     return isinstance(module, OWN)
 
 
@@ -216,6 +235,8 @@ def forward_gram(first: Factors, second: Factors) -> Tensor | None:
     if first.features is None or second.features is None:
         return None
     left, right = first.features.flatten(0, 1), second.features.flatten(0, 1)
+    if not left.is_floating_point():
+        return (left == right.mT).to(first.sensitivity.dtype)
     if not first.weight:
         return left.new_ones(len(left), len(right))
     gram = left @ right.mT
