@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -107,6 +108,18 @@ def test_compiled_parts_are_wired_as_they_were_written():
     model.layer1 = torch.compile(model.layer1, backend="eager")
     names = [layer.weight for layer in wire(model, EXAMPLE).structure.layers]
     assert [name.replace("_orig_mod.", "") for name in names] == expected
+
+
+def test_a_distributed_model_is_wired_as_it_was_written():
+    model = models.basic_resnet()
+    expected = simplified(wire(model, EXAMPLE))
+    store = dist.HashStore()
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        wrapped = nn.parallel.DistributedDataParallel(model)
+        assert simplified(wire(wrapped, EXAMPLE)) == expected
+    finally:
+        dist.destroy_process_group()
 
 
 def test_channels_last_kernels_have_their_units_in_a_view():

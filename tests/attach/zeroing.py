@@ -3,6 +3,7 @@
 import copy
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
@@ -13,6 +14,8 @@ from isometry.methods.resets.units import by_unit
 def outputs_of(model, args, kwargs):
     """Return the floating point outputs of one call, of the same random numbers."""
     torch.manual_seed(0)
+    # Models of transformers draw masks from NumPy's global state.
+    np.random.seed(0)  # noqa: NPY002
     with torch.no_grad():
         found = model(*args, **kwargs)
     leaves = torch.utils._pytree.tree_leaves(found)
