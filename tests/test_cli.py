@@ -69,6 +69,7 @@ def assert_refused(result, *parts):
 # --- refusals -------------------------------------------------------------------------
 
 RUN = f"run permuted_mnist --method adam {SMALL}"
+LARGE = "run permuted_mnist --method adam --profile=smoke --set=data=digits"
 REFUSALS = [
     # commands and options
     ("lst methods", 'Unknown command "lst". Did you mean "list"?'),
@@ -148,6 +149,11 @@ REFUSALS = [
     (f"{RUN} --seeds 0:9999999999999999", "needed 1 to 10000 different seeds"),
     (f"{RUN} --seeds 1.5", "different seeds, a:b or a,b,c"),
     (f"{RUN} --seeds 99999999999999999999", "needed seeds of 64 bits, which results"),
+    # sizes
+    (f"{LARGE} --set=width=200000", "needed what fits into the memory, "),
+    (f"{LARGE} --set=depth=1000000000", "GiB, at least, of 3 networks with their data"),
+    (f"{LARGE} --set=width={10**20}", "needed a whole number of 64 bits for width"),
+    (f"{LARGE} --set=init_gain={10**400}", "needed a finite number for init_gain"),
     # devices, data, stores
     (f"{RUN} --device=tpu", "needed a device auto, cpu or cuda, found tpu; choose one"),
     (f"{RUN} --device=cuda:99", "needed a CUDA device for cuda:99, found"),
@@ -201,6 +207,46 @@ def test_a_damaged_results_file_is_refused_by_name(isometry, tmp_path):
     assert_refused(isometry(f"{RUN} --seeds 1:2 --out store"), file.name)
 
 
+def test_a_report_names_a_damaged_file_in_a_line_and_goes_on(isometry, tmp_path):
+    isometry(f"{RUN} --seeds 0:1 --out store")
+    isometry(f"{RUN} --seeds 0:1 --out store --set lr=0.01")
+    whole = isometry("report store")[1]
+    file, _ = (tmp_path / "store").glob("**/*.parquet")
+    file.write_bytes(file.read_bytes()[:-9])
+    status, out, err = isometry("report store")
+    assert status == 0
+    assert len(out.splitlines()) == len(whole.splitlines()) - 1
+    assert err.startswith("isometry: left out: needed a readable results file at store")
+    assert err.count("\n") == 1
+    assert file.name in err
+
+
+def test_a_full_disk_is_told_in_a_line_and_the_same_command_goes_on(
+    isometry, tmp_path, monkeypatch
+):
+    command = f"{RUN} --seeds 0:2 --out store"
+    whole = isometry(command.replace("store", "whole"))[1].replace("whole", "store")
+    sync, calls = os.fsync, []
+    for last in range(3):  # the checkpoint's writing, the results'
+
+        def full(descriptor, last=last):
+            calls.append(descriptor)
+            if len(calls) > 2 * last:
+                raise OSError(28, "No space left on device")
+            sync(descriptor)
+
+        calls.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            result = isometry(command)
+        if last < 2:
+            assert_refused(
+                result, "No space left on device: ", "; make room, and the s"
+            )
+            assert not list(tmp_path.glob("store/**/*.partial"))
+    assert isometry(command) == (0, whole, "")
+
+
 def test_through_python_m_a_refusal_is_one_line_too(tmp_path):
     command = [
         sys.executable,
@@ -231,7 +277,19 @@ def test_the_console_script_is_the_same_command():
         (StoreError("needed a store"), "needed a store"),
         (DataError("needed data"), "needed data"),
         (PermissionError(13, "Permission denied", "/x"), "Permission denied: /x"),
-        (OSError(28, "No space left on device"), "No space left on device"),
+        (
+            OSError(28, "No space left on device", "/x"),
+            "No space left on device: /x; make room, and the same command goes on",
+        ),
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (
+            MemoryError("Unable to allocate 9 TiB"),
+            "out of memory; lower the sizes, or run fewer seeds at a time",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to"),
+            "out of memory; lower the sizes, or run fewer seeds at a time",
+        ),
         (
             FileExistsError(17, "File exists", "/a", None, "/b"),
             "File exists: /a and /b",

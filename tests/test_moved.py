@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import pytest
 
 from isometry import experiments
-from isometry.moved import MOVED
+from isometry.moved import MOVED, NAMES
 
 
 @pytest.mark.parametrize(("old", "new"), MOVED.items())
@@ -17,6 +17,17 @@ def test_an_old_path_is_todays_module(monkeypatch, old, new):
         found = import_module(old)
     assert found is import_module(new)
     assert found.__name__ == found.__spec__.name == new
+
+
+@pytest.mark.parametrize("room", NAMES)
+def test_names_of_a_room_that_was_one_module_are_found(room):
+    module, names = NAMES[room]
+    for name in names:
+        with pytest.warns(DeprecationWarning, match=f"{name} is called {module}"):
+            found = getattr(import_module(room), name)
+        assert found is getattr(import_module(module), name)
+    with pytest.raises(AttributeError, match=f"'{room}' has no attribute 'nothing'"):
+        import_module(room).nothing  # noqa: B018
 
 
 def test_no_old_path_hides_a_module_of_today():

@@ -4,9 +4,12 @@ Lists and the version need neither torch nor the extra ``bench``; all else is do
 :mod:`isometry.commands`.
 """
 
+import errno
+import re
 import sys
+import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any
@@ -14,11 +17,15 @@ from typing import Any
 from isometry import __version__
 from isometry.catalogue import LISTINGS, listing
 from isometry.core.extras import missing
+from isometry.core.messages import Notice
 
 USAGE_EXIT = 2
 # The errors that say what to do: Python's, and those of our rooms.
 REFUSALS: tuple[type[Exception], ...] = (KeyError, ValueError)
 ROOMS = ("isometry.lab.store:StoreError", "isometry.supervised.data:DataError")
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# What torch says of a tensor that it cannot have, on a CPU and on a GPU.
+NO_MEMORY = re.compile("can't allocate memory|CUDA out of memory|Storage size calc")
 PLUGINS = "isometry.cli"  # entry points: functions as `extend` calls them
 LIGHT_HELP = f"""\
 isometry --version
@@ -67,12 +74,31 @@ def _commanded(arguments: list[str]) -> int | None:
     """Let the commands answer."""
     from isometry.commands import command_line
 
-    return command_line(extend)(
-        arguments,
-        exit_on_error=False,
-        print_error=False,
-        result_action="return_value",
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", Notice)
+        warnings.showwarning = partial(_noticed, warnings.showwarning, set())
+        return command_line(extend)(
+            arguments,
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
+
+
+def _noticed(
+    usual: Callable[..., None],
+    said: set[str],
+    message: Warning,
+    category: type[Warning],
+    *rest: Any,
+) -> None:
+    """Say a notice as refusals are said, and once; other warnings as usual."""
+    line = f"isometry: {message}"
+    if not issubclass(category, Notice):
+        usual(message, category, *rest)
+    elif line not in said:
+        said.add(line)
+        print(line, file=sys.stderr)
 
 
 def extend(command: Callable[[Callable[..., Any]], Any]) -> None:
@@ -103,6 +129,10 @@ def refused(error: Exception) -> str | None:
     elif isinstance(error, OSError) and error.strerror:
         names = [str(n) for n in (error.filename, error.filename2) if n is not None]
         line = f"{error.strerror}: {' and '.join(names)}" if names else error.strerror
+        if error.errno in NO_ROOM:
+            line += "; make room, and the same command goes on"
+    elif isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
+        line = "out of memory; lower the sizes, or run fewer seeds at a time"
     elif type(error) is ImportError or isinstance(error, REFUSALS + _opened(*ROOMS)):
         line = str(error.args[0]) if error.args else type(error).__name__
     return None if line is None else " ".join(line.split())

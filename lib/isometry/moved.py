@@ -6,11 +6,12 @@ classes, and what a test replaces, are the same under both names.
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 # The old room, and where its modules stand today.
 MOVED = {
@@ -100,6 +101,19 @@ MOVED = {
 }
 
 
+# Rooms that were one module: its names, and the module that has them today.
+NAMES = {
+    "isometry.methods.resets": (
+        "isometry.methods.resets.units",
+        ("by_unit", "replace_units_", "widths"),
+    ),
+    "isometry.rl.games": (
+        "isometry.rl.games.registry",
+        ("FULL_ACTIONS", "GAMES", "Game"),
+    ),
+}
+
+
 class _OldPaths(MetaPathFinder, Loader):
     """Finds today's module under its old path, where nothing else is found."""
 
@@ -113,13 +127,32 @@ class _OldPaths(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         old, new = module.__name__, MOVED[module.__name__]
-        warnings.warn(
-            f"{old} is called {new} today; import that instead",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        _warn(old, new)
         # What stands here when this returns is what the import gives.
         sys.modules[old] = import_module(new)
+
+
+def names_of(room: str) -> Callable[[str], Any]:
+    """Return a ``__getattr__`` that finds the names of a room that was one module.
+
+    Args:
+        room: In :data:`NAMES`.
+    """
+    module, names = NAMES[room]
+
+    def find(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+        _warn(f"{room}.{name}", f"{module}.{name}")
+        return getattr(import_module(module), name)
+
+    return find
+
+
+def _warn(old: str, new: str) -> None:
+    """Warn whoever imports something under its old path."""
+    line = f"{old} is called {new} today; import that instead"
+    warnings.warn(line, DeprecationWarning, stacklevel=3)
 
 
 class Front(ModuleType):

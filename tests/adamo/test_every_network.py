@@ -317,15 +317,15 @@ GOOD = [torch.ones(2, 2)]
         ),
         (
             lambda: AdamO([torch.ones(2, 2).half()]),
-            r"float64, found torch.float16 in a weight of shape \(2, 2\); keep it in fl",
+            r"float64, found torch.float16 in a weight of shape \(2, 2\); keep it",
         ),
         (
             lambda: AdamO([torch.full((2, 2), 1e12)]),
-            r"whose Gram matrix has a square in torch.float32, found a norm of 2.0e\+12",
+            r"Gram matrix has a square in torch.float32, found a norm of 2.0e\+12",
         ),
         (
             lambda: AdamO([torch.full((2, 2), 1e80, dtype=torch.float64)]),
-            r"whose Gram matrix has a square in torch.float64, found a norm of 2.0e\+80",
+            r"Gram matrix has a square in torch.float64, found a norm of 2.0e\+80",
         ),
         (
             lambda: AdamO(

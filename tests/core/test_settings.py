@@ -75,6 +75,8 @@ def test_text_becomes_a_value_of_the_settings_type(text, annotation, value):
         ("fast", float, "needed a number for key, found 'fast'"),
         ("nan", float, "needed a finite number for key, found 'nan'"),
         ("inf", float, "needed a finite number for key"),
+        (f"{2**63}", int, "needed a whole number of 64 bits for key, found '9223372"),
+        (f"{-(2**63) - 1}", int | None, "needed a whole number of 64 bits for key"),
         ("-Infinity", float | None, "needed a finite number for key"),
         ("1e999", float, "needed a finite number for key"),
         ("none", float, "needed a number for key"),
@@ -90,7 +92,9 @@ def test_text_that_spells_no_such_value_is_refused(text, annotation, message):
         parsed(text, annotation, "key")
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers())
+@given(
+    st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**63), 2**63 - 1)
+)
 def test_a_number_survives_its_spelling(value):
     found = parsed(repr(value), type(value), "key")
     assert found == value

@@ -4,6 +4,10 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
+class Notice(UserWarning):
+    """What a command says beside its answer, in one line."""
+
+
 def refusal(needed: str, found: object, do: str) -> str:
     """Return one line that says needed, found and what to do.
 

@@ -15,13 +15,13 @@ import torch
 
 from isometry.core.extras import extra
 from isometry.core.messages import refusal
+from isometry.core.settings import WHOLE_NUMBERS
 
 if TYPE_CHECKING:
     import numpy as np
 
 Label = str | int
 MOST_SEEDS = 10_000  # in one command
-SEEDS = range(-(2**63), 2**63)  # what a results file holds
 
 
 def derived_seed(seed: int, *labels: Label) -> int:
@@ -140,7 +140,7 @@ def checked_seeds(seeds: Iterable[int]) -> list[int]:
     if not found or len(set(found)) != len(found):
         raise ValueError(refusal("distinct seeds, at least one", found, "change them"))
     for seed in found:
-        if seed not in SEEDS:
+        if seed not in WHOLE_NUMBERS:
             needed = "seeds of 64 bits, which results files hold"
             raise ValueError(refusal(needed, seed, "choose smaller ones"))
     return found

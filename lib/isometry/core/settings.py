@@ -19,6 +19,7 @@ S = TypeVar("S")
 
 TRUE_WORDS = ("true", "yes", "on", "1")
 FALSE_WORDS = ("false", "no", "off", "0")
+WHOLE_NUMBERS = range(-(2**63), 2**63)  # that tensors, and results files, hold
 
 
 def setting(default: Any, help: str, *, later: bool = False) -> Any:
@@ -83,9 +84,11 @@ def parsed(text: str, annotation: Any, key: str) -> Any:
     kind = "a whole number" if annotation is int else "a number"
     try:
         value = annotation(text)
-        if annotation is int or math.isfinite(value):
+        if annotation is int and value in WHOLE_NUMBERS:
             return value
-        kind = "a finite number"
+        if annotation is float and math.isfinite(value):
+            return value
+        kind = "a whole number of 64 bits" if annotation is int else "a finite number"
     except ValueError:
         pass
     raise ValueError(refusal(f"{kind} for {key}", repr(text), f"pass e.g. {key}=1"))

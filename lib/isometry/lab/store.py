@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from isometry.core.files import visible, write_whole
-from isometry.core.messages import refusal
+from isometry.core.messages import Notice, refusal
 from isometry.core.settings import settings_hash
 
 SCHEMA = pa.schema(
@@ -52,7 +52,7 @@ class StoreError(RuntimeError):
     """A results store that cannot be used as asked; the message says what to do."""
 
 
-class LeftOut(UserWarning):
+class LeftOut(Notice):
     """A file of a store cannot be used and was left out; the message names it."""
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from isometry.core.memory import check_training
 from isometry.methods import Method
 from isometry.rl.agent import check_heads, in_reach, network_of
 from isometry.rl.continual_benchmarks import ContinualBenchmark
@@ -64,12 +66,14 @@ def train(
         finite goes on with action 0.
 
     Raises:
-        ValueError: If seeds are missing or repeated, a setting does not fit, or the
-            checkpoint cannot be read.
+        ValueError: If seeds are missing or repeated, a setting does not fit, the run
+            cannot fit into memory, or the checkpoint cannot be read.
     """
     check_heads(method_settings, settings)
     device = torch.device(device)
     network = network_of(benchmark, method, method_settings, settings)
+    games = max(settings.update_steps, settings.eval_episodes)
+    check_training(network, seeds, settings, games * prod(network.observation), device)
     structure = in_reach(network.structure(), settings)
     arena = Arena(
         suite=benchmark.suite,

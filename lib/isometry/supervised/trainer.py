@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from isometry.core.denormals import denormals_flushed
+from isometry.core.memory import check_training
 from isometry.core.precision import exact_matmul
 from isometry.methods import Method
 from isometry.methods.optimisers.gradient_descent import with_optimizer
@@ -136,14 +137,16 @@ def train(
         denormal numbers count as zero while a task is trained.
 
     Raises:
-        ValueError: If seeds are missing or repeated, the checkpoint cannot be read, the
-            method does not go with the run's optimiser, or the stream cannot blend its
-            tasks as the settings ask.
+        ValueError: If seeds are missing or repeated, the run cannot fit into memory,
+            the checkpoint cannot be read, the method does not go with the run's
+            optimiser, or the stream cannot blend its tasks as the settings ask.
     """
     benchmark.check_blend(settings)
     device, precision = torch.device(device), settings.precision
     method = with_optimizer(method, method_settings, settings)
     network = network_of(method, method_settings, settings, pixels)
+    images = 4 * settings.images_per_task * pixels.train_inputs.shape[1]
+    check_training(network, seeds, settings, images, device)
 
     def next_task(run: Run) -> Task:
         own = [benchmark.task(pixels, settings, seed, run.task) for seed in run.seeds]
