@@ -11,9 +11,8 @@ As a pull request elsewhere:
 
 * zij: a file below ``contrib/first_order`` with the ``Optimizer`` of ``core.optimizer``
   as base class and this one's address in its header; exported; ``_register(AdamO)``.
-* pytorch_optimizer: ``BaseOptimizer`` as base class, whose hooks ``init_group`` and
-  ``step`` are; its ``NegativeLRError``, and ``**kwargs``; the class in
-  ``OPTIMIZER_LIST`` and the README's table; one recipe in its tests.
+* pytorch_optimizer: ``BaseOptimizer`` as base class, its ``NegativeLRError``, and
+  ``**kwargs``; a place in ``OPTIMIZER_LIST`` and the README; one recipe in its tests.
 """
 
 from typing import Any
@@ -38,7 +37,7 @@ class AdamO(torch.optim.Optimizer):
     The moments never see the pull. Vectors are left to Adam; a kernel is the matrix
     (out, in * k * k). Give heads, embeddings and all else that is no operator a group
     with ``isometry_strength`` 0. A deviation from isometry shrinks by 1/e in
-    :math:`1 / (8 \eta_{iso} \lambda)` steps: choose the strength by that time. Where a
+    :math:`1 / (8 \eta_{iso} \lambda)` steps: choose the strength by this time. Where a
     weight is so large that the step would overshoot, it is shortened:
     :math:`4 \eta_{iso} \lambda` becomes :math:`1 / (2 \|\theta^T \theta - I\|_F)`.
 
@@ -48,15 +47,14 @@ class AdamO(torch.optim.Optimizer):
         betas: Decays of the two moments.
         eps: Added to the denominator.
         weight_decay: Decoupled, as in AdamW.
-        isometry_strength: :math:`\lambda`; at 0 the steps are those of AdamW.
+        isometry_strength: :math:`\lambda`; 0 is AdamW. None: 12,500 steps, but <= 0.1.
         isometry_lr: :math:`\eta_{iso}`; None is ``lr``. A group of ``lr`` 0 rests.
         isometry_every: Pull every k-th step, k times as long.
         maximize: Maximise the objective; the pull is not reversed.
         foreach: Adam's arithmetic on lists of tensors; None does so on accelerators.
 
     Reference: Rosseau, Müller, Nowé, "Preserving Plasticity in Continual Learning via
-    Dynamical Isometry", ICML 2026, arXiv 2606.09762, Eq. 19 and 20. Another method of
-    this name, arXiv 2602.05136, is not this one.
+    Dynamical Isometry", arXiv 2606.09762, Eq. 19, 20. Not the AdamO of 2602.05136.
     """
 
     def __init__(
@@ -67,12 +65,15 @@ class AdamO(torch.optim.Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         *,
-        isometry_strength: float = 1e-3,
+        isometry_strength: float | None = None,
         isometry_lr: float | None = None,
         isometry_every: int = 1,
         maximize: bool = False,
         foreach: bool | None = None,
     ) -> None:
+        rate = float(lr if isometry_lr is None else isometry_lr)
+        if isometry_strength is None:
+            isometry_strength = 1e-5 / max(rate, 1e-4)
         task = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         pull = {
             "isometry_strength": isometry_strength,
@@ -103,8 +104,8 @@ class AdamO(torch.optim.Optimizer):
                 raise RuntimeError("AdamO does not support sparse gradients")
             if p.grad is not None and not self.state[p]:
                 self.state[p]["step"] = torch.tensor(0.0, dtype=torch.float32)
-                self.state[p]["exp_avg"] = torch.zeros_like(p)
-                self.state[p]["exp_avg_sq"] = torch.zeros_like(p)
+                for key in ("exp_avg", "exp_avg_sq"):
+                    self.state[p][key] = torch.zeros_like(p)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
@@ -128,8 +129,7 @@ class AdamO(torch.optim.Optimizer):
         if rests or group["isometry_count"] % every:
             return
         rate = float(lr if rate is None else rate) * group["isometry_strength"] * every
-        # Adam's part multiplies the weights by this; the pull must come out whole.
-        rate = rate / (1 - float(lr) * group["weight_decay"])
+        rate /= 1 - float(lr) * group["weight_decay"]  # which Adam's part applies
         for p in params:
             if p.ndim >= 2 and p.numel() and not p.is_complex():
                 _isometry_step_(p, rate)

@@ -174,10 +174,19 @@ def test_a_copy_goes_on_bit_for_bit():
     assert_close(run(twin, twins, 4, 3), run(optimizer, params, 4, 3), **BIT_FOR_BIT)
 
 
-def test_its_keywords_have_the_defaults_of_the_library():
-    params = [nn.Parameter(torch.eye(3))]
-    ours, theirs = single.AdamO(params).defaults, AdamO(params).defaults
+@pytest.mark.parametrize("lr", [0.0, 1e-5, 1e-4, 1e-3, 0.1])
+@pytest.mark.parametrize("isometry_lr", [None, 1e-2])
+def test_its_keywords_have_the_defaults_of_the_library(lr, isometry_lr):
+    params, options = [nn.Parameter(torch.eye(3))], {}
+    if isometry_lr is not None:
+        options = {"isometry_lr": isometry_lr}
+    ours, theirs = (
+        kind(params, lr=lr, **options).defaults for kind in (single.AdamO, AdamO)
+    )
+    strengths = [found.pop("isometry_strength") for found in (ours, theirs)]
+    assert strengths[0] == pytest.approx(strengths[1], rel=1e-12)
     assert ours == {key: theirs[key] for key in ours}
+    assert single.AdamO(params).defaults["lr"] == AdamO(params).defaults["lr"]
 
 
 @pytest.mark.parametrize(
