@@ -3,7 +3,9 @@
 import copy
 import dataclasses
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +20,7 @@ from isometry.stream.run import on_device
 from isometry.supervised import SupervisedSettings
 from isometry.supervised.trainer import network_of, train
 
+ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
 SMALL = {
     "data": "digits",
@@ -52,7 +55,6 @@ BRISK = {
 # of games; with these it learns within the test.
 MILD = {
     "hare_tortoise": {"tortoise_decay": 0.9},
-    "infer": {"infer_strength": 1e-3, "infer_scale": 1.0},
     "sphere": {"sphere_ratio": 5e-3},
 }
 COMBINED = (
@@ -66,6 +68,9 @@ COMBINED = (
     "l2+upgd",
     "snr+sgd_momentum",
     "nap+fire",
+    "l2_init+hare_tortoise",
+    "aid+c_chain+cpr",
+    "papo+fade",
 )
 EVERY = (*METHODS.names(), *COMBINED)
 
@@ -166,6 +171,13 @@ def test_it_has_a_name_a_summary_and_a_source(name):
     assert len(method.summary) > 10
     assert "\n" not in method.summary
     assert len(method.source) > 3
+
+
+@every_method
+def test_its_source_is_in_the_bibliography(name):
+    bibliography = (ROOT / "book" / "references.bib").read_text()
+    numbers = re.findall(r"\d{4}\.\d{5}", METHODS.get(name).source)
+    assert [number for number in numbers if number not in bibliography] == []
 
 
 @every_method
@@ -311,12 +323,9 @@ def test_it_refuses_what_is_not_its_own(name):
 
 @every_combination
 def test_it_learns_digits_and_all_that_is_measured_is_finite(digits, name):
-    settings = {
-        "tasks": 1,
-        "epochs": 20,
-        "lr": get(name).trial_lr,
-        **MILD.get(name, {}),
-    }
+    settings = {"tasks": 1, "epochs": 20, "lr": get(name).trial_lr}
+    for part in get(name).parts or (name,):
+        settings |= MILD.get(part, {})
     plan_ = plan("permuted_mnist", name, {**SMALL, **settings}, "smoke")
     run = trained(plan_, digits, [0, 1])
     measured = {(r["seed"], r["metric"]): r["value"] for r in run.records}

@@ -39,7 +39,6 @@ BRISK = {
 # of games; with these it learns within the test.
 MILD = {
     "hare_tortoise": {"tortoise_decay": 0.9},
-    "infer": {"infer_strength": 1e-3, "infer_scale": 1.0},
     "sphere": {"sphere_ratio": 5e-3},
 }
 COMBINED = ("layernorm+redo", "nap+snr", "layernorm+adamo", "l2+cbp")

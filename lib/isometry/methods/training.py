@@ -29,7 +29,7 @@ class Training:
             ``after_step``, before this task elsewhere, ``before_step`` included.
         state: What the method carries along, see :attr:`Method.start`.
         optimizer: Holds the parameters; its state may be changed in place. Only
-            ``after_step`` and ``before_task`` have it.
+            ``before_step``, ``after_step`` and ``before_task`` have it.
         activations: Of the step's minibatch, one ``(members, samples, units)`` a hidden
             layer; for ``after_step`` and, with their history, ``penalty`` of a method
             that watches, else empty.

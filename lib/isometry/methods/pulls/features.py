@@ -19,7 +19,7 @@ class _InFeRSettings(AdamSettings):
     """
 
     infer_strength: float = setting(0.1, "alpha: factor of the penalty, >= 0.")
-    infer_scale: float = setting(100.0, "beta: of the first outputs in the target.")
+    infer_scale: float = setting(1.0, "beta: of the first outputs in the target.")
     infer_heads: int = setting(10, "How many outputs are held, >= 1.")
 
     def __post_init__(self) -> None:

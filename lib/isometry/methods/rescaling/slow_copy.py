@@ -16,7 +16,7 @@ class _HareSettings(AdamSettings):
     Source: Lee et al. 2024; theirs differ from experiment to experiment.
     """
 
-    tortoise_decay: float = setting(0.999, "mu: what the copy keeps a step, in [0, 1].")
+    tortoise_decay: float = setting(0.99, "mu: what the copy keeps a step, in [0, 1].")
     hare_every: int = setting(1000, "Go back to the copy every k-th step, k >= 1.")
 
     def __post_init__(self) -> None:

@@ -84,7 +84,7 @@ DASH = register(
         summary="Adam, weights shrunk at a new task unless they point its way",
         source="Shin et al., NeurIPS 2024",
         settings=_DASHSettings(),
-        search={"dash_average": (0.1, 0.3), "dash_least": (0.05, 0.1, 0.3)},
+        search={"dash_average": (0.1, 0.3), "dash_least": (0.05, 0.1, 0.3, 0.8)},
         before_task=_shrink,
         not_for_games="a new game has no loss before it is played",
     )
