@@ -140,7 +140,7 @@ def regrets(ax: Axes, table: pd.DataFrame, game: bool) -> Axes:
     ax.set_xticks([*ticks, adam], [f"{t:,.0f}" for t in ticks] + ["Adam"], rotation=30)
     ax.set_xlim(0.6, 1.6 * adam)
     ax.set_xlabel("relaxation time, steps")
-    ax.legend(fontsize=7)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2, fontsize=7)
     return ax
 
 
