@@ -3,8 +3,11 @@
 import ast
 import re
 
-import jupytext
 import pytest
+
+pytest.importorskip("jupytext", reason="needs the extra book")
+
+import jupytext
 from press import ROOT, chapter_files
 from press.text import normalised
 

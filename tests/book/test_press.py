@@ -5,8 +5,11 @@ import shutil
 import subprocess
 import sys
 
-import nbformat
 import pytest
+
+pytest.importorskip("jupytext", reason="needs the extra book")
+
+import nbformat
 from press import BookError
 from press import site as press_site
 from press.cli import main
