@@ -23,6 +23,7 @@ SCRIPTS = {  # and what it needs
     "hf_trainer": "transformers",
     "lightning_fit": "lightning",
     "sb3_ppo": "stable_baselines3",
+    "torchrl_ppo": "torchrl",
 }
 
 
@@ -144,3 +145,20 @@ def test_an_agent_of_stable_baselines_spares_its_heads_and_is_loaded(tmp_path):
     state = player.policy.optimizer.state_dict()["state"]
     assert_close(again.policy.optimizer.state_dict()["state"], state, **BIT_FOR_BIT)
     again.learn(4 * 64)
+
+
+def test_an_agent_of_torchrl_plays_and_spares_its_heads():
+    pytest.importorskip("numba")
+    script = example("torchrl_ppo")
+    networks, optimizer, rewards = script.learn(2, 8)
+    names = ["actor.module.0.module.1.weight", "critic.module.1.weight"]
+    assert pulled(optimizer) == names
+    assert [r.why for n, r in rows(optimizer).items() if "head.w" in n] == [
+        "the head",
+        "the head",
+    ]
+    assert len(rewards) == 2
+    assert all(torch.isfinite(p).all() for p in networks.parameters())
+    torch.manual_seed(0)
+    start = script.layers(3)
+    assert deviation(networks, names[:1]) < deviation(start, ["1.weight"])

@@ -99,7 +99,7 @@ class GameVectorEnv(VectorEnv):
         chosen = {**game.settings, **settings}
         check_whole("seed", seed)
         check(num_envs, render_mode, **chosen)
-        self._mode = checked_mode(autoreset_mode)
+        self._mode = self.autoreset_mode = checked_mode(autoreset_mode)
         self._dtype = checked_dtype(dtype)
         self._moved = bool(channels_first) and game.channels_last
         self.metadata = {
