@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from isometry.attachment.operations.rules import identity, mixed, rule, unclear
+from isometry.attachment.operations.rules import carried, identity, mixed, rule, unclear
 from isometry.attachment.shapes import (
     cut,
     merged,
@@ -88,7 +88,7 @@ def _expand(call: Call) -> Value:
     if isinstance(value, Units):
         if out.shape[value.dim + new] != given.shape[value.dim]:
             return value.refuse("its unit is repeated by expand")
-        return replace(value, dim=value.dim + new)
+        return _at_places(call, value, out, value.dim + new)
     if isinstance(value, Held):
         same = [*(None,) * new]
         for axis, old, size in zip(
@@ -99,12 +99,21 @@ def _expand(call: Call) -> Value:
     return value
 
 
-def _ranged(call: Call, dim: int, start: int, size: int) -> Value:
+def _at_places(call: Call, units: Units, out: Tensor, dim: int) -> Units:
+    """Return units of which other places were kept than before, or all of them."""
+    if out.numel() == call.args[0].numel():
+        return replace(units, dim=dim)
+    return carried(call, units, out, dim)
+
+
+def _ranged(call: Call, out: Tensor, dim: int, start: int) -> Value:
     """Return what is known of a range of entries along a dimension."""
-    value = call.of(call.args[0])
+    value, size = call.of(call.args[0]), out.shape[dim]
     if isinstance(value, Units) and dim == value.dim:
         kept = cut(value, start, size)
         return kept or value.refuse(f"{call.name} cuts through its units")
+    if isinstance(value, Units):
+        return _at_places(call, value, out, value.dim)
     axis = value.axes[dim] if isinstance(value, Held) else None
     if isinstance(value, Held) and axis is not None:
         axes = list(value.axes)
@@ -127,7 +136,7 @@ def _slice(call: Call) -> Value:
     if step != 1 and own:
         return unclear(call, "a slice with steps leaves units out")
     start = max(0, start + length) if start < 0 else start
-    return _ranged(call, dim, start, call.out.shape[dim])
+    return _ranged(call, call.out, dim, start)
 
 
 @rule("split", "split_with_sizes", "unsafe_split", "chunk", "unsafe_chunk")
@@ -136,7 +145,7 @@ def _split(call: Call) -> list[Value]:
     dim = call.argument(2, 0) % call.args[0].ndim
     found, start = [], 0
     for out in call.out:
-        found.append(_ranged(call, dim, start, out.shape[dim]))
+        found.append(_ranged(call, out, dim, start))
         start += out.shape[dim]
     return found
 
@@ -148,15 +157,16 @@ def _select(call: Call) -> Any:
     value = call.of(given)
     dim = (call.args[1] if len(call.args) > 1 else 0) % given.ndim
     one = call.name == "select"
-    indices = [call.args[2]] if one else list(range(given.shape[dim]))
+    outs = [call.out] if one else call.out
+    indices = [call.args[2]] if one else range(given.shape[dim])
     found: list[Value] = []
-    for index in indices:
+    for index, out in zip(indices, outs, strict=True):
         part: Value = value
         if isinstance(value, Units):
             if dim == value.dim:
                 part = value.refuse(f"{call.name} takes its units apart")
             else:
-                part = replace(value, dim=value.dim - (dim < value.dim))
+                part = _at_places(call, value, out, value.dim - (dim < value.dim))
         elif isinstance(value, Held):
             part = selected(value, dim, index % given.shape[dim]) or mixed(call)
         found.append(part)
@@ -177,7 +187,7 @@ def _places(call: Call) -> Value:
         return value.refuse(f"{call.name} rearranges its units")
     if call.name == "constant_pad_nd" and call.argument(2, 0) != 0:
         return value.refuse("its map is padded with other than zeros")
-    return replace(value, dim=value.dim + shift)
+    return carried(call, value, call.out, value.dim + shift)
 
 
 def _touched(call: Call, given: Tensor) -> set[int] | None:
