@@ -1,5 +1,7 @@
 """What every registered method must do with actor and critic."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -46,6 +48,7 @@ BRISK = {
     "weight_clipping": {"clip": 0.5},
     "selective_reinit": {"reinit_rate": 0.3},
     "regrama": {"grama_threshold": 0.7},
+    "c_chain": {"churn_from": 0, "churn_target": 100.0},
 }
 PLAYING = [method.name for method in METHODS if not method.not_for_games]
 EVERY = (*PLAYING, "layernorm+adamo", "nap+redo", "maxmin+l2_init", "l2+fire")
@@ -59,7 +62,7 @@ ARCHITECTURE = Architecture(
     init_gain=1.0,
 )
 # Without a gradient and without activations they do nothing.
-RESTING = ("fresh", "nap+redo", "papo", "sphere")
+RESTING = ("fresh", "nap+redo", "papo", "sphere", "c_chain", "infer")
 # They replace hidden units, and with them what heads read of these.
 REPLACING = ("redo", "cbp", "snr", "regrama", "cpr")
 
@@ -135,6 +138,17 @@ def test_without_a_gradient_it_moves_hidden_layers_and_never_a_protected_head(
     if name != "adamw":  # its decay is the optimiser's, for all parameters
         spared = "head." if protected else "head.actor."
         assert not {key for key in moved if key.startswith(spared)}
+
+
+@pytest.mark.parametrize("name", ["c_chain", "infer", "sphere"])
+def test_penalties_on_boards_and_features_are_seen(name):
+    plan_ = planned(name, cycles=1)
+    acting = trained(plan_, [3])
+    still = replace(plan_, method=replace(plan_.method, penalty=None))
+    resting = trained(still, [3])
+    for key, parameter in acting.parameters.items():
+        moved = not torch.equal(parameter, resting.parameters[key])
+        assert moved or "critic" in key, key
 
 
 @pytest.mark.parametrize("name", EVERY)

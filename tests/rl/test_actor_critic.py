@@ -149,6 +149,8 @@ def test_a_placed_network_reads_what_it_would_read_on_the_padded_permuted_board(
     found = torch.autograd.grad(less[0].square().sum() + less[1].sum(), leaves)
     assert_close(found, expected)
     assert MLP.placed(parameters, None) is parameters
+    assert torch.equal(MLP.whole(small.flatten(2), channels), permuted.flatten(2))
+    assert MLP.whole(small, None) is small
 
 
 @pytest.mark.parametrize("biased", [True, False])

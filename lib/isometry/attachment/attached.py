@@ -116,14 +116,13 @@ class Attached:
             self._model, wiring, self._spared, to_isometry=self._to_isometry
         )
         method = self._method
-        # A method that games cannot have may look at the inputs of a step.
-        if method.watches or method.not_for_games:
+        if method.watches or method.reads:
             self._watcher = Watcher(
                 self._model,
                 stack.points if method.watches else (),
                 gradients=method.watches_gradients,
                 history=method.watches and method.penalty is not None,
-                inputs=bool(method.not_for_games),
+                inputs=method.reads,
                 group=self._group,
             )
             self._open.append(self._watcher)

@@ -99,6 +99,7 @@ class Method:
             step's minibatch.
         watches_gradients: Whether it needs the loss's gradients by them as well, for
             which ``watches`` is to be set too.
+        reads: Whether these places need the step's inputs.
         restarts: Whether every task starts from a new network.
         not_for_games: Why games cannot have it, in a few words; empty: they can.
         parts: The names of the methods it is a combination of, if it is one.
@@ -123,6 +124,7 @@ class Method:
     offset: Callable[[Training], Tensor | None] | None = None
     watches: bool = False
     watches_gradients: bool = False
+    reads: bool = False
     restarts: bool = False
     not_for_games: str = ""
     parts: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """What a method sees of a network, whatever the network is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import Tensor
@@ -103,8 +103,9 @@ class Structure:
         heads: The output layers.
         inner: Layers without units of their own, such as attention's projections.
         function: ``(parameters, inputs) -> outputs, hidden activations``: the network
-            itself, for other parameters or inputs than the step's; the activations are
-            ``(members, samples, units)``. None: it is not at hand, as in games.
+            itself, for other parameters or inputs than the step's, in games the actor
+            with both parts' layers; the activations are ``(members, samples, units)``.
+            None: it is not at hand.
         activation: The nonlinearity of the hidden layers.
         spread: Standard deviation of a freshly drawn entry of each weight.
         fresh: ``(seed, *labels) -> Parameters``: a newly initialised member.
@@ -117,7 +118,7 @@ class Structure:
     spread: dict[str, float]
     fresh: Callable[..., Parameters]
     inner: tuple[Layer, ...] = ()
-    function: Function | None = None
+    function: Function | None = field(default=None, compare=False)
 
     def named(self, *roles: Role) -> list[str]:
         """Return the names of the parameters that have one of these roles."""
@@ -163,7 +164,7 @@ def function_of(structure: Structure, method: str) -> Function:
     """
     if structure.function is None:
         needed = f"the network as a function for {method}"
-        raise ValueError(refusal(needed, "none", "use a benchmark on images"))
+        raise ValueError(refusal(needed, "none", "use a benchmark of the library"))
     return structure.function
 
 

@@ -38,8 +38,8 @@ class Training:
         losses: Each member's on the step's minibatch, ``(members,)``, without history;
             for ``penalty``. In games the policy's.
         inputs: ``(members, batch, features)``: in ``before_task`` the new task's first
-            minibatch, in ``penalty`` and ``after_step`` the step's, where there is one
-            at hand; games have it in ``before_task`` alone.
+            minibatch, in ``penalty`` and ``after_step`` the step's, for a method that
+            reads it; of games, boards.
         targets: Its labels, ``(members, batch)``; None for games.
         batches: ``() ->`` the new task's minibatches of one pass, inputs and targets;
             for ``before_task``, else None.

@@ -10,7 +10,7 @@ from torch import Tensor
 from isometry.core.seeding import Label
 from isometry.core.stacking import Parameters, stacked_linear
 from isometry.methods import Structure
-from isometry.methods.activations import activate, normalise
+from isometry.methods.activations import activate, as_samples, normalise
 from isometry.methods.initialisation import (
     Shapes,
     layer_of,
@@ -125,6 +125,7 @@ class ActorCritic(StackedNetwork):
             activation=self.architecture.activation,
             spread=spread,
             fresh=self.initial,
+            function=self.function,
         )
 
     def initial(self, seed: int, *labels: Label) -> Parameters:
@@ -164,6 +165,36 @@ class ActorCritic(StackedNetwork):
         count = self.observation[-1]
         found = {n: _Placed.apply(parameters[n], channels, count) for n in names}
         return {**parameters, **found}
+
+    def whole(self, boards: Tensor, channels: Tensor | None) -> Tensor:
+        """Return boards with the channels that stay empty, see :meth:`placed`.
+
+        Args:
+            boards: ``(members, batch, places * c)``.
+            channels: ``(members, c)``, or None: they are whole.
+
+        Returns:
+            ``(members, batch, features)`` of the same type.
+        """
+        if channels is None:
+            return boards
+        *places, count = self.observation
+        small = boards.unflatten(-1, (prod(places), -1))
+        found = small.new_zeros(*small.shape[:-1], count)
+        index = channels[:, None, None, :].expand_as(small)
+        return found.scatter_(-1, index, small).flatten(2)
+
+    def function(
+        self, parameters: Parameters, inputs: Tensor
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the actor's logits and all activations, see :class:`Structure`.
+
+        Args:
+            parameters: name -> ``(members, ...)``.
+            inputs: As for :meth:`logits`, whole.
+        """
+        logits, _, activations = self.watched(parameters, inputs)
+        return logits, [as_samples(hidden) for hidden in activations]
 
     def logits(self, parameters: Parameters, inputs: Tensor) -> Tensor:
         """Return the actor's logits, ``(members, batch, num_actions)``.

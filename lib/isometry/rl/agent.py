@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from isometry.core.messages import refusal
 from isometry.methods import Architecture, Method, Structure
 from isometry.methods.structure import Roles
@@ -103,7 +105,13 @@ def in_reach(structure: Structure, settings: ContinualSettings) -> Structure:
         for name, role in structure.roles.items()
     }
     layers = [la for la in structure.layers if not la.weight.startswith(spared)]
-    return replace(structure, roles=roles, layers=tuple(layers))
+    whole, count = structure.function, len(layers)
+
+    def function(*inputs: Any) -> tuple[Tensor, list[Tensor]]:
+        outputs, activations = whole(*inputs)  # type: ignore[misc]
+        return outputs, activations[-count:]
+
+    return replace(structure, roles=roles, layers=tuple(layers), function=function)
 
 
 def _with_value_head(structure: Structure, settings: ContinualSettings) -> Structure:

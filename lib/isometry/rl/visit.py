@@ -150,13 +150,7 @@ def first_boards(arena: Arena, run: Run) -> tuple[Tensor, None]:
     shape = (len(run.seeds), settings.num_envs, prod(stage.players.shape))
     small = torch.empty(shape, device=arena.device)
     reset_(stage.players, small)
-    if stage.channels is None:
-        return small, None
-    small = small.unflatten(-1, stage.players.shape)
-    whole = small.new_zeros(*small.shape[:-1], settings.pad_channels)
-    for member, channels in enumerate(stage.channels):
-        whole[member, ..., channels] = small[member]
-    return whole.flatten(2), None
+    return arena.network.whole(small, stage.channels), None
 
 
 @denormals_flushed()

@@ -32,7 +32,7 @@ class Hooks:
         watch: Whether it gets each hidden layer's activations on the step's minibatch,
             ``(members, samples, units)``, from before the step.
         watch_gradients: Whether it gets the loss's gradients by these as well.
-        see: Takes the step's inputs and targets before its pass, for the method.
+        see: Takes the step's inputs and targets before its pass; None: nobody reads.
         measured: Gives the parameters that are measured, or None: those in training.
         offset: ``(inputs) -> what is added to the outputs``, or None: nothing is.
         draws: ``(steps of this task taken before) -> one generator a member``, where a
@@ -44,7 +44,7 @@ class Hooks:
     after_step: Callable[[int, Sequence[Tensor], Sequence[Tensor]], None] | None = None
     watch: bool = False
     watch_gradients: bool = False
-    see: Callable[[Tensor, Tensor], None] = lambda inputs, targets: None
+    see: Callable[[Tensor, Tensor | None], None] | None = None
     measured: Callable[[], Parameters] | None = None
     offset: Callable[[Tensor], Tensor | None] | None = None
     draws: Callable[[int], list[torch.Generator]] | None = None
@@ -179,7 +179,7 @@ class Bound:
         whole = replace(training, optimizer=optimizer)
         batch: dict[str, Any] = {}  # the step's
 
-        def see(inputs: Tensor, targets: Tensor) -> None:
+        def see(inputs: Tensor, targets: Tensor | None) -> None:
             batch.update(inputs=inputs, targets=targets)
 
         def penalty(
@@ -215,7 +215,7 @@ class Bound:
             after_step=after_step if after else None,
             watch=method.watches,
             watch_gradients=method.watches_gradients,
-            see=see,
+            see=see if method.reads else None,
             measured=partial(method.measured, training) if method.measured else None,
             offset=offset if method.offset else None,
             draws=draws if self.structure.activation in DRAWN else None,

@@ -212,7 +212,8 @@ def train_task(
     update: Callable[[], Any] = optimizer.step
     with torch.set_grad_enabled(not written):
         for step, (inputs, labels) in enumerate(stream):
-            hooks.see(inputs, labels)
+            if hooks.see is not None:
+                hooks.see(inputs, labels)
             logits, loss, activations = one_pass(inputs, labels)
             if hooks.add_gradient is not None:
                 hooks.add_gradient()

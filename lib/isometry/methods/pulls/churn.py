@@ -121,6 +121,6 @@ C_CHAIN = register(
         penalty=_churn_penalty,
         after_step=_keep_images,
         before_task=_anew,
-        not_for_games="its images are those of supervised steps",
+        reads=True,
     )
 )

@@ -101,6 +101,7 @@ L2_ER = register(
         penalty=l2_penalty,
         penalty_gradient_=l2_gradient_,
         after_step=_rank_step,
-        not_for_games="it needs the boards of a step",
+        reads=True,
+        not_for_games="boards are too many for its features",
     )
 )

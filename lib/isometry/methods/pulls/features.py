@@ -81,6 +81,6 @@ INFER = register(
         start=_first_features,
         penalty=_infer_penalty,
         watches=True,
-        not_for_games="it needs the boards of a step",
+        reads=True,
     )
 )

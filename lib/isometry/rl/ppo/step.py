@@ -112,6 +112,8 @@ def gradient_step(
     """
     network, hooks = learner.network, learner.hooks
     boards, batch = _minibatch_of(samples, chosen)
+    if hooks.see is not None:
+        hooks.see(network.whole(boards, learner.channels), None)
     placed = network.placed(learner.parameters, learner.channels)
     logits, values, activations = network.watched(placed, boards)
     losses = ppo_losses(logits, values, batch, learner.settings)

@@ -45,6 +45,7 @@ def is_written(learner: Learner) -> bool:
         and (own.activation != "leaky_relu" or own.negative_slope > 0)
         and learner.hooks.penalty is None
         and not learner.hooks.watch_gradients
+        and learner.hooks.see is None
     )
 
 
