@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from isometry.adamo import AdamO
 from isometry.attachment.beside import IsometryStep
-from isometry.attachment.function import model_function
+from isometry.attachment.function import Offset, model_function
 from isometry.attachment.noticing import Steps, Unchanged
 from isometry.attachment.own import follow_gradients
 from isometry.attachment.penalty import penalty_of
@@ -89,7 +89,7 @@ class Attached:
             f"the loss for {method.name}", "penalty()", "call plastic.penalty(loss)"
         )
         self._open: list[Any] = []  # what is to be closed at the end
-        self._own = optimizer is None
+        self._own, self._quiet = optimizer is None, False
         _models.add(model)
         if optimizer is not None:
             self._notice(optimizer)
@@ -130,6 +130,8 @@ class Attached:
         function = model_function(self._model, whole, stack.points, self._unseen)
         stack.structure = replace(stack.structure, function=function)
         self._stack = stack
+        if method.offset is not None:
+            self._open.append(Offset(self._model, self._added))
         self._zero = next(iter(stack.parameters.values())).new_zeros(())
         if self._own:
             own = self._made_optimizer(stack)
@@ -206,16 +208,24 @@ class Attached:
 
     @contextmanager
     def _unseen(self) -> Iterator[None]:
-        """Let the model run without being watched."""
-        watcher = self._watcher
-        if watcher is None:
-            yield
-            return
-        watcher.quiet = True
+        """Let the model run as it is, without being watched."""
+        before, self._quiet = self._quiet, True
+        if self._watcher is not None:
+            self._watcher.quiet = True
         try:
             yield
         finally:
-            watcher.quiet = False
+            self._quiet = before
+            if self._watcher is not None:
+                self._watcher.quiet = before
+
+    def _added(self, inputs: Tensor) -> Tensor | None:
+        """Return what the method adds to the model's outputs on a minibatch."""
+        if self._quiet:
+            return None
+        assert self._method.offset is not None
+        with torch.no_grad():
+            return self._method.offset(self._training(inputs=inputs.unsqueeze(0)))
 
     def penalty(self, loss: Tensor | None = None) -> Tensor:
         """Return what the method adds to the loss, a scalar; 0 if it adds nothing.

@@ -80,3 +80,38 @@ def _whole(owner: nn.Parameter, parts: list[tuple[View, Tensor]]) -> Tensor:
     for view, part in parts:
         view.of(whole).copy_(part)
     return whole
+
+
+class Offset:
+    """Adds something to the outputs of a model, in training and elsewhere.
+
+    Args:
+        model: The network, of one tensor. A copy of it is as if nothing were attached.
+        added: ``(inputs) -> (1, batch, ...)``, or None: nothing is added now.
+    """
+
+    def __init__(
+        self, model: nn.Module, added: Callable[[Tensor], Tensor | None]
+    ) -> None:
+        self._handle = model.register_forward_hook(_Adds(added))
+
+    def close(self) -> None:
+        """Leave the outputs as they are."""
+        self._handle.remove()
+
+
+class _Adds:
+    """A forward hook that adds something to the outputs; a copy of it adds nothing."""
+
+    def __init__(self, added: Callable[[Tensor], Tensor | None] | None = None) -> None:
+        self.added = added
+
+    def __call__(self, module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        more = None if self.added is None else self.added(args[0])
+        return output if more is None else output + more.squeeze(0)
+
+    def __deepcopy__(self, memo: Any) -> "_Adds":
+        return _Adds()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Adds, ()
