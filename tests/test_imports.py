@@ -107,9 +107,12 @@ assert "0.weight" in str(found)
 assert found.to_dict()["parameters"] == sum(p.numel() for p in model.parameters())
 assert empirical_ntk(model, inputs).shape == (5, 5, 3, 3)
 torch.save(model.state_dict(), "weights.pt")
+torch.save(inputs, "inputs.pt")
+from isometry.diagnostics.batches import inputs_of
 from isometry.diagnostics.checkpoints import state_of
 from pathlib import Path
 assert set(state_of(Path("weights.pt"))) == set(model.state_dict())
+assert torch.equal(inputs_of(Path("inputs.pt")), inputs)
 """
 REFUSED = """
 from importlib import import_module

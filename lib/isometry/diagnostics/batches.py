@@ -1,14 +1,15 @@
 """Inputs from files of torch, NumPy and safetensors."""
 
 import inspect
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
 from isometry.diagnostics.checkpoints import first_line, safetensors, unpickled
 from isometry.ntk.arguments import VALUES, Inputs
@@ -32,7 +33,7 @@ def inputs_of(path: Path, model: nn.Module | None = None) -> Inputs:
             one alone. None: one of any type.
 
     Raises:
-        ImportError: If safetensors is needed and not there.
+        ImportError: If safetensors or numpy is needed and not there.
         OSError: If it cannot be opened.
         ValueError: If it holds anything else than tensors and arrays of numbers, and,
             among several of them, plain values.
@@ -73,7 +74,8 @@ def _chosen(held: Mapping[str, Any], model: nn.Module | None) -> Any:
 
 def _value(held: Any, path: Path, dtype: torch.dtype | None, alone: bool) -> Any:
     """Return an array as a tensor of the model's type; others as they are."""
-    if isinstance(held, np.ndarray) and held.dtype.kind in "fiub":
+    np: Any = sys.modules.get("numpy")  # an array has brought it
+    if np and isinstance(held, np.ndarray) and held.dtype.kind in "fiub":
         longest = np.float64 if held.dtype.itemsize > 8 else held.dtype
         held = torch.from_numpy(held.astype(np.dtype(longest).newbyteorder("=")))
     if isinstance(held, Tensor):
@@ -86,6 +88,9 @@ def _value(held: Any, path: Path, dtype: torch.dtype | None, alone: bool) -> Any
 
 def _arrays(path: Path) -> Any:
     """Return the array of a file of numpy, or its arrays by name."""
+    with extra("bench"):
+        import numpy as np
+
     with path.open("rb") as file:
         try:
             held = np.load(file, allow_pickle=False)
