@@ -245,6 +245,17 @@ class PeanutLinear(nn.Module):
         self.loha_w = nn.ParameterDict({"default": torch.ones(2, width)})
 
 
+class SavedLinear(nn.Module):
+    """As peft's: a layer that is trained in another's place."""
+
+    adapter_layer_names = ("modules_to_save",)
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.original_module = nn.Linear(width, width).requires_grad_(False)
+        self.modules_to_save = nn.ModuleDict({"default": nn.Linear(width, width)})
+
+
 class LoralibLinear(nn.Linear):
     """As loralib's: the factors are parameters of the layer itself."""
 

@@ -194,6 +194,10 @@ LIBRARIES = {
             "0.loha_w.default": "adapter",
         },
     ),
+    "a layer in another's place": (
+        models.SavedLinear(),
+        {"original_module.weight": MATRIX, "modules_to_save.default.weight": MATRIX},
+    ),
     "low rank, in the layer": (
         models.LoralibLinear(),
         {"weight": MATRIX, "lora_A": "adapter"},
@@ -395,3 +399,16 @@ def test_a_head_without_a_name_has_a_candidate():
     assert find_head(convolutions, weights_of(convolutions)).candidate is None
     backbone = nn.Sequential(nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)))
     assert find_head(backbone, weights_of(backbone)).candidate is None
+
+
+class Secretive(nn.Linear):
+    """As torchrl's losses: with a way of its own to name parameters."""
+
+    def named_parameters(self, prefix="", recurse=True):
+        return super().named_parameters(prefix, recurse)
+
+
+def test_modules_may_name_their_parameters_in_their_own_way():
+    found = weights_of(nn.Sequential(nn.Linear(2, 3, bias=False), Secretive(3, 1)))
+    assert [w.name for w in found] == ["0.weight", "1.weight", "1.bias"]
+    assert [w.operator.kind for w in found] == ["matrix", "matrix", "vector"]

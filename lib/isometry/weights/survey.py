@@ -31,6 +31,7 @@ NAMES: tuple[tuple[str, Operator], ...] = (
     ),
 )
 ADAPTER = Operator(kind="adapter", why="a part of an adapter of a layer, no operator")
+WHOLE = ("modules_to_save", "ln_tuning_layers")  # peft's: layers in another's place
 LORA = re.compile(r"(^|[._])lora_")
 DERIVED = re.compile(r"(.+)_(g|v|orig)$")  # torch's older weight and spectral norms
 LINEAR = re.compile(r"Linear|Dense")
@@ -116,6 +117,7 @@ def adapters_of(modules: Mapping[str, nn.Module]) -> tuple[str, ...]:
         f"{path}.{name}.".removeprefix(".")
         for path, module in modules.items()
         for name in getattr(module, "adapter_layer_names", ())
+        if name not in WHOLE
     )
 
 
@@ -154,7 +156,8 @@ def weights_of(model: nn.Module, member_dims: int = 0) -> list[Weight]:
     adapters = adapters_of(modules)
     found: dict[int, Weight] = {}
     for path, module in modules.items():
-        own = module.named_parameters(recurse=False, remove_duplicate=False)
+        # Not by named_parameters(), which some modules make their own, as torchrl's.
+        own = [(k, w) for k, w in module._parameters.items() if w is not None]
         for key, weight in own:
             name = f"{path}.{key}" if path else key
             place = Place(
