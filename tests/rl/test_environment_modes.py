@@ -119,7 +119,7 @@ def test_gymnasiums_wrappers_of_observations_work(mode):
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_gymnasiums_statistics_agree_in_each_mode(mode):
     envs = make_vec("minatar/breakout", 32, seed=0, autoreset_mode=mode)
-    assert envs.metadata["autoreset_mode"] is mode
+    assert envs.metadata["autoreset_mode"] is envs.autoreset_mode is mode
     wrapped = wrappers.RecordEpisodeStatistics(envs)
     wrapped.reset()
     seen = 0
