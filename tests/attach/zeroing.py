@@ -52,13 +52,16 @@ class _Forcing(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))
-        if self.expected is None or not isinstance(out, Tensor) or out.ndim < 2:
+        expected = self.expected
+        if expected is None or not isinstance(out, Tensor):
             return out
-        for turned in (lambda t: t, lambda t: t.mT):
-            seen = turned(out)
-            if seen.shape == self.expected.shape and torch.equal(seen, self.expected):
-                self.hits += 1
-                return turned(self.zeroed(seen))
+        if out.numel() != expected.numel() or out.dtype != expected.dtype:
+            return out
+        if torch.equal(out.flatten().sort().values, expected.flatten().sort().values):
+            self.hits += 1
+            # Whatever the layout: real numbers that are equal are the same entry.
+            own = expected.select(self.point.dim, self.unit).reshape(-1)
+            out.masked_fill_(torch.isin(out, own), 0)
         return out
 
 
