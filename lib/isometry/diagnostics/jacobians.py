@@ -20,7 +20,7 @@ MOST_ENTRIES = 2**21  # of one input's Jacobian
 # fewer inputs are used. About a second on one core.
 MOST_WORK = 2**31
 # Linear maps that an activation may follow at once: the nearest, of dense connections.
-MOST_LINKS = 8
+MOST_LINKS = 4
 CHUNK_ENTRIES = 2**24  # of what is held at a time while it is computed
 # Of the layers, of the whole model, and what is left out with its reason.
 Slopes = tuple[tuple[JacobianSpectrum, ...], JacobianSpectrum | None, dict[str, str]]
