@@ -38,6 +38,10 @@ def redraw_incoming_(model, wiring, layer, unit):
             view.of(owned[view.parameter])[:, unit] += 3.0
 
 
+class UnseenError(AssertionError):
+    """Nothing in a pass was equal to a layer's activations, in a layout known here."""
+
+
 class _Forcing(TorchFunctionMode):
     """Sets a unit to zero in what is equal to its layer's activations."""
 
@@ -47,6 +51,7 @@ class _Forcing(TorchFunctionMode):
 
     def zeroed(self, activations):
         """In place, for whoever holds the same tensor: a nonlinearity may be so."""
+        self.hits += 1
         activations.select(self.point.dim, self.unit).zero_()
         return activations
 
@@ -57,12 +62,20 @@ class _Forcing(TorchFunctionMode):
             return out
         if out.numel() != expected.numel() or out.dtype != expected.dtype:
             return out
-        if torch.equal(out.flatten().sort().values, expected.flatten().sort().values):
+        if out.shape == expected.shape and torch.equal(out, expected):
+            return self.zeroed(out)
+        if not torch.equal(sorted_(out), sorted_(expected)):
+            return out
+        # In another layout: real numbers that are equal are the same entry.
+        own = expected.select(self.point.dim, self.unit).reshape(-1)
+        if torch.isin(expected, own[own != 0]).sum() == (own != 0).sum():
             self.hits += 1
-            # Whatever the layout: real numbers that are equal are the same entry.
-            own = expected.select(self.point.dim, self.unit).reshape(-1)
             out.masked_fill_(torch.isin(out, own), 0)
         return out
+
+
+def sorted_(tensor):
+    return tensor.flatten().sort().values
 
 
 @contextmanager
@@ -71,7 +84,6 @@ def forced(model, point, unit):
     mode = _Forcing(point, unit)
 
     def at_once(module, args, output):
-        mode.hits += 1
         return mode.zeroed(output)
 
     def soon(module, args, output):
@@ -83,7 +95,8 @@ def forced(model, point, unit):
     try:
         with mode:
             yield
-        assert mode.hits, f"nothing forced at {point}"
+        if not mode.hits:
+            raise UnseenError(point)
     finally:
         handle.remove()
 
