@@ -11,6 +11,7 @@ from isometry.moved import install
 
 if TYPE_CHECKING:
     from isometry.adamo import AdamO
+    from isometry.attachment import attach
     from isometry.diagnostics import diagnose
     from isometry.maxmin import GroupSort, MaxMin
     from isometry.ntk import empirical_ntk
@@ -27,6 +28,7 @@ __all__ = [
     "GroupSort",
     "MaxMin",
     "__version__",
+    "attach",
     "diagnose",
     "empirical_ntk",
 ]
@@ -37,6 +39,7 @@ _ROOMS = {
     "AdamO": "adamo",
     "GroupSort": "maxmin",
     "MaxMin": "maxmin",
+    "attach": "attachment",
     "diagnose": "diagnostics",
     "empirical_ntk": "ntk",
 }

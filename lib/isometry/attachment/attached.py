@@ -20,7 +20,7 @@ from isometry.attachment.stack import Memory, ModelStack, stack_of
 from isometry.attachment.watching import Watcher, gathered
 from isometry.attachment.wiring import Wiring
 from isometry.core.messages import refusal
-from isometry.methods import Method, State, Training
+from isometry.methods import METHODS, Method, State, Training
 from isometry.methods.training import Batch
 
 Wire = Callable[[tuple[Any, ...], dict[str, Any]], Wiring]
@@ -84,6 +84,9 @@ class Attached:
         self._replaced: dict[str, int] = {}
         self._loaded: dict[str, Any] | None = None
         self._stack: ModelStack | None = None
+        parts = [METHODS.get(name) for name in method.parts] or [method]
+        # Whether a penalty looks at activations or inputs.
+        self._looks = any(p.penalty and (p.watches or p.reads) for p in parts)
         self._watcher: Watcher | None = None
         self._no_loss = _Missing(
             f"the loss for {method.name}", "penalty()", "call plastic.penalty(loss)"
@@ -116,12 +119,14 @@ class Attached:
             self._model, wiring, self._spared, to_isometry=self._to_isometry
         )
         method = self._method
+        if method.watches and not stack.structure.layers:
+            self._refuse_units(stack)
         if method.watches or method.reads:
             self._watcher = Watcher(
                 self._model,
                 stack.points if method.watches else (),
                 gradients=method.watches_gradients,
-                history=method.watches and method.penalty is not None,
+                history=self._looks,
                 inputs=method.reads,
                 group=self._group,
             )
@@ -152,6 +157,13 @@ class Attached:
         self._renew()
         if self._loaded is not None:
             self._restore(self._loaded)
+
+    def _refuse_units(self, stack: ModelStack) -> None:
+        """Say why no layer has units to look at."""
+        needed = f"a hidden layer with units of its own for {self._method.name}"
+        weight = next(iter(stack.refused), None)
+        found = "none" if weight is None else f"{weight}: {stack.refused[weight]}"
+        raise ValueError(refusal(needed, found, "use a method that replaces no units"))
 
     def _renew(self) -> None:
         """Make what the method sees in the steps of this task."""
@@ -242,7 +254,9 @@ class Attached:
         self._ready("penalty()")
         if self._penalty is None:
             return self._zero
-        now = {} if self._watcher is None else self._watcher.look_in_loss()
+        now: dict[str, Any] = {}
+        if self._looks and self._watcher is not None:
+            now = self._watcher.look_in_loss()
         now["losses"] = self._no_loss if loss is None else loss.detach().view(1)
         vars(self._in_loss).update(now)
         kind = self._zero.device.type

@@ -1,6 +1,6 @@
 """From any model and one example call to what methods need to know of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -106,11 +106,23 @@ def _run(
     with untouched(model, evaluation=False), watched(model, trace):
         outputs = model(*args, **kwargs)
         for tensor in tensors_in(outputs):
-            value = trace.known.of(tensor)
+            value = trace.used(tensor)
             if isinstance(value, Units):
                 found += value.sources
                 value.refuse("its units are an output of the model")
+        for tensor in _kept(model):
+            value = trace.used(tensor)
+            if isinstance(value, Units):
+                value.refuse("the model keeps its units beyond the call")
     return found
+
+
+def _kept(model: nn.Module) -> Iterator[Tensor]:
+    """Yield what a model holds besides parameters, such as the state of an episode."""
+    for module in model.modules():
+        for name, held in vars(module).items():
+            if name not in ("_modules", "_parameters"):
+                yield from tensors_in(held, 3)
 
 
 def _wiring(model: nn.Module, judged: Judged, initialise: Initialise | None) -> Wiring:

@@ -236,7 +236,7 @@ class Memory:
         ]
 
     def get(self, view: Tensor, default: Any = None) -> Any:
-        """Return what is remembered of a view, key -> view or another value.
+        """Return what is remembered of a view, key -> view or another tensor.
 
         Args:
             view: One of the stack's parameters.
@@ -252,10 +252,9 @@ class Memory:
         if not known:
             return default
         return {
-            key: self._part(name, value)
-            if isinstance(value, Tensor) and value.shape == held.shape
-            else value
+            key: self._part(name, value) if value.shape == held.shape else value
             for key, value in known.items()
+            if isinstance(value, Tensor)
         }
 
     def _part(self, name: str, memory: Tensor) -> Tensor:

@@ -174,6 +174,10 @@ class Units:
         """The layers' names."""
         return tuple(source.short for source in self.sources)
 
+    def aside(self) -> "Data":
+        """Return what is known of a second result, such as the places of maxima."""
+        return Data(self.names, tuple(self.sources))
+
     def refuse(self, why: str) -> "Data":
         """Refuse the layers, and return what is known of what follows.
 
@@ -222,9 +226,11 @@ class Data:
 
     Attributes:
         of: Names of layers whose units went into it, those that are known.
+        told: Layers of whose units it tells something; whoever uses it, refuses them.
     """
 
     of: tuple[str, ...] = ()
+    told: tuple[Source, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ class Watcher:
         self._points, self._group = tuple(points), group
         self._gradients, self._history = gradients, history
         self._inputs: list[Any] = []
-        self._counted = [0] * (len(points) + 1)  # what a penalty has seen of each
+        # What the penalty before, and the last one, had seen of each point and inputs.
+        self._counted = self._counted_before = [0] * (len(points) + 1)
         self._seen: list[list[_Call]] = [[] for _ in points]
         self._felt: list[dict[int, Tensor]] = [{} for _ in points]
         self._stale = False  # what is kept belongs to a step that was taken
@@ -276,14 +277,18 @@ class Watcher:
     def look_in_loss(self) -> dict[str, Any]:
         """Return what the passes have shown that no penalty has seen, with its history.
 
+        Asked again it is the same.
+
         Raises:
-            ValueError: If there was none.
+            ValueError: If there was no pass in this step.
         """
-        begun, now = self._counted, [*map(len, self._seen), len(self._inputs)]
-        if self._stale or now == begun:
+        now = [*map(len, self._seen), len(self._inputs)]
+        if self._stale or not any(now):
             needed = "a forward pass in training mode before plastic.penalty()"
             raise ValueError(refusal(needed, "none", "call the model first"))
-        self._counted = now
+        if now != self._counted:
+            self._counted_before, self._counted = self._counted, now
+        begun = self._counted_before
         shown: dict[str, Any] = {}
         if self._points:
             shown["activations"] = self._activations(begun)
@@ -349,7 +354,7 @@ class Watcher:
             calls.clear()
             felt.clear()
         self._inputs.clear()
-        self._counted = [0] * len(self._counted)
+        self._counted = self._counted_before = [0] * len(self._counted)
         self._stale = False
 
     def close(self) -> None:

@@ -75,7 +75,7 @@ def _pool(call: Call) -> Any:
         again = not value.active and "upsample" not in call.name
         found = carried(call, value, out, value.dim, again=again)
         found.expression.layout = given.ndim, value.dim
-    return [found, *[None] * (len(call.out) - 1)] if several else found
+    return [found, *[value.aside()] * (len(call.out) - 1)] if several else found
 
 
 REDUCTIONS = ("mean", "amax", "amin", "max", "min", "sum")
@@ -104,7 +104,7 @@ def _reduce(call: Call) -> Any:
     found: Value = carried(call, value, out, dim)
     if call.name == "sum" and value.active:
         found = value.refuse("its activations are summed over places")
-    return [found, *[None] * (len(call.out) - 1)] if several else found
+    return [found, *[value.aside()] * (len(call.out) - 1)] if several else found
 
 
 @rule("_softmax", "_log_softmax", "softmax", "log_softmax")

@@ -240,7 +240,7 @@ def _normed(
             names = units.names if isinstance(units, Units) else ()
             call.trace.use(vector, ("norm", *names))
     if not isinstance(units, Units):
-        return mixed_norm(call, units)
+        return _normed_data(call, units)
     name = call.trace.inside or call.name
     if units.active:
         return units.refuse(f"{name} normalises them after their nonlinearity")
@@ -262,13 +262,13 @@ def _normed(
     return replace(units, segments=(segment,), expression=made)
 
 
-def mixed_norm(call: Call, seen: Value) -> Value:
-    """Return what follows from a norm of something else than units.
+def _aside(seen: Value) -> Value:
+    """Return what is known of the statistics that a norm returns as well."""
+    return seen.aside() if isinstance(seen, Units) else joined([seen])
 
-    Args:
-        call: The norm.
-        seen: What it normalises.
-    """
+
+def _normed_data(call: Call, seen: Value) -> Value:
+    """Return what follows from a norm of something else than units."""
     return joined([seen]) if isinstance(seen, Data) else mixed(call)
 
 
@@ -300,7 +300,7 @@ def _batch_norm(call: Call) -> list[Value]:
         path = call.trace.buffers.get(running.untyped_storage()._cdata)
     seen = call.of(call.args[0])
     found = _normed(call, seen, 1, call.argument(1), call.argument(2), path)
-    return [found, *[None] * (len(call.out) - 1)]
+    return [found, *[_aside(seen)] * (len(call.out) - 1)]
 
 
 @rule("native_layer_norm", "_fused_rms_norm")
@@ -312,7 +312,7 @@ def _layer_norm(call: Call) -> list[Value]:
     dim = given.ndim - 1 if alone else None
     seen = call.of(given)
     found = _normed(call, seen, dim, call.argument(2), offset, None)
-    return [found, *[None] * (len(call.out) - 1)]
+    return [found, *[_aside(seen)] * (len(call.out) - 1)]
 
 
 @rule("native_group_norm")
@@ -320,4 +320,4 @@ def _group_norm(call: Call) -> list[Value]:
     """One mean and variance a sample and group of units."""
     seen = call.of(call.args[0])
     found = _normed(call, seen, 1, call.argument(1), call.argument(2), None)
-    return [found, *[None] * (len(call.out) - 1)]
+    return [found, *[_aside(seen)] * (len(call.out) - 1)]
