@@ -1,7 +1,14 @@
 """The studies of chapter 5 and their sizes."""
 
 from isometry.core.profile import ByProfile
-from isometry_book.c5_adamo import continual, cost, forms, partial_study, pull
+from isometry_book.c5_adamo import (
+    continual,
+    cost,
+    forms,
+    neighbours,
+    partial_study,
+    pull,
+)
 from isometry_book.c5_adamo import revival_study as revival
 from isometry_book.study import ONE_SIZE, Study
 
@@ -62,4 +69,28 @@ REVIVAL = Study(
     ),
     run=revival.revival_numbers,
 )
-STUDIES = (ADAMO, COST, METHOD_COST, PULL, PARTIAL, REVIVAL)
+NEIGHBOURS = Study(
+    name="neighbours",
+    sizes=ByProfile(
+        smoke=neighbours.Sizes(
+            stream=continual.Sizes(seeds=2, tasks=3, epochs=2),
+            tuning=1,
+            rounds=1,
+            every=4,
+        ),
+        laptop=neighbours.Sizes(
+            stream=continual.Sizes(seeds=3, tasks=6, epochs=10),
+            tuning=2,
+            rounds=3,
+            every=5,
+        ),
+        paper=neighbours.Sizes(
+            stream=continual.Sizes(seeds=8, tasks=15, epochs=20),
+            tuning=3,
+            rounds=5,
+            every=5,
+        ),
+    ),
+    run=neighbours.neighbour_numbers,
+)
+STUDIES = (ADAMO, COST, METHOD_COST, PULL, PARTIAL, REVIVAL, NEIGHBOURS)
