@@ -214,6 +214,13 @@ CASES = {
         {"fc1": "fc2"},
         {"fc2": "no module shows its activations"},
     ),
+    "unpooled": (
+        models.Unpooled,
+        (3, 6, 6),
+        {},
+        {"conv1": "is computed beside them", "conv2": "not known what max_unpool2d"},
+    ),
+    "stateful": (models.Stateful, (3,), {}, {"fc1": "keeps its units beyond"}),
     "numpy": (models.Numpy, (3,), {"fc2": "fc3"}, {"fc1": "leave torch"}),
 }
 

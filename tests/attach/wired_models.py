@@ -548,3 +548,36 @@ class Scaled(nn.Module):
         mask = torch.rand(x.shape, dtype=x.dtype) < 0.7
         x = torch.relu(self.fc2(x * mask.div(0.7)))
         return self.fc3(x * self.factor)
+
+
+class Unpooled(nn.Module):
+    """SegNet's: the places of maxima are used again further on."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1)
+        self.pool = nn.MaxPool2d(2, return_indices=True)
+        self.unpool = nn.MaxUnpool2d(2)
+        self.conv3 = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x):
+        x, places = self.pool(torch.relu(self.conv1(x)))
+        x = torch.relu(self.conv2(x))
+        return self.conv3(self.unpool(x, places))
+
+
+class Stateful(nn.Module):
+    """What it computed is there at the next call."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(3, 6), nn.Linear(6, 2)
+        self.before = None
+
+    def forward(self, x):
+        hidden = torch.relu(self.fc1(x))
+        found = self.fc2(hidden)
+        if self.before is not None:
+            found = found + self.before.sum()
+        self.before = hidden.detach()
+        return found

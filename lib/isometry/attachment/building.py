@@ -106,12 +106,14 @@ def _run(
     with untouched(model, evaluation=False), watched(model, trace):
         outputs = model(*args, **kwargs)
         for tensor in tensors_in(outputs):
-            value = trace.used(tensor)
+            value = trace.known.of(tensor)
+            if isinstance(value, Data):
+                value.refuse()
             if isinstance(value, Units):
                 found += value.sources
                 value.refuse("its units are an output of the model")
         for tensor in _kept(model):
-            value = trace.used(tensor)
+            value = trace.known.of(tensor)
             if isinstance(value, Units):
                 value.refuse("the model keeps its units beyond the call")
     return found

@@ -12,7 +12,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from isometry.attachment.known import Known, tensors_in
 from isometry.attachment.values import (
-    Data,
     Expression,
     Held,
     Source,
@@ -149,7 +148,7 @@ class Trace(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         given = list(tensors_in((args, kwargs)))
-        values = {id(tensor): self.used(tensor) for tensor in given}
+        values = {id(tensor): self.known.of(tensor) for tensor in given}
         out = func(*args, **kwargs)
         call = Call(func, args, kwargs, out, values, self)
         found = self._follow(call)
@@ -170,17 +169,6 @@ class Trace(TorchDispatchMode):
                     value.refuse(f"{call.name} overwrites them")
                 self.known.overwrite(tensor, joined(values.values()))
         return out
-
-    def used(self, tensor: Tensor) -> Value:
-        """Return what is known of a tensor, and refuse units that it only tells of.
-
-        Args:
-            tensor: It.
-        """
-        value = self.known.of(tensor)
-        for source in value.told if isinstance(value, Data) else ():
-            source.refuse("what else was computed beside them is used")
-        return value
 
     def leaves_torch(self, given: Any) -> None:
         """Refuse units that are handed to what this mode does not see.

@@ -232,6 +232,11 @@ class Data:
     of: tuple[str, ...] = ()
     told: tuple[Source, ...] = ()
 
+    def refuse(self) -> None:
+        """Refuse the layers that it tells of."""
+        for source in self.told:
+            source.refuse("what is computed beside them is used as well")
+
 
 @dataclass(frozen=True)
 class Drawn:

@@ -35,6 +35,11 @@ def follow(call: Call) -> Any:
         call: The operation.
     """
     values = [value for value in call.values.values() if value is not None]
+    told = [value for value in values if isinstance(value, Data) and value.told]
+    if told and call.name in MOVING:
+        return told[0]
+    for value in told:
+        value.refuse()
     own = RULES.get(call.name)
     if own is not None and any(isinstance(v, Units | Held) for v in values):
         return own(call)
@@ -87,6 +92,8 @@ LIKE = (
     "new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided",
 )
 # fmt: on
+# Uses of a tensor that only hand it on.
+MOVING = ("view", "squeeze", "unsqueeze", "detach", "alias", "clone", "_to_copy", "t")
 FILLING = ("zero", "fill", "normal", "uniform", "bernoulli")  # in place
 RANDOM = ("normal", "uniform", "bernoulli", "rand", "rand_like", "randn", "randn_like")
 
