@@ -14,8 +14,9 @@ from packaging.specifiers import SpecifierSet
 from press import ROOT
 
 # Programs are read from octax, which is installed without its needs; peers are the
-# originals of our games, for optional tests in an environment of their own.
-NOT_LOCKED = {"octax", "peers"}
+# originals of our games, integrations other libraries, for optional tests in
+# environments of their own.
+NOT_LOCKED = {"octax", "peers", "integrations"}
 LIBRARY = ("bench", "plot", "rl", "dask")  # extras of the library itself
 
 

@@ -11,7 +11,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from isometry import AdamO
 from isometry.adamo import describe, gram_deviation
+from isometry.attachment import attach
 from isometry.core.matrices import as_matrix
 
 # Others' code, which warns of what it likes.
@@ -20,6 +22,7 @@ FOLDER = Path(__file__).parents[2] / "examples"
 BIT_FOR_BIT = {"rtol": 0.0, "atol": 0.0}
 SCRIPTS = {  # and what it needs
     "accelerate_loop": "accelerate",
+    "avalanche_plugin": "avalanche",
     "hf_trainer": "transformers",
     "lightning_fit": "lightning",
     "sb3_ppo": "stable_baselines3",
@@ -162,3 +165,43 @@ def test_an_agent_of_torchrl_plays_and_spares_its_heads():
     torch.manual_seed(0)
     start = script.layers(3)
     assert deviation(networks, names[:1]) < deviation(start, ["1.weight"])
+
+
+def test_a_plugin_of_avalanche_takes_the_steps_of_a_loop_of_one_s_own():
+    script = example("avalanche_plugin")
+    seen = []
+
+    class Seeing(script.Plasticity):
+        def before_training_exp(self, strategy, **_):
+            super().before_training_exp(strategy)
+            seen.append("a task")
+
+        def before_forward(self, strategy, **_):
+            seen.append((strategy.mb_x.clone(), strategy.mb_y.clone()))
+
+    settings = {"redo_every": 20, "redo_threshold": 0.3}
+    plugin = Seeing("redo+l2_init", **settings)
+    strategy = script.train(plugin, tasks=2, epochs=2)
+    assert seen.count("a task") == 2
+    assert len(seen) == 2 + 2 * 2 * 1024 / 32
+    assert pulled(strategy.optimizer) == ["0.weight", "2.weight"]
+    assert "head.weight" in str(plugin.plastic.report())
+
+    torch.manual_seed(0)
+    nn = torch.nn
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU())
+    model.add_module("head", nn.Linear(64, 4))
+    optimizer = AdamO(model, lr=3e-3, relaxation_steps=100)
+    plastic = attach(model, optimizer, "redo+l2_init", **settings)
+    for batch in seen[1:]:
+        if batch == "a task":
+            plastic.new_task()
+            continue
+        inputs, targets = batch
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(inputs), targets)
+        (loss + plastic.penalty()).backward()
+        optimizer.step()
+        plastic.step()
+    assert sum(row.replaced for row in plastic.report().layers) > 0
+    assert_close(strategy.model.state_dict(), model.state_dict(), **BIT_FOR_BIT)
