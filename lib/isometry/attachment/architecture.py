@@ -13,6 +13,7 @@ from isometry.core.messages import refusal
 from isometry.methods import Layer, Method
 from isometry.methods.activations import ACTIVATION_MODULES, NORMALISATION_EPS
 from isometry.methods.combine import ANY
+from isometry.methods.structure import DOUBLED
 
 NONLINEARITIES = (
     nn.ReLU,
@@ -62,9 +63,10 @@ def change_architecture(
     normalised = asked.normalisation != ANY.normalisation
     if not swapped and not normalised:
         return
-    if asked.activation == "crelu":
+    if asked.activation in DOUBLED:
         needed = f"a network built with it for {method.name}, which doubles outputs"
-        do = "use isometry.methods.activations.CReLU when you build it"
+        kind = type(ACTIVATION_MODULES[asked.activation](0.0, -1)).__name__
+        do = f"use isometry.methods.activations.{kind} when you build it"
         raise ValueError(refusal(needed, "a model that is there", do))
     if look is None:
         needed = f"inputs= for {method.name}, which changes layers"
@@ -79,7 +81,7 @@ def change_architecture(
                 found = f"{_units(model, layer)} in {layer.weight}"
                 raise ValueError(refusal(needed, found, "change the width"))
             make = ACTIVATION_MODULES[asked.activation]
-            new = make(asked.negative_slope, point.dim)
+            new = make(asked.negative_slope, point.dim).train(module.training)
         if normalised and layer.gain is None and not _follows_norm(model, module):
             affine = asked.normalisation == "layer"
             norm = _norm(model, layer, point, affine)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+import isometry
 from isometry.core.seeding import generator
 from isometry.lab.run import plan
 from isometry.methods import METHODS, Architecture
@@ -108,3 +109,23 @@ def test_aid_draws_anew_in_every_step_of_every_network(digits, network):
 def test_a_setting_out_of_range_is_refused(name, key, value):
     with pytest.raises(ValueError, match=f"needed 0 <= {key} <= 1, found {value}"):
         built(name, **{key: value})
+
+
+def test_on_a_model_that_is_there_it_draws_while_that_one_trains():
+    model = torch.nn.Sequential(
+        torch.nn.Linear(3, 64), torch.nn.ReLU(), torch.nn.Linear(64, 2)
+    )
+    inputs = torch.ones(2, 3)
+    isometry.attach(model, None, "aid", lr=1e-3, inputs=inputs)
+    with torch.random.fork_rng():
+        assert not torch.equal(model(inputs), model(inputs))
+    assert torch.equal(model.eval()(inputs), model(inputs))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("crelu", "CReLU"), ("fourier", "Fourier")])
+def test_what_doubles_outputs_is_refused_on_a_model_that_is_there(name, kind):
+    model = torch.nn.Sequential(
+        torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2)
+    )
+    with pytest.raises(ValueError, match=rf"there; use .*{kind} when"):
+        isometry.attach(model, None, name, lr=1e-3, inputs=torch.ones(2, 3))
