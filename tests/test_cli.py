@@ -12,7 +12,7 @@ import pytest
 
 from isometry import __version__
 from isometry.catalogue import CATALOGUE, LISTINGS, listing, written
-from isometry.cli import LIGHT_HELP, extend, main, refused
+from isometry.cli import LIGHT_HELP, added, main, refused
 from isometry.commands import command_line
 from isometry.core.seeding import parsed_seeds
 from isometry.core.settings import parsed_changes
@@ -382,6 +382,38 @@ def test_the_catalogue_is_listed_as_the_registries_are(isometry, what):
     assert isometry(f"list {what}")[1] == done.stdout
 
 
+PLUGIN = """
+from dataclasses import replace
+from isometry import cli
+
+def plugin(command, listings):
+    from isometry.methods import METHODS
+    METHODS.register("mine", replace(METHODS.get("adam"), name="mine", summary="new"))
+    listings["shapes"] = lambda: [("round", "without corners")]
+
+class Entry:
+    load = staticmethod(lambda: plugin)
+
+cli.entry_points = lambda group: [Entry]
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("list methods", "mine  "),
+        ("list shapes", "round  without corners"),
+        ("__complete run x --method m", "mine\t"),
+    ],
+)
+def test_what_a_plug_in_adds_is_listed_too(arguments, line):
+    command = [sys.executable, "-c", PLUGIN, *arguments.split()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert any(found.startswith(line.strip()) for found in done.stdout.splitlines())
+
+
 # --- run and report -------------------------------------------------------------------
 
 
@@ -512,7 +544,7 @@ def test_every_option_of_run_is_explained(isometry):
 
 
 def test_the_help_without_cyclopts_names_commands_that_there_are():
-    known = set(command_line(extend))
+    known = set(command_line(added()))
     told = re.findall(r"[a-z]+", LIGHT_HELP.split("among them")[1].split(":")[0])
     assert {"run", "sweep", "report", "diagnose"} == set(told) - {"and"} <= known
 
@@ -544,7 +576,7 @@ def test_names_are_completed_from_the_lists(isometry, typed, listed):
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_bash_completes_a_method_by_its_first_letters(tmp_path):
-    script = command_line(extend).generate_completion(shell="bash")
+    script = command_line(added()).generate_completion(shell="bash")
     (tmp_path / "isometry.bash").write_text(script)
     here = tmp_path / "isometry"
     here.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m isometry "$@"\n')

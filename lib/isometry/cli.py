@@ -26,7 +26,7 @@ ROOMS = ("isometry.lab.store:StoreError", "isometry.supervised.data:DataError")
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What torch says of a tensor that it cannot have, on a CPU and on a GPU.
 NO_MEMORY = re.compile("can't allocate memory|CUDA out of memory|Storage size calc")
-PLUGINS = "isometry.cli"  # entry points: functions as `extend` calls them
+PLUGINS = "isometry.cli"  # entry points: functions as `added` calls them
 LIGHT_HELP = f"""\
 isometry --version
 isometry list methods | benchmarks | games | claims
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _answered(arguments: list[str]) -> int | None:
     """Answer, and return the exit status."""
-    extend(lambda command: None)
+    others = added()
     match arguments:
         case ["--version"]:
             text = __version__
@@ -65,19 +65,21 @@ def _answered(arguments: list[str]) -> int | None:
         case [] | ["--help"] | ["-h"] if not find_spec("cyclopts"):
             text = LIGHT_HELP
         case _:
-            return _commanded(arguments)
+            return _commanded(arguments, others)
     print(text)
     return 0
 
 
-def _commanded(arguments: list[str]) -> int | None:
+def _commanded(
+    arguments: list[str], others: tuple[Callable[..., Any], ...]
+) -> int | None:
     """Let the commands answer."""
     from isometry.commands import command_line
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", Notice)
         warnings.showwarning = partial(_noticed, warnings.showwarning, set())
-        return command_line(extend)(
+        return command_line(others)(
             arguments,
             exit_on_error=False,
             print_error=False,
@@ -101,20 +103,16 @@ def _noticed(
         print(line, file=sys.stderr)
 
 
-def extend(command: Callable[[Callable[..., Any]], Any]) -> None:
-    """Let other packages, such as the book, add their commands and listings.
-
-    Args:
-        command: Is given each function that is a command.
-    """
-    for plugin in _plugins():
-        plugin(command, LISTINGS)
-
-
 @cache
-def _plugins() -> list[Callable[..., None]]:
-    """Return the functions of the entry points."""
-    return [plugin.load() for plugin in entry_points(group=PLUGINS)]
+def added() -> tuple[Callable[..., Any], ...]:
+    """Let other packages, such as the book, add to the listings; return their commands.
+
+    Each entry point is a function of two: what it hands a command to, and the listings.
+    """
+    commands: list[Callable[..., Any]] = []
+    for plugin in entry_points(group=PLUGINS):
+        plugin.load()(commands.append, LISTINGS)
+    return tuple(commands)
 
 
 def refused(error: Exception) -> str | None:

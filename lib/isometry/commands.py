@@ -29,13 +29,14 @@ app.register_install_completion_command(
 
 
 @cache
-def command_line(extend: Callable[[Callable[..., Any]], None]) -> App:
-    """Return the command line, with the commands of other packages.
+def command_line(others: tuple[Callable[..., Any], ...]) -> App:
+    """Return the command line.
 
     Args:
-        extend: Hands them to a function that takes one after the other.
+        others: The commands of other packages.
     """
-    extend(app.command)
+    for command in others:
+        app.command(command)
     return app
 
 
