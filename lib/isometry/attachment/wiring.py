@@ -77,6 +77,9 @@ class Point:
 class Wiring:
     """A model as methods see it.
 
+    A name is that of a parameter; ``weight[i]`` one of several matrices in it, and
+    ``weight[:, i:j]``, which is spared, columns that read one of several layers.
+
     Attributes:
         structure: Roles, layers, heads; each name is one of ``views``.
         views: How each of these weights and vectors lies in the model.
