@@ -9,6 +9,7 @@ from torch import nn
 
 from isometry.attachment.architecture import change_architecture
 from isometry.attachment.attached import Attached, is_attached
+from isometry.attachment.binding import Binding
 from isometry.attachment.building import wire
 from isometry.attachment.wiring import Initialise, Wiring
 from isometry.core.messages import refusal
@@ -101,20 +102,19 @@ def attach(
     if wiring is None and optimizer is None:
         needed = "inputs= where the method brings its optimiser"
         raise ValueError(refusal(needed, "none", "pass a minibatch"))
-    return Attached(
+    binding = Binding(
         root,
         optimizer,
         chosen,
         own,
-        wiring=wiring,
-        wire=wired,
         spared=_spared(root, optimizer),
         to_isometry=any(part.name in TO_ISOMETRY for part in _parts(chosen)),
         beside=optimizer is not None and "adamo" in _optimisers(chosen),
         lr=float(lr if optimizer is None else optimizer.param_groups[0]["lr"]),  # type: ignore[arg-type]
         seed=seed,
-        process_group=process_group or found_group,
+        group=process_group or found_group,
     )
+    return Attached(binding, wired, wiring)
 
 
 def _unwrapped(model: nn.Module) -> tuple[nn.Module, Any]:
