@@ -125,11 +125,8 @@ def diagnose(
     model = check_model(model)
     arguments = checked_inputs(inputs, model)
     with untouched(model):
-        call = Call(
-            model=model,
-            arguments=_copied(arguments.at(slice(max_inputs))),
-            pick=outputs or itself,
-        )
+        given = _copied(arguments.at(slice(max_inputs)))
+        call = Call(model=model, arguments=given, pick=outputs or itself)
         sample = call.arguments.main
         with torch.no_grad():
             said = checked_outputs(call, sample)
@@ -159,10 +156,13 @@ def diagnose(
         layer_jacobians=layers,
         end_to_end=whole,
         ntk=None if isinstance(kernel, str) else kernel,
-        left_out=others
-        | reasons
-        | ({"NTK": kernel} if isinstance(kernel, str) else {}),
+        left_out=others | reasons | _left_out(kernel),
     )
+
+
+def _left_out(kernel: Conditioning | str) -> dict[str, str]:
+    """Return why there is no kernel, if there is none."""
+    return {"NTK": kernel} if isinstance(kernel, str) else {}
 
 
 def _copied(arguments: Arguments) -> Arguments:
