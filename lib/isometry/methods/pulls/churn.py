@@ -1,4 +1,4 @@
-"""C-CHAIN: outputs on other images than the step's are held where they were."""
+"""C-CHAIN: outputs on other inputs than the step's are held where they were."""
 
 from dataclasses import dataclass
 
@@ -35,7 +35,7 @@ class _ChurnSettings(AdamSettings):
 
 
 def _before_any(training: Training) -> State:
-    """Return a copy of the parameters, no images, no losses and a count of zero.
+    """Return a copy of the parameters, no inputs, no losses and a count of zero.
 
     Source: Tang et al. 2025.
     """
@@ -53,19 +53,19 @@ def _before_any(training: Training) -> State:
 
 
 def _churn(training: Training) -> Tensor:
-    """Return ``E[- sum p_old log p_new]`` of each member, on images of a former step.
+    """Return ``E[- sum p_old log p_new]`` of each member, on inputs of a former step.
 
-    The old outputs are those of the parameters before the last step. The images are the
+    The old outputs are those of the parameters before the last step. The inputs are the
     minibatch of the last step but one, which neither that step nor this one learns
     from; in a task's first two steps there is none, and they are this step's.
     """
     state = training.state
     function = function_of(training.structure, "c_chain")
     kept: Tensor = state["before"]
-    images: Tensor = kept if kept.numel() else training.inputs  # type: ignore[assignment]
+    inputs: Tensor = kept if kept.numel() else training.inputs  # type: ignore[assignment]
     with torch.no_grad():
-        old = function(state["old"], images)[0].softmax(-1)
-    new = function(training.parameters, images)[0].log_softmax(-1)
+        old = function(state["old"], inputs)[0].softmax(-1)
+    new = function(training.parameters, inputs)[0].log_softmax(-1)
     return -(old * new).sum(-1).mean(1)
 
 
@@ -94,7 +94,7 @@ def _churn_penalty(training: Training) -> Tensor:
     return factor * churn
 
 
-def _keep_images(training: Training) -> None:
+def _keep_inputs(training: Training) -> None:
     """Keep the last two minibatches."""
     state = training.state
     state["before"] = state["last"]
@@ -102,7 +102,7 @@ def _keep_images(training: Training) -> None:
 
 
 def _anew(training: Training) -> None:
-    """Forget images and losses: a new task begins."""
+    """Forget inputs and losses: a new task begins."""
     state = training.state
     for name in ("last", "before"):
         state[name] = state[name].flatten(1)[:, :0]
@@ -113,13 +113,13 @@ def _anew(training: Training) -> None:
 C_CHAIN = register(
     Method(
         name="c_chain",
-        summary="Adam with outputs on former images held by a penalty in the loss",
+        summary="Adam with outputs on former inputs held by a penalty in the loss",
         source="Tang et al., ICML 2025, arXiv 2506.00592",
         settings=_ChurnSettings(),
         search={"churn_target": (1.0, 10.0, 100.0)},
         start=_before_any,
         penalty=_churn_penalty,
-        after_step=_keep_images,
+        after_step=_keep_inputs,
         before_task=_anew,
         reads=True,
     )

@@ -1,4 +1,4 @@
-"""Continual partial resets: every unit is a little new, the least useful most."""
+"""CPR: at every reset each unit is a little new, the least useful most."""
 
 from dataclasses import dataclass
 from math import prod, sqrt
@@ -18,7 +18,7 @@ STEEPNESS = 16  # of the sigmoid
 
 @dataclass(frozen=True, kw_only=True)
 class _PartialResetSettings(AdamSettings):
-    """Settings of continual partial resets.
+    """Settings of CPR, which is also called CCBP.
 
     Source: arXiv 2607.24996.
     """
