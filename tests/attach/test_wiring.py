@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 sys.path.insert(0, str(Path(__file__).parent))
 import wired_models as models
@@ -213,6 +214,12 @@ CASES = {
         (3,),
         {"fc1": "fc2"},
         {"fc2": "no module shows its activations"},
+    ),
+    "weight norm": (
+        lambda: models.normed_reader(parametrizations.weight_norm),
+        (3,),
+        {},
+        {"0": "what reads its units is made from 2.parametrizations"},
     ),
     "unpooled": (
         models.Unpooled,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import product
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -24,7 +25,7 @@ def known_weights(model: nn.Module) -> list[Weight]:
         model: Any module.
 
     Raises:
-        ValueError: If it has none, or lazy ones.
+        ValueError: If it has none, or others than plain ones with a shape.
     """
     weights = weights_of(model)
     if not weights:
@@ -35,6 +36,12 @@ def known_weights(model: nn.Module) -> list[Weight]:
         raise ValueError(
             refusal(needed, f"{lazy[0]}, a lazy one", "call the model once")
         )
+    for weight in weights:
+        kind = type(weight.place.weight.data)
+        if kind is not torch.Tensor:
+            found = f"{weight.name}, of {kind.__name__}"
+            do = "attach before the model is sharded or quantised"
+            raise ValueError(refusal("plain parameters", found, do))
     return weights
 
 

@@ -12,6 +12,7 @@ from isometry.attachment.values import (
     Data,
     Expression,
     Held,
+    Made,
     Norm,
     Reading,
     Segment,
@@ -127,10 +128,18 @@ def _product(call: Call, left: Tensor, right: Tensor, out: Tensor) -> Value:
         fits = isinstance(other, Units) and other.dim == at
         weight, seen, dim = one, other, max(0, out.ndim - (1 if right.ndim == 1 else 2))
     else:
-        return unclear(call, f"{call.name} multiplies its units with no weight")
+        return unclear(call, _no_weight(one, other))
     if any(axis is not None for axis in weight.axes[:-2]):
         column = None
     return _read(call, seen, fits, weight, column, row, out, dim)
+
+
+def _no_weight(*values: Value) -> str:
+    """Return why a product or convolution is none of units with a weight."""
+    made = next((v.names[0] for v in values if isinstance(v, Made)), None)
+    if made is not None:
+        return f"what reads its units is made from {made}, and no weight itself"
+    return "its units are multiplied by what is no weight"
 
 
 @rule("mm", "bmm", "mv", "matmul", "dot")
@@ -170,7 +179,7 @@ def _convolve(call: Call) -> Value:
     transposed, groups = call.argument(6), call.argument(8)
     given = call.args[0]
     if not isinstance(weight, Held):
-        return unclear(call, "a convolution reads it with what is no parameter")
+        return unclear(call, _no_weight(weight))
     name = weight.name.removesuffix(".weight")
     if groups != 1:
         for source in call.trace.sources.get(weight.name, ()):
