@@ -94,6 +94,9 @@ class ClaimDirective(SphinxDirective):
         for label, name in (("Verdict", "reason"), ("Scale", "gap")):
             if row.get(name):
                 box += self.parsed(f"**{label}.** {row[name]}", "claim-note")
+        for one in row.get("outside", ()):
+            text = f"**Elsewhere.** {one['what']} ({one['who']}, {one['where']}.)"
+            box += self.parsed(text, "claim-note")
         summary = "<details><summary>Criterion</summary>"
         box += nodes.raw("", summary, format="html")
         box += self.parsed(row["criterion"], "claim-note")

@@ -161,6 +161,7 @@ def claims(root: Path) -> list[dict[str, Any]]:
         claim = CLAIMS.get(key)
         fields = ("key", "text", "source", "chapter", "criterion")
         row = {name: getattr(claim, name) for name in fields}
+        row["outside"] = [asdict(one) for one in claim.outside]
         rows.append(row | asdict(verdicts[key]) | {"before": before.get(key)})
     return rows
 

@@ -179,6 +179,14 @@ def test_one_unknown_number_is_enough_and_a_mended_page_builds(executed, capfd):
     assert "is up to date" in capfd.readouterr().out
 
 
+def test_a_claim_shows_what_others_measured_and_where(executed):
+    assert build_pages(executed, "```{claim} strength\n```") == 0
+    page = (executed / "site" / "book" / "intro.html").read_text()
+    assert page.count("Elsewhere.") == 1
+    assert "224.69 to 224.67" in page
+    assert "issue 1560" in page
+
+
 def test_an_image_that_says_nothing_fails_the_build(executed, capfd):
     assert build_pages(executed, "```{figure} dot.svg\nA dot.\n```") == 1
     said = capfd.readouterr().err

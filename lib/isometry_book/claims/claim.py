@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from isometry.core.registry import Registry
-from isometry_book.claims.ledger import CLAIM_TEXTS
+from isometry_book.claims.ledger import CLAIM_TEXTS, OUTSIDE_TEXTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +43,21 @@ NOT_TESTED = Verdict(
 
 
 @dataclass(frozen=True, kw_only=True)
+class Outside:
+    """What someone else measured that bears on a claim.
+
+    Attributes:
+        who: Measured it.
+        what: Was found, in sentences.
+        where: It can be read.
+    """
+
+    who: str
+    what: str
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """One claim of the paper.
 
@@ -52,6 +67,7 @@ class Claim:
         source: Where in the paper, or who reports it.
         chapter: Which chapter judges it, 1 to 7.
         criterion: What the results must show for the verdict "reproduced".
+        outside: What others measured; it takes no part in the verdict.
     """
 
     key: str
@@ -59,6 +75,7 @@ class Claim:
     source: str
     chapter: int
     criterion: str
+    outside: tuple[Outside, ...] = ()
 
 
 CLAIMS: Registry[Claim] = Registry("claim")
@@ -71,6 +88,11 @@ for _key, _chapter, _source, _text, _criterion in CLAIM_TEXTS:
             source=_source,
             chapter=_chapter,
             criterion=_criterion,
+            outside=tuple(
+                Outside(who=who, what=what, where=where)
+                for key, who, what, where in OUTSIDE_TEXTS
+                if key == _key
+            ),
         ),
     )
 

@@ -1,7 +1,9 @@
 """The wording of the claims: key, chapter, source, claim, criterion.
 
 Kept apart from the code so that a change of wording, and above all a change of a
-criterion, is a change of this file alone and shows in its history.
+criterion, is a change of this file alone and shows in its history. What others measured
+stands at its end: key, who, what, where. It bears on a claim and takes no part in its
+verdict, which our own results give.
 """
 
 PAPER = "arXiv 2606.09762"
@@ -379,5 +381,23 @@ CLAIM_TEXTS: tuple[tuple[str, int, str, str, str], ...] = (
         "depths, with the 95 % interval of the difference above 0 and an exact p below "
         "0.05. Partly: at one depth, or for MaxMin networks against MaxMin with Adam "
         "alone.",
+    ),
+)
+
+OUTSIDE_TEXTS: tuple[tuple[str, str, str, str], ...] = (
+    (
+        "strength",
+        "the project ASI",
+        "At lambda = 1e-3, over 512 steps and 4 seeds, AdamO's Gram penalty went from "
+        "224.69 to 224.67, as a pull far below one foretells.",
+        "github.com/SlopDotCash/asi, issue 1560 and pull request 2816, September 2026",
+    ),
+    (
+        "bench-permuted-mnist",
+        "A. S. Cakir's thesis",
+        "On online permuted MNIST under SGD the penalty of Eq. 16 on hidden layers, in "
+        "the loss, was the best of 13 methods that were searched alike. It is the "
+        "coupled form, not AdamO.",
+        "github.com/AhmetSahinCakir/tez, 2026",
     ),
 )

@@ -17,11 +17,12 @@ from isometry_book.claims.claim import (
     JUDGES,
     NOT_TESTED,
     OUTCOMES,
+    Outside,
     Verdict,
     get,
     judged,
 )
-from isometry_book.claims.ledger import CLAIM_TEXTS
+from isometry_book.claims.ledger import CLAIM_TEXTS, OUTSIDE_TEXTS
 from isometry_book.claims.verdicts import _verdict_on, judge_all
 
 KEYS = [row[0] for row in CLAIM_TEXTS]
@@ -51,6 +52,19 @@ def test_every_claim_says_what_where_and_by_which_criterion(key):
     for text in (claim.text, claim.criterion):
         assert len(text) > 30
         assert text.endswith(".")
+
+
+def test_what_others_measured_stands_with_its_claim_and_judges_nothing():
+    for key, who, what, where in OUTSIDE_TEXTS:
+        assert Outside(who=who, what=what, where=where) in get(key).outside
+        assert who.strip() == who
+        assert what.endswith(".")
+        assert "github.com/" in where
+    found = {key: get(key).outside for key in KEYS if get(key).outside}
+    assert list(found) == ["strength", "bench-permuted-mnist"]
+    assert sum(map(len, found.values())) == len(OUTSIDE_TEXTS), "no key is misspelt"
+    assert "224.69 to 224.67" in get("strength").outside[0].what
+    assert _verdict_on(get("strength"), EMPTY, []) is NOT_TESTED
 
 
 def test_every_chapter_has_a_claim():
