@@ -1,11 +1,12 @@
-"""What a method may ask for of a new task, and what stands there if it is missing."""
+"""Minibatches as methods see them: of all processes, of a new task, or missing."""
 
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+import torch.distributed
 from torch import Tensor
 
-from isometry.attachment.watching import gathered
 from isometry.core.messages import refusal
 from isometry.methods.training import Batch
 
@@ -58,3 +59,31 @@ def first_pass(batch: Any, method: str, group: Any) -> dict[str, Any]:
 
     inputs, targets = next(batches())
     return {"inputs": inputs, "targets": targets, "batches": batches}
+
+
+def gathered(tensors: list[Tensor], group: Any) -> list[Tensor]:
+    """Return samples of all processes, in their order, so that all decide alike.
+
+    Args:
+        tensors: Each ``(1, samples, units)``, of one shape in all processes.
+        group: The processes, or None: only this one.
+
+    Raises:
+        ValueError: If the processes have seen different numbers of samples.
+    """
+    if group is None or not tensors:
+        return tensors
+    sizes = torch.tensor([t.shape[1] for t in tensors], device=tensors[0].device)
+    ends = torch.stack([sizes, -sizes])
+    torch.distributed.all_reduce(ends, torch.distributed.ReduceOp.MAX, group)
+    if not torch.equal(ends[0], -ends[1]):
+        needed = "minibatches of one size in all processes"
+        found = f"{-int(ends[1, 0])} to {int(ends[0, 0])} samples"
+        raise ValueError(refusal(needed, found, "drop the last one, or pad it"))
+    joined = []
+    for tensor in tensors:
+        members = torch.distributed.get_world_size(group)
+        parts = [torch.empty_like(tensor) for _ in range(members)]
+        torch.distributed.all_gather(parts, tensor.contiguous(), group)
+        joined.append(torch.cat(parts, 1))
+    return joined

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from isometry.adamo import AdamO
-from isometry.attachment.beside import IsometryStep
 from isometry.attachment.function import Offset, model_function
 from isometry.attachment.noticing import Steps, Unchanged
-from isometry.attachment.own import follow_gradients
+from isometry.attachment.optimisers import IsometryStep, follow_gradients
 from isometry.attachment.penalty import penalty_of
 from isometry.attachment.stack import Memory, ModelStack, stack_of
 from isometry.attachment.watching import Watcher

@@ -215,6 +215,9 @@ def _spared(
     """Return the names of parameters to leave alone -> why."""
     named = dict(model.named_parameters())
     spared = {name: "it is frozen" for name, p in named.items() if not p.requires_grad}
+    if len(spared) == len(named):
+        needed = "a parameter that needs a gradient"
+        raise ValueError(refusal(needed, "none", "unfreeze a layer"))
     if optimizer is not None:
         held = {id(p) for group in optimizer.param_groups for p in group["params"]}
         trained = {name: p for name, p in named.items() if name not in spared}
@@ -225,9 +228,6 @@ def _spared(
             do = "make it from model.parameters(), after the model is moved or copied"
             raise ValueError(refusal(needed, found, do))
         spared |= dict.fromkeys(other, "the optimiser does not hold it")
-    if len(spared) == len(named):
-        needed = "a parameter that needs a gradient"
-        raise ValueError(refusal(needed, "none", "unfreeze a layer"))
     return spared
 
 

@@ -5,62 +5,12 @@ from typing import Any, NamedTuple, overload
 from weakref import WeakValueDictionary
 
 import torch
-import torch.distributed
 from torch import Tensor, nn
 
+from isometry.attachment.batches import gathered
+from isometry.attachment.eyes import Door, Eye
 from isometry.attachment.wiring import Point
 from isometry.core.messages import refusal
-
-
-class _Eye:
-    """A forward hook that shows one module's output; a copy of it sees nothing.
-
-    So a copied or unpickled model is not watched by whom the first was attached to.
-
-    Args:
-        watcher: Whom it shows what it sees, or None.
-        index: Which point it is.
-    """
-
-    def __init__(self, watcher: "Watcher | None" = None, index: int = 0) -> None:
-        self.watcher = watcher
-        self.index = index
-
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        watcher = self.watcher
-        if watcher is not None and watcher.attentive():
-            if torch.compiler.is_compiling():
-                watcher.see_in_graph(self.index, output)
-            else:
-                watcher.see(self.index, output)
-
-    def __deepcopy__(self, memo: Any) -> "_Eye":
-        return _Eye()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Eye, ()
-
-
-class _Door:
-    """A hook before the whole model that shows what goes in; a copy sees nothing.
-
-    Args:
-        watcher: Whom it shows what it sees, or None.
-    """
-
-    def __init__(self, watcher: "Watcher | None" = None) -> None:
-        self.watcher = watcher
-
-    def __call__(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        watcher = self.watcher
-        if watcher is not None and watcher.attentive():
-            watcher.enter(args, kwargs)
-
-    def __deepcopy__(self, memo: Any) -> "_Door":
-        return _Door()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Door, ()
 
 
 class _Call(NamedTuple):
@@ -158,12 +108,12 @@ class Watcher:
             do = "make the nonlinearity a module, or use a method that asks for none"
             raise ValueError(refusal(needed, f"those after {hidden!r}", do))
         self._handles = [
-            model.get_submodule(point.module).register_forward_hook(_Eye(self, index))
+            model.get_submodule(point.module).register_forward_hook(Eye(self, index))
             for index, point in enumerate(points)
         ]
         self._asked = inputs
         if inputs:
-            door = model.register_forward_pre_hook(_Door(self), with_kwargs=True)
+            door = model.register_forward_pre_hook(Door(self), with_kwargs=True)
             self._handles.append(door)
 
     def attentive(self) -> bool:
@@ -380,31 +330,3 @@ def _(seen: Tensor, mark: Tensor, watcher: int, index: int) -> None:
 def _joined(parts: list[Tensor]) -> Tensor:
     """Return the samples of several calls one after the other."""
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-
-
-def gathered(tensors: list[Tensor], group: Any) -> list[Tensor]:
-    """Return samples of all processes, in their order, so that all decide alike.
-
-    Args:
-        tensors: Each ``(1, samples, units)``, of one shape in all processes.
-        group: The processes, or None: only this one.
-
-    Raises:
-        ValueError: If the processes have seen different numbers of samples.
-    """
-    if group is None or not tensors:
-        return tensors
-    sizes = torch.tensor([t.shape[1] for t in tensors], device=tensors[0].device)
-    ends = torch.stack([sizes, -sizes])
-    torch.distributed.all_reduce(ends, torch.distributed.ReduceOp.MAX, group)
-    if not torch.equal(ends[0], -ends[1]):
-        needed = "minibatches of one size in all processes"
-        found = f"{-int(ends[1, 0])} to {int(ends[0, 0])} samples"
-        raise ValueError(refusal(needed, found, "drop the last one, or pad it"))
-    joined = []
-    for tensor in tensors:
-        members = torch.distributed.get_world_size(group)
-        parts = [torch.empty_like(tensor) for _ in range(members)]
-        torch.distributed.all_gather(parts, tensor.contiguous(), group)
-        joined.append(torch.cat(parts, 1))
-    return joined
