@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from isometry import __version__
-from isometry.catalogue import CATALOGUE, LISTINGS, listing, written
+from isometry.catalogue import CATALOGUE, LISTINGS, _edited, listing, written
 from isometry.cli import LIGHT_HELP, added, main, refused
 from isometry.commands import command_line
 from isometry.core.seeding import parsed_seeds
@@ -380,6 +380,20 @@ def test_the_catalogue_is_listed_as_the_registries_are(isometry, what):
     )
     assert done.stdout.splitlines() == listing(what)
     assert isometry(f"list {what}")[1] == done.stdout
+
+
+@pytest.mark.parametrize(("later", "edited"), [(30, False), (90, True)])
+def test_a_file_that_is_newer_than_the_catalogue_has_been_edited(
+    monkeypatch, tmp_path, later, edited
+):
+    for name in ("catalogue.json", "methods/a.py", "methods/pulls/b.py", "rl/c.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (1000, 1000))
+    monkeypatch.setattr("isometry.catalogue.CATALOGUE", tmp_path / "catalogue.json")
+    os.utime(tmp_path / "methods" / "pulls" / "b.py", (1000 + later, 1000 + later))
+    assert _edited("isometry.methods") is edited
+    assert not _edited("isometry.rl.continual_benchmarks")
 
 
 PLUGIN = """

@@ -30,14 +30,21 @@ NAMES = """
 from isometry import AdamO, GroupSort, MaxMin, diagnose, empirical_ntk
 import isometry.methods
 """
-COMMANDS = """
+COMMAND = """
+from isometry import catalogue
 from isometry.cli import main
+catalogue._edited = lambda module: False  # as in an installed package
+"""
+COMMANDS = (
+    COMMAND
+    + """
 for arguments in {}:
     try:
         main(arguments)
     except SystemExit as ended:
         assert not ended.code
 """
+)
 LISTS = COMMANDS.format(
     [["list", what] for what in ("methods", "benchmarks", "games", "claims")]
 )
@@ -173,8 +180,7 @@ def test_a_module_opens_with_torch_alone_or_names_its_extra(tmp_path):
 def test_the_command_without_its_extra_answers_or_says_what_to_install(
     tmp_path, arguments, status, out, err
 ):
-    code = "from isometry.cli import main\nmain()"
-    done = alone(code, tmp_path, *arguments.split())
+    done = alone(f"{COMMAND}main()", tmp_path, *arguments.split())
     assert done.returncode == status
     assert out in done.stdout
     assert done.stderr == err

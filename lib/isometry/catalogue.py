@@ -2,8 +2,8 @@
 
 The registries are what counts. ``catalogue.json`` has what they hold, so that a list
 does not wait for torch; ``python -m isometry.catalogue`` writes it and a test compares
-it with them. A registry that is open already, as when a plug-in has added to it, is
-read itself.
+it with them. A registry is read itself if it is open already, as when a plug-in has
+added to it, and if its room has been edited since.
 """
 
 import json
@@ -15,6 +15,7 @@ from pathlib import Path
 
 Rows = list[tuple[str, str]]  # a name and a line each
 CATALOGUE = Path(__file__).with_name("catalogue.json")
+CHECKOUT_SECONDS = 60  # within which files are laid down together, in any order
 # What is listed, and the registries that it stands in: module and name.
 REGISTRIES = {
     "methods": {"isometry.methods": "METHODS"},
@@ -42,12 +43,22 @@ def _catalogue() -> dict[str, Rows]:
     return {module: [(name, line) for name, line in held[module]] for module in held}
 
 
+def _edited(module: str) -> bool:
+    """Return whether a file of a module's room is newer than the catalogue."""
+    room = CATALOGUE.parent.joinpath(*module.split(".")[1:])
+    files = (room if room.is_dir() else room.parent).rglob("*.py")
+    written_at = CATALOGUE.stat().st_mtime + CHECKOUT_SECONDS
+    return any(file.stat().st_mtime > written_at for file in files)
+
+
 def _rows(what: str) -> Rows:
-    """Return the rows of registries: of those that are open, else of the catalogue."""
+    """Return the rows of registries, of the catalogue where it is sure to hold."""
     rows = []
     for module, name in REGISTRIES[what].items():
-        is_open = module in sys.modules
-        rows += _registered(module, name) if is_open else _catalogue()[module]
+        if module in sys.modules or _edited(module):
+            rows += _registered(module, name)
+        else:
+            rows += _catalogue()[module]
     return rows
 
 
