@@ -169,6 +169,29 @@ class CleanRL(nn.Module):
         self.actor = nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 2))
 
 
+class SoftActorCritic(nn.Module):
+    """As stable-baselines3's: two heads of the actor side by side, two critics."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.actor = nn.Module()
+        self.actor.latent_pi = nn.Sequential(nn.Linear(4, width), nn.ReLU())
+        self.actor.mu, self.actor.log_std = nn.Linear(width, 2), nn.Linear(width, 2)
+        self.critic = nn.Module()
+        for name in ("qf0", "qf1"):
+            net = nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 1))
+            self.critic.add_module(name, net)
+
+
+class Tutorial(nn.Module):
+    """As torch's tutorials: the last of numbered layers is the head."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(4, width), nn.Linear(width, width)
+        self.fc3 = nn.Linear(width, 2)
+
+
 class EfficientNet(nn.Module):
     """As timm's: the head of the convolutions is hidden, the classifier is last."""
 

@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from importlib import import_module
 
 import pytest
 import torch
@@ -132,3 +133,24 @@ def test_heads_of_timms_families_are_found():
         found[family] = layers <= heads and not outside
     assert len(found) > 50
     assert {family for family, right in found.items() if not right} <= UNKNOWN
+
+
+POLICIES = {
+    "td3.MlpPolicy": {"actor.mu.4", "critic.qf0.4", "critic.qf1.4"},
+    "sac.MlpPolicy": {"actor.mu", "actor.log_std", "critic.qf0.4", "critic.qf1.4"},
+    "dqn.MlpPolicy": {"q_net.q_net.4"},
+    "ppo.MlpPolicy": {"action_net", "value_net"},
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_heads_of_stable_baselines_policies_are_found(policy):
+    library("stable_baselines3")
+    spaces = import_module("gymnasium.spaces")
+    place, kind = policy.split(".")
+    box, four = spaces.Box(-1, 1, (3,)), spaces.Discrete(4)
+    made = getattr(import_module(f"stable_baselines3.{place}"), kind)(
+        box, four if place in ("dqn", "ppo") else box, lr_schedule=lambda _: 1e-3
+    )
+    names = {n.rpartition(".")[0] for n in find_head(made, weights_of(made)).names}
+    assert {name for name in names if "target" not in name} == POLICIES[policy]

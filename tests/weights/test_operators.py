@@ -375,6 +375,11 @@ HEADS = {
     "lm_head": (models.GPT2(), {"lm_head"}),
     "two nets": (models.Actor(), {"action_net", "value_net"}),
     "two sequences": (models.CleanRL(), {"critic.2", "actor.2"}),
+    "several side by side": (
+        models.SoftActorCritic(),
+        {"actor.mu", "actor.log_std", "critic.qf0.2", "critic.qf1.2"},
+    ),
+    "numbered layers": (models.Tutorial(), {"fc3"}),
     "hidden fc": (Hidden(), set()),
     "a hidden conv_head": (models.EfficientNet(), {"classifier"}),
     "a hidden sequence called head": (models.SelecSls(), {"fc"}),

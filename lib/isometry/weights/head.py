@@ -8,15 +8,10 @@ from torch.nn.modules.conv import _ConvNd
 from isometry.weights.survey import Weight
 
 # Names of heads in timm, transformers, torchvision, and libraries for reinforcement
-# learning; of a sequence under such a name it is the last layer.
+# learning; of a sequence under such a name it is the last layer. Numbers may follow.
 HEADS = (
-    "head_dist",
-    "action_net",
-    "value_net",
-    "actor",
-    "actor_mean",
-    "critic",
-    "q_net",
+    *("head_dist", "action_net", "value_net", "q_net", "qf", "actor", "critic"),
+    *("actor_mean", "mu", "fc_mu", "fc_mean", "log_std", "fc_logstd"),
 )
 # The same, where they hold the last layer of all; hidden ones have such names.
 LAST = (
@@ -88,6 +83,7 @@ def find_head(model: nn.Module, weights: list[Weight]) -> Head:
     alone = {path.rpartition(".")[2] for path in layers}
     for path in modules:
         *blocks, own_name = path.split(".")
+        own_name = own_name.rstrip("0123456789")
         if own_name not in HEADS + LAST or any(part.isdigit() for part in blocks):
             continue
         if own_name in HEADS and own_name in alone and path not in layers:
