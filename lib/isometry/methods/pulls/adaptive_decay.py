@@ -40,7 +40,8 @@ def _head_of(structure: Structure) -> Layer:
     heads, last = structure.heads, structure.layers[-1]
     if len(heads) != 1 or heads[0].weight not in last.outgoing:
         needed = "one head that reads the last hidden layer for fade"
-        found = f"{len(heads)}, reading something else" if heads else "none"
+        other = "one that reads something else"
+        found = other if len(heads) == 1 else f"{len(heads)} heads"
         raise ValueError(refusal(needed, found, "use another network or method"))
     return heads[0]
 
