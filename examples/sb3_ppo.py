@@ -37,7 +37,7 @@ def agent(number: int = 32, seed: int = 0) -> PPO:
 
 
 if __name__ == "__main__":
-    player = agent().learn(20_000)
+    player = agent().learn(10_000)
     returns = [episode["r"] for episode in player.ep_info_buffer]
     print(player.policy.optimizer.describe())
     print(f"mean return of the last {len(returns)} games", sum(returns) / len(returns))
