@@ -15,6 +15,8 @@ import wired_models as models
 from zeroing import check_units
 
 from isometry.attachment.building import wire
+from isometry.attachment.judging import Judge
+from isometry.attachment.values import Data
 from isometry.maxmin import MaxMin
 
 TOKENS = torch.tensor([[1, 2, 3, 4], [4, 3, 2, 0]])
@@ -291,6 +293,19 @@ def test_layers_that_are_called_twice_are_seen_twice():
     wiring = wire(model, given)
     assert readers(wiring) == {"fc1": "fc2", "fc2": "fc3"}
     assert any(dict(check_units(model, wiring, given, {})).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "check"),
+    [("a weight reads two", Judge, "_shared"), ("unpooled", Data, "refuse")],
+)
+def test_without_a_refusal_replaced_units_would_do_harm(
+    name, owner, check, monkeypatch
+):
+    monkeypatch.setattr(owner, check, lambda *_: None)
+    model, example = built(name)
+    with pytest.raises(AssertionError):
+        list(check_units(model, wire(model, example), (example,), {}))
 
 
 def test_a_missing_reader_is_found_out():

@@ -29,11 +29,12 @@ class OverPlaces(nn.Module):
         return self.layer(x.mT).mT
 
 
-# Of the width; the first ones make layers that are read.
+# Of the width. Most keep it, so that results meet in sums and shared readers.
 LAYERS = (
-    lambda width: nn.Linear(width, 4),
+    lambda width: nn.Linear(width, 6),
+    lambda width: nn.Linear(width, 6),
     lambda width: nn.Linear(width, 6, bias=False),
-    lambda width: nn.Linear(width, 8),
+    lambda width: nn.Linear(width, 4),
     lambda width: nn.ReLU(),
     lambda width: nn.ReLU(inplace=True),
     lambda width: nn.Tanh(),
@@ -108,8 +109,9 @@ class Program(nn.Module):
 
     def chosen(self, values):
         draw, last = self.draw, len(values) - 1
-        one = last if draw.random() < 0.75 else draw.randrange(len(values))
-        kind = draw.choice(("layer", "layer", "layer", "again", "function", "pair"))
+        one = last if draw.random() < 0.7 else draw.randrange(len(values))
+        kinds, weights = ("layer", "again", "function", "pair"), (5, 3, 3, 2)
+        kind = draw.choices(kinds, weights)[0]
         if kind == "layer":
             layer = draw.choice(LAYERS)(values[one].shape[2])
             self.layers.append(layer.double())
@@ -117,7 +119,7 @@ class Program(nn.Module):
         if kind == "again" and self.layers:
             return "layer", draw.randrange(len(self.layers)), (one,)
         if kind == "pair":
-            other = draw.randrange(len(values))
+            other = draw.randrange(max(0, len(values) - 4), len(values))
             return "pair", draw.randrange(len(PAIRS)), (one, other)
         return "function", draw.randrange(len(FUNCTIONS)), (one,)
 
