@@ -688,6 +688,11 @@ class Returning(nn.Linear):
         ({"x": GOOD, "graph": object()}, TypeError, "found object as 'graph'; pass"),
         ({"x": 3}, TypeError, "found dict without any"),
         (
+            {"x": GOOD[:, :3]},
+            ValueError,
+            r"accepts, found 'x' \(3, 3\), and the model said: mat1",
+        ),
+        (
             SimpleNamespace(x=GOOD, edge_index=torch.zeros(2, 5).long()),
             TypeError,
             "found SimpleNamespace, a graph, whose nodes hang on each other; wrap the",

@@ -15,6 +15,7 @@ from torch.nn.utils.parametrizations import _SpectralNorm
 from torch.nn.utils.spectral_norm import SpectralNorm
 
 from isometry.core.messages import refusal
+from isometry.ntk.arguments import Indexed
 
 FIRST_LAYER = "check the shape the first layer needs"
 NOT_ALONE = "pass inputs that do not hang on each other, as the nodes of a graph do"
@@ -231,8 +232,17 @@ def _called(model: nn.Module, inputs: Tensor, needed: str, do: str) -> Tensor:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         reason = str(error).splitlines()[0] if str(error) else repr(error)
-        found = f"{tuple(inputs.shape)}, and the model said: {reason}"
+        found = f"{_shapes(model, inputs)}, and the model said: {reason}"
         raise ValueError(refusal(needed, found, do)) from error
+
+
+def _shapes(model: nn.Module, inputs: Tensor) -> str:
+    """Return the shapes of what a model is called with at inputs."""
+    if not isinstance(model, Indexed):
+        return str(tuple(inputs.shape))
+    held = model.arguments.at(inputs)
+    shapes = (f"{key!r} {tuple(held.values[key].shape)}" for key in held.batched)
+    return ", ".join(shapes)
 
 
 def check_outputs(model: nn.Module, inputs: Tensor, name: str = "inputs") -> int:
