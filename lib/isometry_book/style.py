@@ -65,16 +65,19 @@ METHOD_STYLES: dict[str, _MethodStyle] = {
     "newton_schulz": _MethodStyle("Newton-Schulz", GREEN, DASHED, "<"),
     "parseval": _MethodStyle("Parseval", GREEN, DASHDOT, ">"),
     "muon": _MethodStyle("Muon", GREEN, LONG, "p"),
+    "papo": _MethodStyle("PAPO", GREEN, DOTTED, "p"),
     # Parts of the spectrum.
     "nap": _MethodStyle("Normalize-and-Project", PURPLE, SOLID, "s"),
     "spectral_norm": _MethodStyle("spectral norm", PURPLE, DASHED, "h"),
     "spectral": _MethodStyle("spectral regularisation", PURPLE, DASHDOT, "H"),
+    "sphere": _MethodStyle("SPHERE", PURPLE, LONG, "s"),
     # Distance to a point: zero, the start, a bound.
     "l2": _MethodStyle("L2", ORANGE, SOLID, "d"),
     "l2_init": _MethodStyle("L2 Init", ORANGE, DASHED, "P"),
     "shrink_perturb": _MethodStyle("Shrink and Perturb", ORANGE, DASHDOT, "X"),
     "weight_clipping": _MethodStyle("weight clipping", ORANGE, LONG, "8"),
-    # Units that are replaced.
+    # What is made anew: weights at a switch, or units.
+    "fire": _MethodStyle("FIRE", VERMILION, LONG, "d"),
     "redo": _MethodStyle("ReDo", VERMILION, SOLID, "*"),
     "cbp": _MethodStyle("continual backprop", VERMILION, DASHED, "x"),
     "snr": _MethodStyle("self-normalised resets", VERMILION, DASHDOT, "+"),

@@ -1,4 +1,4 @@
-"""Chapter 5's figures of whole spectra: the variants and the partial measures."""
+"""Chapter 5's figures of whole spectra: variants, partial measures, neighbours."""
 
 import math
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from isometry.core.matrices import singular_values
 from isometry_book.c5_adamo.drifted_network import LAYERS
+from isometry_book.c5_adamo.neighbours import QUANTILES, SCHEDULES, curves
 from isometry_book.c5_adamo.regulariser_variants import variant
 from isometry_book.style import BLUE, GREY, METHOD_STYLES, VERMILION, method_style
 
@@ -101,3 +102,89 @@ def method_label(name: str) -> str:
         name: As on the command line.
     """
     return METHOD_STYLES[name].label if name in METHOD_STYLES else name
+
+
+def spectra_over_switches(ax: Axes, numbers: pd.DataFrame, name: str) -> Axes:
+    """Draw the quantiles of all hidden singular values over the steps of three tasks.
+
+    Args:
+        ax: Where to draw.
+        numbers: Tidy, of the neighbours' spectra; means over the seeds are drawn.
+        name: The method.
+
+    Returns:
+        The axes.
+    """
+    color = method_style(name)["color"]
+    steps = curves(numbers, name, "steps").iloc[:, 0]
+    found = {key: curves(numbers, name, key).mean(axis=1) for key in QUANTILES}
+    for low, high, alpha in (("smallest", "largest", 0.15), ("low", "high", 0.3)):
+        ax.fill_between(
+            steps, found[low], found[high], color=color, alpha=alpha, linewidth=0
+        )
+    for key, width in (("smallest", 0.9), ("median", 1.8), ("largest", 0.9)):
+        ax.plot(steps, found[key], color=color, linewidth=width, marker="")
+    ax.axhline(1, color=GREY, linewidth=0.8, linestyle="--")
+    _mark_switches(ax, steps)
+    _readable_log(ax)
+    ax.set_title(f"{method_label(name)}: {SCHEDULES[name]}", fontsize=9)
+    return ax
+
+
+def distance_over_switches(ax: Axes, numbers: pd.DataFrame) -> Axes:
+    """Draw every method's distance from isometry over the steps of three tasks.
+
+    Args:
+        ax: Where to draw.
+        numbers: Tidy, of the neighbours' spectra; means over the seeds are drawn.
+
+    Returns:
+        The axes.
+    """
+    for name in SCHEDULES:
+        steps = curves(numbers, name, "steps").iloc[:, 0]
+        mean = curves(numbers, name, "distance").mean(axis=1)
+        ax.plot(steps, mean, **method_style(name, marker=""))
+    _mark_switches(ax, steps)
+    ax.set_yscale("log")
+    ax.set_title("distance of all from one", fontsize=9)
+    return ax
+
+
+def _mark_switches(ax: Axes, steps: pd.Series) -> None:
+    """Draw a dotted line where a look repeats the steps of the one before."""
+    for step in steps[steps.diff() == 0]:
+        ax.axvline(step, color=GREY, linewidth=0.8, linestyle=":")
+
+
+def accuracy_and_cost(ax: Axes, numbers: pd.DataFrame) -> Axes:
+    """Draw each method's mean accuracy at equal steps and at equal cost over its cost.
+
+    Args:
+        ax: Where to draw; an open mark is for equal steps, a full one for equal cost,
+            each with the range over the seeds.
+        numbers: Tidy, of the neighbours.
+
+    Returns:
+        The axes.
+    """
+    order = ("fresh", *SCHEDULES)
+    for place, name in enumerate(order):
+        own = numbers[numbers["method"] == name]
+        color = method_style(name)["color"]
+        for metric, shift, face in (
+            ("online_accuracy", -0.14, "white"),
+            ("accuracy_at_cost", 0.14, color),
+        ):
+            by_seed = own[own["metric"] == metric].groupby("seed")["value"].mean()
+            ax.vlines(
+                place + shift, by_seed.min(), by_seed.max(), color=color, linewidth=1.5
+            )
+            ax.scatter(
+                place + shift, by_seed.mean(), color=face, edgecolor=color, zorder=3
+            )
+    ratio = numbers[numbers["metric"] == "time_ratio"].set_index("method")["value"]
+    labels = [f"{method_label(name)}\n{ratio[name]:.2f}" for name in order]
+    ax.set_xticks(range(len(order)), labels, fontsize=8)
+    ax.set_ylabel("online accuracy")
+    return ax
