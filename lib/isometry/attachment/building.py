@@ -56,7 +56,8 @@ def wire(
         layers.
 
     Raises:
-        ValueError: If the model has lazy parameters or none, or ``head`` no match.
+        ValueError: If the model has no parameters, or others than plain ones with a
+            shape, or ``head`` no match.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from isometry.attachment.values import Units, Value, joined
 
@@ -22,13 +23,14 @@ class _Memory:
 class Known:
     """What is known of tensors, by the memory that they look at.
 
-    Not by the Python object: autograd hands out other objects for the same view. What
-    is known is kept alive, so that no memory is given out twice.
+    Not by the Python object: autograd hands out other objects for the same view. A weak
+    reference keeps a storage's address from being given out again, and lets its memory
+    go.
     """
 
     def __init__(self) -> None:
         self._memories: dict[Any, _Memory] = {}
-        self._alive: list[Tensor] = []
+        self._held: list[Any] = []
 
     def of(self, tensor: Tensor) -> Value:
         """Return what is known of a tensor; None: it is a constant.
@@ -55,11 +57,12 @@ class Known:
             value: What is known.
         """
         key = _memory(tensor)
-        if value is None and key not in self._memories:
-            return
-        self._alive.append(tensor)
-        memory = self._memories.setdefault(key, _Memory())
-        memory.views[_place(tensor)] = value
+        if key not in self._memories:
+            if value is None:
+                return
+            self._memories[key] = _Memory()
+            self._held.append(_reference(tensor))
+        self._memories[key].views[_place(tensor)] = value
 
     def overwrite(self, tensor: Tensor, value: Value) -> None:
         """Keep what is known of a tensor that was changed in place.
@@ -83,6 +86,14 @@ def _memory(tensor: Tensor) -> Any:
         return tensor.untyped_storage()._cdata
     except (NotImplementedError, RuntimeError):  # sparse
         return id(tensor)
+
+
+def _reference(tensor: Tensor) -> Any:
+    """Return what keeps the key of a tensor's memory its own."""
+    try:
+        return StorageWeakRef(tensor.untyped_storage())
+    except (NotImplementedError, RuntimeError):
+        return tensor
 
 
 def _place(tensor: Tensor) -> Any:

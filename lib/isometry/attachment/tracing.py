@@ -283,8 +283,8 @@ def next_expression(
 
     return Expression(
         op=op,
-        arguments=tuple(map(replaced, call.args)),
-        keywords=dict(call.kwargs),
+        arguments=() if op is None else tuple(map(replaced, call.args)),
+        keywords={} if op is None else dict(call.kwargs),
         parents=tuple(parents),
         kind=name,
         samples=samples,
