@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 sys.path.insert(0, str(Path(__file__).parent))
 import wired_models as models
@@ -238,3 +239,23 @@ def test_a_shared_bias_is_no_layers_own():
     structure = wire(Shared(), torch.ones(4, 3)).structure
     assert [layer.bias for layer in structure.layers] == [None, None]
     assert structure.roles["fc1.bias"] == "vector"
+
+
+def test_activations_are_let_go_during_the_pass():
+    gone = []
+
+    class Watching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc1, self.fc2 = nn.Linear(3, 6), nn.Linear(6, 2)
+
+        def forward(self, x):
+            hidden = torch.relu(self.fc1(x))
+            reference = StorageWeakRef(hidden.untyped_storage())
+            found = self.fc2(hidden)
+            del hidden
+            gone.append(reference.expired())
+            return found
+
+    wire(Watching(), torch.ones(4, 3))
+    assert gone == [True]
