@@ -425,3 +425,26 @@ def test_a_sparse_gradient_among_others_is_refused_before_the_pull():
     with pytest.raises(RuntimeError, match="sparse gradients"):
         AdamO(params, isometry_strength=2.0).step()
     assert_close([p.detach() for p in params], before, **BIT_FOR_BIT)
+
+
+SCHEDULES = [
+    lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.8),
+    lambda o: torch.optim.lr_scheduler.LinearLR(o, 0.1, total_iters=3),
+    lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, 3),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("kernel", [{"foreach": False}, {"fused": True}], ids=str)
+def test_a_schedule_changes_a_rate_that_is_a_tensor(schedule, kernel):
+    ends = []
+    for lr in (1e-2, torch.tensor(1e-2, dtype=torch.float64)):
+        params = parameters()
+        optimizer = AdamO(params, lr=lr, isometry_strength=2.0, **kernel)
+        made = schedule(optimizer)
+        for step in range(5):
+            run(optimizer, params, 1, step)
+            made.step()
+        ends.append([p.detach().clone() for p in params])
+    # torch rounds a rate that is a tensor to single precision
+    assert_close(*ends, rtol=1e-6, atol=1e-8)
