@@ -1,6 +1,7 @@
 """Plans: every setting reaches the run, or is refused; two spellings of one pull."""
 
 from dataclasses import fields, replace
+from typing import get_args
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from isometry.methods import METHODS, Architecture
 from isometry.rl.agent import network_of as agent_of
 from isometry.rl.continual_benchmarks import CONTINUAL, CONTINUAL_MINATAR
 from isometry.supervised.benchmarks import BENCHMARKS
+from isometry.supervised.settings import Activation
 from isometry.supervised.trainer import network_of
 
 SMALL = {"data": "digits", "width": 8, "depth": 2}
@@ -169,7 +171,12 @@ OTHER = {
     "init_gain": 1.7,
     "hidden_bias": False,
 }
-WITH = {"init": {"init_gain": 1.0}, "network": {"depth": 3}}
+WITH = {
+    "init": {"init_gain": 1.0},
+    "network": {"depth": 3},
+    "negative_slope": {"activation": "leaky_relu"},
+}
+ACTIVATIONS = get_args(Activation)
 NAMES = ("permuted_mnist", "continual_minatar", "continual_octax")
 
 
@@ -208,7 +215,7 @@ def test_a_setting_of_the_network_is_built_or_refused(benchmark, method, digits)
             assert f"for {method}, which sets it itself, found" in said
         # What the method has anyway is accepted.
         built = usual.architecture()[key]
-        if key == "activation" and built == "crelu":
+        if key == "activation" and built not in ACTIVATIONS:
             continue  # is no activation of a run
         same = {**common, key: built}
         if key == "init_gain":
@@ -225,8 +232,39 @@ def test_a_setting_of_the_network_is_built_or_refused(benchmark, method, digits)
 @pytest.mark.parametrize("benchmark", ["permuted_mnist", "continual_minatar"])
 def test_the_recorded_architecture_is_the_built_one(benchmark, method, digits):
     changes = {"data": "digits"} if benchmark == "permuted_mnist" else {}
+    if METHODS.get(method).not_for_games and not changes:
+        pytest.skip("not for games")
     planned = plan(benchmark, method, changes, "smoke")
     assert Architecture(**planned.architecture()) == network(planned, digits)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "key", "value", "needed"),
+    [
+        ("permuted_mnist", "negative_slope", 0.3, "activation=leaky_relu"),
+        ("continual_minatar", "negative_slope", 0.3, "activation=leaky_relu"),
+        ("continual_minatar", "cnn_layout", "frames", "network=cnn"),
+        ("continual_minatar", "protect_shared", False, "network=cnn"),
+    ],
+)
+def test_a_setting_that_nothing_has_a_use_for_is_refused(benchmark, key, value, needed):
+    line = f"needed {needed}, which alone has a {key}, found .*; leave {key} out"
+    with pytest.raises(ValueError, match=line):
+        plan(benchmark, "adam", {key: value}, "smoke")
+    usual = getattr(plan(benchmark, "adam", {}, "smoke").settings, key)
+    plan(benchmark, "adam", {key: usual}, "smoke")
+    if key == "negative_slope":
+        changes = {key: value, "activation": "leaky_relu"}
+        assert plan(benchmark, "adam", changes, "smoke").settings.negative_slope == 0.3
+    else:
+        assert plan("continual_octax", "adam", {key: value}, "smoke").settings
+
+
+def test_a_gain_is_heard_by_orthogonal_weights_alone():
+    plan("continual_minatar", "adam", {"init": "default"}, "smoke")
+    changes = {"init": "default", "init_gain": 2.0}
+    with pytest.raises(ValueError, match="needed init=orthogonal, which alone has a"):
+        plan("continual_minatar", "adam", changes, "smoke")
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,12 @@ def test_seeds_must_be_there_and_distinct(tmp_path, seeds):
         small(seeds=seeds, out=tmp_path)
 
 
+def test_a_precision_that_the_device_has_not_is_refused(tmp_path, trainings):
+    with pytest.raises(ValueError, match="needed a CUDA device for precision=tf32"):
+        small(out=tmp_path, precision="tf32")
+    assert trainings == []
+
+
 def test_seeds_that_no_file_holds_are_refused_before_training(tmp_path, trainings):
     with pytest.raises(ValueError, match="needed seeds of 64 bits"):
         small(seeds=[2**63], out=tmp_path)

@@ -51,6 +51,12 @@ def values(run, metric, seed=0):
     ]
 
 
+def test_networks_without_a_nonlinearity_have_no_dead_units_to_report():
+    run = trained(planned(activation="identity", cycles=1, diagnose_every=1), [0])
+    assert values(run, "actor_gram_deviation")
+    assert not values(run, "actor_dead_fraction")
+
+
 class StopError(RuntimeError):
     """Ends a run in the middle."""
 

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from isometry.rl.continual_benchmarks import ContinualBenchmark
 
 STRENGTH = "isometry_strength"
+# Settings of a run that only some values of another have a use for, and what they are
+# where there is none.
+HEARD: dict[str, tuple[str, tuple[str, ...], Any]] = {
+    "cnn_layout": ("network", ("cnn",), "columns"),
+    "init_gain": ("init", ("orthogonal",), 1.0),
+    "negative_slope": ("activation", ("leaky_relu", "smooth_leaky", "aid"), 0.01),
+    "protect_shared": ("network", ("cnn",), True),
+}
 SPELLINGS = {  # of the strength, at the learning rate of the pull
     "isometry_pull": strength_of_pull,
     "relaxation_steps": strength_of_relaxation,
@@ -102,7 +110,7 @@ def _asked_architecture(settings: Any) -> Architecture:
 
 
 def _check_heard(planned: Plan, changes: Mapping[str, Any]) -> None:
-    """Refuse a setting of the network that the method sets to something else."""
+    """Refuse a setting that nothing hears: the method, or another setting, decides."""
     built = planned.architecture()
     for key in built.keys() & changes.keys() & set(keys(planned.settings)):
         asked = getattr(planned.settings, key)
@@ -113,6 +121,17 @@ def _check_heard(planned: Plan, changes: Mapping[str, Any]) -> None:
             if hasattr(planned.method_settings, "maxmin_start") and key != "activation":
                 do += ", or set maxmin_start=network as well"
             raise ValueError(refusal(needed, asked, do))
+    settings = planned.settings
+    known = {**as_dict(settings), **built}
+    for key in HEARD.keys() & changes.keys() & set(keys(settings)):
+        other, values, neutral = HEARD[key]
+        usual = getattr(type(settings)(), key)
+        if known[other] not in values and getattr(settings, key) not in (
+            usual,
+            neutral,
+        ):
+            needed = f"{other}={values[0]}, which alone has a {key}"
+            raise ValueError(refusal(needed, known[other], f"leave {key} out"))
 
 
 def _as_strength(

@@ -195,6 +195,9 @@ def run(
     wanted = checked_seeds(seeds)
     planned, store = plan(benchmark, method, settings, profile), Path(out)
     where = chosen_device(device)
+    if where.type == "cpu" and getattr(planned.settings, "precision", "") == "tf32":
+        needed = "a CUDA device for precision=tf32"
+        raise ValueError(refusal(needed, "a CPU", "leave precision out"))
     while missing := missing_seeds(planned, wanted, store):
         work = _work_folder(planned, missing, store)
         work.parent.mkdir(parents=True, exist_ok=True)

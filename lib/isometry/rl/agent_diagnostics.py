@@ -46,14 +46,15 @@ def _numbers_of(found: Diagnostics) -> dict[str, float]:
     Returns:
         ``dead_fraction``, ``dormant_fraction``, ``gram_deviation`` and
         ``weight_condition_number`` (largest over fifth-percentile singular value) as
-        means over hidden layers; ``feature_effective_rank``; and the kernel's
+        means over hidden layers, NaN where nothing is an activation;
+        ``feature_effective_rank``; and the kernel's
         ``ntk_robust_condition_number``, ``ntk_effective_rank`` and ``ntk_trace``.
 
     Source: as for :func:`isometry.diagnostics.diagnose`.
     """
 
     def mean(values: list[float]) -> float:
-        return sum(values) / len(values)
+        return sum(values) / len(values) if values else math.nan
 
     def spread(values: Tensor) -> float:
         low = float(torch.quantile(values, PERCENTILE))
