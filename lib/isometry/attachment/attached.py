@@ -56,6 +56,16 @@ class Attached:
         if self._first is not None:
             self._first.remove()
 
+    def enter(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Take notice of the pass in which the method began, whose hooks come too late.
+
+        Args:
+            args: Of the model.
+            kwargs: Of it.
+        """
+        if self._binding.watcher is not None:
+            self._binding.watcher.enter(args, kwargs)
+
     @property
     def optimizer(self) -> torch.optim.Optimizer:
         """What takes the steps: the optimiser given, or the method's own."""
@@ -250,17 +260,19 @@ class _Start:
         attached = self.attached
         if attached is None or not module.training or not torch.is_grad_enabled():
             return
-        if torch.compiler.is_compiling():
-            needed = "inputs= for a model that is compiled"
-            do = "pass a minibatch to isometry.attach, before torch.compile"
-            raise ValueError(refusal(needed, "none", do))
         self.attached = None  # so that the look at the model does not come back here
+        self._look(attached, args, kwargs)
+
+    @torch.compiler.disable
+    def _look(self, attached: Attached, args: Any, kwargs: Any) -> None:
+        """Wire the model, outside of a graph, and let the method begin."""
         try:
             wiring = self.wire(args, kwargs)  # type: ignore[misc]
         except Exception:
             attached.detach()
             raise
         attached.begin(wiring)
+        attached.enter(args, kwargs)
 
     def __deepcopy__(self, memo: Any) -> "_Start":
         return _Start()

@@ -127,6 +127,8 @@ class Watcher:
             args: Of the forward pass.
             kwargs: Of it.
         """
+        if not self._asked:
+            return
         if self._stale:
             self.forget()
         alone = len(args) == 1 and isinstance(args[0], Tensor) and not kwargs
@@ -157,18 +159,20 @@ class Watcher:
         Args:
             index: Which point.
             output: Of its module.
-
-        Raises:
-            ValueError: If gradients are asked for, which a compiled pass hides.
         """
         if self._gradients or self._history:
-            needed = "a model that is not compiled, to differentiate by activations"
-            raise ValueError(refusal(needed, "torch.compile", "use another method"))
+            self._see_outside(index, output)
+            return
         function = self._points[index].function
         seen = output.detach()
         _show(
             seen if function is None else function(seen), self._mark, self._key, index
         )
+
+    @torch.compiler.disable
+    def _see_outside(self, index: int, output: Tensor) -> None:
+        """Break a compiled graph, which would hide what a gradient goes through."""
+        self.see(index, output)
 
     def keep(self, index: int, activations: Tensor) -> None:
         """Keep a copy of what was seen in a compiled pass, whose memory is its own.
