@@ -183,6 +183,26 @@ class SoftActorCritic(nn.Module):
             self.critic.add_module(name, net)
 
 
+class Roberta(nn.Module):
+    """As transformers': the classifier is made before the encoder."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.classifier = nn.Module()
+        self.classifier.dense = nn.Linear(width, width)
+        self.classifier.out_proj = nn.Linear(width, 2)
+        self.layer = nn.ModuleList([nn.Linear(width, width)])
+
+
+class Whisper(nn.Module):
+    """As transformers': the head has a name that hidden layers have as well."""
+
+    def __init__(self, width=8):
+        super().__init__()
+        self.decoder = nn.ModuleDict({"proj_out": nn.Linear(width, width)})
+        self.proj_out = nn.Linear(width, 5)
+
+
 class Tutorial(nn.Module):
     """As torch's tutorials: the last of numbered layers is the head."""
 

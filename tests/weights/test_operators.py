@@ -379,6 +379,8 @@ HEADS = {
         models.SoftActorCritic(),
         {"actor.mu", "actor.log_std", "critic.qf0.2", "critic.qf1.2"},
     ),
+    "a classifier made first": (models.Roberta(), {"classifier.out_proj"}),
+    "a layer of a common name": (models.Whisper(), {"proj_out"}),
     "numbered layers": (models.Tutorial(), {"fc3"}),
     "hidden fc": (Hidden(), set()),
     "a hidden conv_head": (models.EfficientNet(), {"classifier"}),

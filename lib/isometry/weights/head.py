@@ -10,13 +10,16 @@ from isometry.weights.survey import Weight
 # Names of heads in timm, transformers, torchvision, and libraries for reinforcement
 # learning; of a sequence under such a name it is the last layer. Numbers may follow.
 HEADS = (
-    *("head_dist", "action_net", "value_net", "q_net", "qf", "actor", "critic"),
+    *("head_dist", "classifier", "classif", "last_linear", "score", "qa_outputs"),
+    *("action_net", "value_net", "q_net", "qf", "actor", "critic"),
     *("actor_mean", "mu", "fc_mu", "fc_mean", "log_std", "fc_logstd"),
 )
 # The same, where they hold the last layer of all; hidden ones have such names.
-LAST = (
-    *("fc", "classifier", "classif", "last_linear", "score", "qa_outputs", "logits"),
-    *("embed_out", "policy"),
+LAST = ("fc", "logits", "policy")
+# The same, where they are the last layer of all; much else has such names.
+LAST_LAYERS = (
+    *("decoder", "embed_out", "output_projection", "proj_out", "lm_loss"),
+    *("logits_proj", "summary", "final_layer", "output", "output_layer"),
 )
 HEAD = "head"
 
@@ -59,11 +62,11 @@ def find_head(model: nn.Module, weights: list[Weight]) -> Head:
 
     Everything under a part called ``head`` or ``..._head`` is the head, except for
     convolutions whose sibling holds the last layer, as MobileNet's ``conv_head`` before
-    ``classifier``. Then there are the other names in use (:data:`HEADS`, :data:`LAST`),
-    outside of numbered blocks: there, of what they hold, the last linear layer, or the
-    last convolution of a network without linear ones. A name that holds none is no
-    head, nor is a net that has the name of a layer, as ``mlp_extractor.value_net``
-    before stable-baselines3's ``value_net``.
+    ``classifier``. Then there are the other names in use (:data:`HEADS`, :data:`LAST`,
+    :data:`LAST_LAYERS`), outside of numbered blocks: there, of what they hold, the last
+    linear layer, or the last convolution of a network without linear ones. A name that
+    holds none is no head, nor is a net that has the name of a layer, as
+    ``mlp_extractor.value_net`` before stable-baselines3's ``value_net``.
 
     Args:
         model: The network.
@@ -84,14 +87,16 @@ def find_head(model: nn.Module, weights: list[Weight]) -> Head:
     for path in modules:
         *blocks, own_name = path.split(".")
         own_name = own_name.rstrip("0123456789")
-        if own_name not in HEADS + LAST or any(part.isdigit() for part in blocks):
+        if any(part.isdigit() for part in blocks):
             continue
         if own_name in HEADS and own_name in alone and path not in layers:
             continue
-        inside = _within(path, layers)[-1:]
+        inside = _within(path, layers)[-1:] if own_name in HEADS + LAST else []
+        if own_name in LAST_LAYERS and path in layers[-1:]:
+            inside = [path]
         if own_name in HEADS or inside == layers[-1:]:
             found |= set(inside)
-        if own_name in LAST and inside == linear[-1:]:
+        if inside and inside == linear[-1:]:
             holders.add(".".join(blocks))
     hidden = {
         path
