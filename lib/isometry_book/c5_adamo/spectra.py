@@ -123,7 +123,7 @@ def spectra_over_switches(ax: Axes, numbers: pd.DataFrame, name: str) -> Axes:
             steps, found[low], found[high], color=color, alpha=alpha, linewidth=0
         )
     for key, width in (("smallest", 0.9), ("median", 1.8), ("largest", 0.9)):
-        ax.plot(steps, found[key], color=color, linewidth=width, marker="")
+        ax.plot(steps, found[key], color=color, linestyle="-", linewidth=width)
     ax.axhline(1, color=GREY, linewidth=0.8, linestyle="--")
     _mark_switches(ax, steps)
     _readable_log(ax)
@@ -146,8 +146,7 @@ def distance_over_switches(ax: Axes, numbers: pd.DataFrame) -> Axes:
         mean = curves(numbers, name, "distance").mean(axis=1)
         ax.plot(steps, mean, **method_style(name, marker=""))
     _mark_switches(ax, steps)
-    ax.set_yscale("log")
-    ax.set_title("distance of all from one", fontsize=9)
+    ax.set_title("distance from isometry, all", fontsize=9)
     return ax
 
 
@@ -158,7 +157,7 @@ def _mark_switches(ax: Axes, steps: pd.Series) -> None:
 
 
 def accuracy_and_cost(ax: Axes, numbers: pd.DataFrame) -> Axes:
-    """Draw each method's mean accuracy at equal steps and at equal cost over its cost.
+    """Draw each method's mean accuracy, at equal steps and at equal cost.
 
     Args:
         ax: Where to draw; an open mark is for equal steps, a full one for equal cost,

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -8,12 +9,13 @@ from torch.testing import assert_close
 
 from isometry.core.matrices import singular_values
 from isometry.core.seeding import generator
-from isometry.lab.store import TIDY
+from isometry.lab.store import TIDY, load_results
 from isometry.methods import METHODS
 from isometry.methods.switches.fire import _reinitialised
 from isometry_book.c5_adamo import continual, fire_iteration, neighbours, spectra
 from isometry_book.c5_adamo.neighbours import BENCHMARK, SCHEDULES, SPECTRA
 
+RESULTS = Path(__file__).parents[3] / "results"
 TINY = neighbours.Sizes(
     stream=continual.Sizes(seeds=2, tasks=4, epochs=1, width=8, depth=2),
     tuning=1,
@@ -166,6 +168,31 @@ def test_a_jump_and_a_fall_back_are_found():
 )
 def test_each_criterion_can_fail_and_be_met(name, values, finding, said):
     assert neighbours.findings(made_up(**{name: values}))[finding] is said
+
+
+def test_what_the_stored_spectra_say_is_what_the_page_says():
+    held = {"fire", "adamo", "newton_schulz", "parseval"}
+    found = neighbours.findings(load_results(RESULTS / SPECTRA))
+    assert {name for name in SCHEDULES if found.get(f"{name}_holds")} == held
+    assert found["fire_jumps"]
+    assert found["fire_falls_back"]
+    assert found["adamo_even"]
+    assert found["newton_schulz_pins"]
+    assert not found["sphere_evens"]
+
+
+def test_the_stored_runs_had_equal_searches_and_equal_cost():
+    own = load_results(RESULTS / BENCHMARK)
+    assert own.query("metric == 'online_accuracy'")["seed"].nunique() == 8
+    tried = own.query("metric == 'candidate_accuracy'").groupby("method")
+    assert set(tried["task"].nunique()) == {6}
+    kept = own.set_index("method")
+    ratio, epochs = (
+        kept[kept["metric"] == metric]["value"] for metric in ("time_ratio", "epochs")
+    )
+    assert ratio["adam"] == 1
+    assert (epochs * ratio <= 20).all()
+    assert ((epochs + 1) * ratio > 20).all()
 
 
 # --- ten steps of Newton-Schulz -------------------------------------------------------
