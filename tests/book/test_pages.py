@@ -44,6 +44,22 @@ def test_the_first_example_of_adamo_is_fifteen_lines():
     assert len([line for line in first.splitlines() if line.strip()]) <= 15
 
 
+def test_the_code_that_attaches_methods_runs(capsys):
+    names = {"__name__": "x"}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        exec(compile(code_of("use-methods.md"), "use-methods.md", "exec"), names)
+    assert "0.weight" in capsys.readouterr().out
+
+
+def test_the_page_on_attach_says_what_every_method_does():
+    from isometry.methods import names
+
+    page = (ROOT / "book" / "use-methods.md").read_text()
+    table = page[page.index("## What each method") : page.index("## Which layers")]
+    assert [name for name in names() if f"`{name}`" not in table] == []
+
+
 def test_the_example_method_can_be_added_and_run(tmp_path, registries, capsys):
     names = {"__name__": "x", "store": tmp_path}
     exec(compile(code_of("add-a-method.md"), "add-a-method.md", "exec"), names)
