@@ -87,6 +87,36 @@ def test_a_users_own_initialisation_draws_and_is_measured():
     assert structure.spread["conv.weight"] == pytest.approx(1 / sqrt(27))
 
 
+def test_a_models_own_law_for_all_its_modules_is_used_and_measured():
+    class Own(Model):
+        def __init__(self):
+            super().__init__()
+            self.apply(self._init_weights)
+
+        def _init_weights(self, module):
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.5)
+
+    model = nn.Sequential(Own())
+    structure = wire(model, EXAMPLE).structure
+    with torch.no_grad():
+        model[0].token.zero_()
+    drawn = structure.fresh(0)
+    assert drawn["0.fc.weight"].std().item() == pytest.approx(0.5, rel=0.3)
+    assert structure.spread["0.fc.weight"] == pytest.approx(0.5, rel=0.3)
+    assert drawn["0.conv.weight"].abs().max() <= 1 / sqrt(27)
+    assert torch.equal(drawn["0.token"], torch.full((1, 6), 0.5))
+
+
+def test_a_weight_that_starts_at_zero_has_torchs_spread():
+    def zero(model, generator):
+        for parameter in model.parameters():
+            nn.init.zeros_(parameter)
+
+    spread = wire(Model(), EXAMPLE, initialise=zero).structure.spread
+    assert spread["fc.weight"] == 1 / sqrt(3 * 6)
+
+
 def test_an_initialisation_may_draw_from_the_global_generator():
     def normal(model, generator):
         for parameter in model.parameters():

@@ -46,8 +46,8 @@ def wire(
             by the names in use, and without any, the weights whose outputs are the
             model's.
         initialise: ``(model, generator) -> None`` draws the model anew, in place; None:
-            each module does so by its own ``reset_parameters``, and what no module
-            draws keeps the value that it has now.
+            each module does so by its own ``reset_parameters``, then the model by its
+            ``_init_weights``, and what nothing draws keeps the value that it has now.
 
     Returns:
         Names are those of ``named_parameters`` of the model without its wrappers;
