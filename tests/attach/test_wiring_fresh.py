@@ -131,8 +131,10 @@ def test_an_initialisation_may_draw_from_the_global_generator():
 
 
 def test_a_model_that_cannot_be_copied_is_refused_where_a_draw_is_needed():
-    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    model = Model()
     model.stream = (i for i in range(3))  # generators cannot be copied
-    structure = wire(model, torch.ones(2, 3)).structure
+    structure = wire(model, EXAMPLE).structure
+    present = model.attn.in_proj_weight[:6].square().mean().sqrt().item()
+    assert structure.spread["attn.in_proj_weight[0]"] == pytest.approx(present)
     with pytest.raises(ValueError, match="needed a model that can be copied"):
         structure.fresh(0)

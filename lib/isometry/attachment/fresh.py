@@ -114,7 +114,7 @@ def spread_of(
 
     ``1 / sqrt(3 fan_in)`` for torch's linear layers and convolutions, which is their
     law, and for a weight that starts at zero; for all others the root mean square of
-    one draw.
+    one draw, or of the present values where the model cannot be copied.
 
     Args:
         model: The network.
@@ -134,7 +134,11 @@ def spread_of(
             found[name] = 1 / sqrt(3 * prod(shape[1:]))
         else:
             measured.append(name)
-    drawn = fresh(0, "spread") if measured else {}
+    try:
+        drawn = fresh(0, "spread") if measured else {}
+    except ValueError:
+        own = {n: model.get_parameter(weights[n].parameter) for n in measured}
+        drawn = {n: weights[n].of(own[n].detach())[0] for n in measured}
     for name in measured:
         size = float(drawn[name].double().square().mean().sqrt())
         # A weight that starts at zero: new units of it would be dead for ever.
