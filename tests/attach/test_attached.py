@@ -137,6 +137,15 @@ def test_fire_makes_any_optimiser_forget_and_go_on():
         take(model, plastic, 1)
 
 
+def test_a_network_may_be_a_single_layer():
+    layer = nn.Linear(6, 3)
+    sgd = torch.optim.SGD(layer.parameters(), lr=0.1)
+    plastic = isometry.attach(layer, sgd, "fire", inputs=INPUTS)
+    plastic.new_task()
+    sigma = torch.linalg.svdvals(layer.weight)
+    torch.testing.assert_close(sigma, torch.full((3,), 0.5**0.5), rtol=0.01, atol=0)
+
+
 def test_an_optimiser_of_the_method_s_own_is_an_optimiser():
     model = small()
     plastic = isometry.attach(model, None, "upgd", lr=0.1, inputs=INPUTS)

@@ -36,6 +36,11 @@ def twice():
     isometry.attach(model, sgd_of(model), "redo")
 
 
+def twice_in_a_wrapper():
+    model, _ = attached()
+    isometry.attach(torch.compile(model, backend="eager"), sgd_of(model), "redo")
+
+
 def of_others():
     isometry.attach(model_of(), sgd_of(model_of()), "l2")
 
@@ -159,6 +164,7 @@ REFUSALS = [
         "isometry_strength",
     ),
     (twice, ValueError, "found one with a method attached"),
+    (twice_in_a_wrapper, ValueError, "found one with a method attached"),
     (of_others, ValueError, "an optimiser of this model's parameters"),
     (not_an_optimiser, TypeError, "a torch optimiser, or None, found str"),
     (frozen, ValueError, "a parameter that needs a gradient, found none"),

@@ -198,8 +198,10 @@ class Binding:
         """Let the method act on the gradients of a step."""
         if self.stack is None:
             return
-        if self._own or self.beside:
+        if self._own:
             self.stack.bind_gradients_()
+        if self.beside:
+            self.pull.bind_gradients_()
         if self.method.before_step is not None:
             self.method.before_step(self._before)
 

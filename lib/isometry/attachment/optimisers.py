@@ -30,12 +30,19 @@ class IsometryStep:
         whole = [group for group in pull.param_groups if group["isometry_strength"] > 0]
         pull.param_groups.clear()
         self._followed: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        # A stack of one is moved as the matrix that it is, which a CPU does faster.
+        self._bare = {id(p): p.squeeze(0) for group in whole for p in group["params"]}
+        names = {id(p): name for name, p in stack.parameters.items()}
+        self._stack = stack
+        self._named = [(names[key], bare) for key, bare in self._bare.items()]
         for followed in optimizer.param_groups:
             own = {id(p) for p in followed["params"]}
             for group in whole:
                 pairs = zip(group["params"], group[TABLE], strict=True)
                 kept = [(p, row) for p, row in pairs if id(owners[id(p)]) in own]
-                part = {"params": [p for p, _ in kept], TABLE: [row for _, row in kept]}
+                part: dict[str, Any] = {TABLE: [row for _, row in kept]}
+                part["params"] = [self._bare[id(p)] for p, _ in kept]
+                part["isometry_dims"] = 0
                 pull.param_groups.append({**group, **part})
                 self._followed.append((pull.param_groups[-1], followed))
         before, after = step_hooks(pull, pull.defaults)
@@ -44,6 +51,12 @@ class IsometryStep:
             optimizer.register_step_pre_hook(before),
             optimizer.register_step_post_hook(after),
         ]
+
+    def bind_gradients_(self) -> None:
+        """Let the weights that are pulled know whether they have gradients."""
+        for name, bare in self._named:
+            view, gradient = self._stack.views[name], self._stack.owners[name].grad
+            bare.grad = None if gradient is None else view.of(gradient).squeeze(0)
 
     def _follow(self, *_: Any) -> None:
         """Take over learning rates and what a GradScaler has said."""

@@ -262,7 +262,8 @@ class Watcher:
         """Return the latest activations of each layer, as far as there are any."""
         if not all(self._seen):
             return []
-        return [hidden.detach() for hidden in self._activations([0] * len(self._seen))]
+        found = self._activations([0] * len(self._seen))
+        return [hidden.detach() for hidden in found] if self._history else found
 
     def _activations(self, begun: Sequence[int]) -> list[Tensor]:
         """Return the activations of each layer's calls from one on."""

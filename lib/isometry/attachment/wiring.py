@@ -70,7 +70,9 @@ class Point:
         Args:
             seen: As the module has them.
         """
-        return seen.movedim(self.dim, -1).flatten(0, -2).unsqueeze(0)
+        if seen.ndim != 2 or self.dim not in (-1, 1):
+            seen = seen.movedim(self.dim, -1).flatten(0, -2)
+        return seen.unsqueeze(0)
 
 
 @dataclass(frozen=True, kw_only=True)

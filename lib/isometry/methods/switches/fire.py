@@ -54,6 +54,11 @@ def _reinitialised(
     return scaled.movedim(1, 3).view_as(weight) if kernel else scaled
 
 
+def _layer(name: str) -> str:
+    """Return the name of the layer that has a parameter; empty: the network itself."""
+    return name.rpartition(".")[0].rpartition(".")[2]
+
+
 def _reinitialise(training: Training) -> None:
     """Put hidden and head weights at their nearest isometries; the optimiser forgets.
 
@@ -62,7 +67,7 @@ def _reinitialise(training: Training) -> None:
     Source: Han et al., ICLR 2026, arXiv 2602.08040.
     """
     names = training.structure.named("hidden", "head")
-    attention = [name for name in names if name.split(".")[-2] in ATTENTION]
+    attention = [name for name in names if _layer(name) in ATTENTION]
     for name in attention or names:
         weight = training.parameters[name]
         weight.copy_(_reinitialised(weight, training.settings.fire_iterations))
