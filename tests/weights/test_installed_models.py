@@ -114,6 +114,7 @@ def test_adapters_of_peft_are_spared_and_the_head_is_found(kind):
 UNKNOWN = {"efficientvim"}
 
 
+@pytest.mark.slow
 def test_heads_of_timms_families_are_found():
     timm, found = library("timm"), {}
     for family in timm.list_modules():
