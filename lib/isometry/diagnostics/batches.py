@@ -1,6 +1,7 @@
 """Inputs from files of torch, NumPy and safetensors."""
 
 import inspect
+import warnings
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -91,7 +92,8 @@ def _arrays(path: Path) -> Any:
     with extra("bench"):
         import numpy as np
 
-    with path.open("rb") as file:
+    with path.open("rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a damaged header
         try:
             held = np.load(file, allow_pickle=False)
             if isinstance(held, np.lib.npyio.NpzFile):

@@ -6,6 +6,7 @@ that hold values.
 
 import argparse
 import re
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -78,7 +79,9 @@ def unpickled(path: Path, kind: str, do: str) -> Any:
         OSError: If it cannot be opened.
         ValueError: If torch cannot read it, or it holds objects of other classes.
     """
-    with path.open("rb") as file, torch.serialization.safe_globals(_harmless()):
+    known = torch.serialization.safe_globals(_harmless())
+    with path.open("rb") as file, known, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what damaged bytes seem to ask for
         try:
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # damaged bytes can raise nearly anything
