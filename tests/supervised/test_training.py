@@ -155,7 +155,9 @@ def trained(penalty=None, seeds=SEEDS, lr=0.1):
     parameters = parameters_of(seeds)
     optimizer = torch.optim.SGD(parameters.values(), lr=lr)
     seen = list(batches(task_of(), SETTINGS, SEEDS, 0))
-    hooks = None if penalty is None else Hooks(penalty=lambda *step: penalty(parameters))
+    hooks = (
+        None if penalty is None else Hooks(penalty=lambda *step: penalty(parameters))
+    )
     losses, accuracies = train_task(
         NETWORK, parameters, optimizer, hooks, iter(seen), len(seen)
     )
