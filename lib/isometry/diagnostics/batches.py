@@ -1,8 +1,8 @@
 """Inputs from files of torch, NumPy and safetensors."""
 
 import inspect
-import warnings
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
