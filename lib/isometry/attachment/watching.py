@@ -267,12 +267,11 @@ class Watcher:
 
     def _activations(self, begun: Sequence[int]) -> list[Tensor]:
         """Return the activations of each layer's calls from one on."""
-        return [
-            _joined([point.lying(call.kept) for call in calls[first:]])
-            for point, calls, first in zip(
-                self._points, self._seen, begun, strict=False
-            )
-        ]
+        found = []
+        for point, calls, first in zip(self._points, self._seen, begun, strict=False):
+            parts = [point.lying(call.kept) for call in calls[first:]]
+            found.append(_joined(parts))
+        return found
 
     def _gradient(self) -> list[Tensor]:
         """Return the loss's gradients by the activations, of the same shapes."""
