@@ -136,6 +136,14 @@ def functional_relu():
     isometry.attach(model, sgd_of(model), "leaky_relu", inputs=INPUTS)
 
 
+def features_in_maps():
+    model = nn.Sequential(
+        nn.Unflatten(1, (1, 2, 3)), nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Flatten()
+    )
+    model.append(nn.Linear(24, 3))
+    isometry.attach(model, sgd_of(model), "infer", inputs=INPUTS)
+
+
 def no_units():
     model = nn.Sequential(nn.Linear(6, 3))
     isometry.attach(model, sgd_of(model), "redo", inputs=INPUTS)
@@ -185,6 +193,7 @@ REFUSALS = [
     (without_batch, ValueError, "first minibatch for dash, found new_task() without"),
     (without_loss, ValueError, "the loss for sphere, found penalty()"),
     (another_state, ValueError, "a state of l2, found that of 'redo'"),
+    (features_in_maps, ValueError, "read unit by unit for infer, found 1.weight"),
     (functional_relu, ValueError, "that of first.weight in code"),
 ]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from isometry.core.messages import refusal
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, register
 from isometry.methods.structure import State, function_of, last_layers
@@ -42,6 +43,10 @@ def _first_features(training: Training) -> State:
         layer = structure.layers[index]
         (read,) = layer.outgoing
         units = own[read].flatten(2).shape[2]
+        if units != own[layer.weight].shape[1]:
+            needed = "features that are read unit by unit for infer"
+            found = f"{layer.weight}, whose maps {read} reads"
+            raise ValueError(refusal(needed, found, "use another network or method"))
         draws = training.generators("infer", layer.weight)
         size = (training.settings.infer_heads, units)
         drawn = torch.stack([torch.randn(size, generator=draw) for draw in draws])
