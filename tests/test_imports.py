@@ -99,7 +99,7 @@ for package, distributions in packages_distributions().items():
 USED = """
 import torch
 from torch import nn
-from isometry import AdamO, MaxMin, diagnose, empirical_ntk
+from isometry import AdamO, MaxMin, attach, diagnose, empirical_ntk
 
 model = nn.Sequential(nn.Linear(6, 8), MaxMin(), nn.Linear(8, 8), nn.Linear(8, 3))
 optimizer = AdamO(model, lr=1e-3, relaxation_steps=100)
@@ -113,6 +113,16 @@ found = diagnose(model, inputs)
 assert "0.weight" in str(found)
 assert found.to_dict()["parameters"] == sum(p.numel() for p in model.parameters())
 assert empirical_ntk(model, inputs).shape == (5, 5, 3, 3)
+plain = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+sgd = torch.optim.SGD(plain.parameters(), lr=0.1)
+plastic = attach(plain, sgd, "redo+l2_init", redo_every=2)
+for _ in range(2):
+    sgd.zero_grad()
+    (plain(inputs).square().mean() + plastic.penalty()).backward()
+    sgd.step()
+    plastic.step()
+plastic.new_task(inputs)
+assert "0.weight" in str(plastic.report())
 torch.save(model.state_dict(), "weights.pt")
 torch.save(inputs, "inputs.pt")
 from isometry.diagnostics.batches import inputs_of

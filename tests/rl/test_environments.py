@@ -379,10 +379,18 @@ def started():
     return envs
 
 
-def test_a_missing_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "isometry.rl.environments", None)
-    with pytest.raises(ImportError, match=r"plasticity-by-isometry\[rl\]"):
-        make_vec("minatar/breakout", 1, seed=0)
+@pytest.mark.parametrize("package", ["numba", "gymnasium"])
+def test_a_missing_extra_is_named(package):
+    lines = f"import sys; sys.modules[{package!r}] = None\n"
+    lines += "from isometry.rl import make_vec\n"
+    lines += "make_vec('minatar/breakout', 1, seed=0)"
+    done = subprocess.run(
+        [sys.executable, "-c", lines], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == (
+        f"ImportError: needed the extra rl, found no {package}; "
+        "pip install 'plasticity-by-isometry[rl]'"
+    )
 
 
 def test_solvable_processes_and_settings_of_runs_do_not_need_the_extra():

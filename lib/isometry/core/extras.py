@@ -27,9 +27,10 @@ def extra(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0].startswith("isometry"):
+        package = str(error.name).partition(".")[0]
+        if package.startswith("isometry"):
             raise
-        raise ImportError(missing(name, f"no {error.name}")) from None
+        raise ImportError(missing(name, f"no {package}")) from None
 
 
 def missing(name: str, found: str = "none") -> str:

@@ -10,13 +10,15 @@ Source: a description of octax's behaviour in our own words; ``tests/rl`` compar
 two, step by step. octax: Radji et al., arXiv 2510.01764.
 """
 
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
-
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
 from isometry.rl.games.code_cache import kept_on_disk
 from isometry.rl.games.draws import integer
+
+with extra("rl"):
+    import numpy as np
+    from numba import njit
+    from numpy.typing import NDArray
 
 ROWS, COLUMNS, FRAMES = 32, 64, 4
 MEMORY_BYTES = 4096

@@ -21,12 +21,15 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-import numba
-import platformdirs
-from numba.core.caching import NullCache
-from numba.core.compiler import CompileResult
-from numba.core.runtime import rtsys
-from numba.core.serialize import dumps
+from isometry.core.extras import extra
+
+with extra("rl"):
+    import numba
+    import platformdirs
+    from numba.core.caching import NullCache
+    from numba.core.compiler import CompileResult
+    from numba.core.runtime import rtsys
+    from numba.core.serialize import dumps
 
 _NOT_CODE = "NUMBA_CACHE_DIR"  # of numba's variables the one that changes no code
 _announced: set[str] = set()

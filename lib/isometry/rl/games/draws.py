@@ -6,13 +6,15 @@ it holds, so that a game plays the same whatever is played beside it. A row of
 choose every draw.
 """
 
-import numpy as np
-from numba import njit, types
-from numba.extending import overload
-from numpy.typing import NDArray
-
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
 from isometry.core.seeding import derived_seed
+
+with extra("rl"):
+    import numpy as np
+    from numba import njit, types
+    from numba.extending import overload
+    from numpy.typing import NDArray
 
 FROM_PYTHON = "a call from compiled code", "one from Python", "call it under numba.njit"
 

@@ -6,13 +6,15 @@ The loops hold no lock of Python's, so that threads can play at the same time.
 from collections.abc import Callable
 from functools import cache
 
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
-
+from isometry.core.extras import extra
 from isometry.rl.games.code_cache import kept_on_disk
 from isometry.rl.games.draws import uniform
 from isometry.rl.games.registry import GAMES
+
+with extra("rl"):
+    import numpy as np
+    from numba import njit
+    from numpy.typing import NDArray
 
 
 def compiled(name: str) -> tuple[Callable, Callable, Callable]:

@@ -4,11 +4,13 @@ Written from a description of the game's behaviour; see ``tests/rl`` for the com
 with the original, step by step. Source of the game: Young & Tian, arXiv 1903.03176.
 """
 
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
-
+from isometry.core.extras import extra
 from isometry.rl.games.draws import integer, uniform
+
+with extra("rl"):
+    import numpy as np
+    from numba import njit
+    from numpy.typing import NDArray
 
 CHANNELS = ("player", "enemy", "trail", "gold")
 MINIMAL_ACTIONS = (0, 1, 2, 3, 4)  # none, left, up, right, down

@@ -4,11 +4,13 @@ Written from a description of the game's behaviour; see ``tests/rl`` for the com
 with the original, step by step. Source of the game: Young & Tian, arXiv 1903.03176.
 """
 
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
-
+from isometry.core.extras import extra
 from isometry.rl.games.draws import integer, uniform
+
+with extra("rl"):
+    import numpy as np
+    from numba import njit
+    from numpy.typing import NDArray
 
 CHANNELS = ("chicken", "car", *(f"trail of speed {k}" for k in range(1, 6)))
 MINIMAL_ACTIONS = (0, 2, 4)  # none, up, down

@@ -4,9 +4,12 @@ Written from a description of the game's behaviour; see ``tests/rl`` for the com
 with the original, step by step. Source of the game: Young & Tian, arXiv 1903.03176.
 """
 
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
+from isometry.core.extras import extra
+
+with extra("rl"):
+    import numpy as np
+    from numba import njit
+    from numpy.typing import NDArray
 
 CHANNELS = (
     "cannon",

@@ -8,10 +8,7 @@ by their random bytes and actions alone.
 Source: a description of octax 0.1.1 (Radji et al., arXiv 2510.01764) in our own words.
 """
 
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
-
+from isometry.core.extras import extra
 from isometry.rl.games import chip8
 from isometry.rl.games.chip8 import COLUMNS, FRAMES, MACHINE_SIZE, NO_KEY, ROWS, Integer
 from isometry.rl.games.code_cache import kept_on_disk
@@ -27,6 +24,11 @@ from isometry.rl.games.octax_games import (
     UP_TO_128,
     Rules,
 )
+
+with extra("rl"):
+    import numpy as np
+    from numba import njit
+    from numpy.typing import NDArray
 
 INSTRUCTIONS = 11  # a frame: 700 a second, 60 frames a second, rounded down
 MOST_STEPS = 4500  # five minutes of play

@@ -8,8 +8,11 @@ Source: ours; colours after Okabe and Ito, "Color Universal Design" (2008), on b
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+from isometry.core.extras import extra
+
+with extra("rl"):
+    import numpy as np
+    from numpy.typing import NDArray
 
 PIXELS = 8  # of a cell, in each direction
 BACKGROUND = "#000000"

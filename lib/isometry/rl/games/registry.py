@@ -6,9 +6,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from isometry.core.extras import extra
 from isometry.core.registry import Registry
 from isometry.rl.games import (
     minatar_asterix,
@@ -23,6 +21,10 @@ from isometry.rl.games.octax_games import OCTAX_GAMES, Rules
 from isometry.rl.games.octax_roms import rom
 from isometry.rl.games.octax_rules import MOST_STEPS, STEPS_A_SECOND
 from isometry.rl.games.pictures import coloured_channels
+
+with extra("rl"):
+    import numpy as np
+    from numpy.typing import NDArray
 
 SIZE = 10  # rows and columns of a board of MinAtar
 FULL_ACTIONS = tuple(range(6))  # of MinAtar: none, left, up, right, down, fire
