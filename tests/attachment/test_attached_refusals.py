@@ -205,6 +205,63 @@ def test_what_cannot_be_done_is_said_in_one_line(call, kind, said):
     assert "\n" not in str(caught.value.args[0])
 
 
+class OneStream(nn.Module):
+    """A residual stream: one layer has units of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.head = nn.Linear(6, 8), nn.Linear(8, 3)
+        self.up, self.down = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, inputs):
+        stream = self.stem(inputs)
+        return self.head(stream + self.down(self.up(stream).relu()))
+
+
+NETWORKS = {
+    "one layer": lambda: nn.Sequential(nn.Linear(6, 3)),
+    "one stream": OneStream,
+    "maps to the head": lambda: nn.Sequential(
+        nn.Unflatten(1, (1, 2, 3)),
+        nn.Conv2d(1, 4, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(24, 3),
+    ),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("method", METHODS.names())
+def test_a_method_works_on_a_small_network_or_says_why_not(method, network):
+    torch.manual_seed(0)
+    model, labels = NETWORKS[network](), torch.arange(8) % 3
+    inputs = torch.randn(8, 6)
+    given = torch.optim.Adam(model.parameters(), lr=1e-3)
+    refused = None
+    try:
+        try:
+            plastic = isometry.attach(model, given, method, inputs=inputs)
+        except ValueError as error:
+            if "optimizer=None" not in str(error):
+                raise
+            plastic = isometry.attach(model, None, method, lr=1e-3, inputs=inputs)
+        for task in range(2):
+            if task:
+                plastic.new_task((inputs, labels))
+            for _ in range(2):
+                plastic.optimizer.zero_grad()
+                loss = nn.functional.cross_entropy(model(inputs), labels)
+                (loss + plastic.penalty(loss)).backward()
+                plastic.optimizer.step()
+                plastic.step()
+    except ValueError as error:
+        refused = str(error)
+    line = r"needed [^\n]+, found [^\n]+; [^\n]+$"
+    assert refused is None or re.match(line, refused)
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
 def test_no_name_of_a_keyword_is_a_setting_of_a_method():
     own = {"inputs", "lr", "seed", "initialise", "wiring", "process_group"}
     for method in METHODS:

@@ -140,8 +140,12 @@ def one_output_a_unit(structure: Structure, method: str) -> None:
         method: Who asks, for the message.
 
     Raises:
-        ValueError: If the activation pairs units, or a unit's outputs.
+        ValueError: If there is no hidden layer, or the activation pairs units, or a
+            unit's outputs.
     """
+    if not structure.layers:
+        needed = f"a hidden layer with units of its own for {method}"
+        raise ValueError(refusal(needed, "none", "use a method that replaces no units"))
     if structure.activation in PAIRED:
         raise ValueError(
             refusal(
@@ -179,6 +183,43 @@ def last_layers(structure: Structure) -> list[int]:
     heads = {head.weight for head in structure.heads}
     found = [i for i, la in enumerate(structure.layers) if heads & set(la.outgoing)]
     return found or [len(structure.layers) - 1]
+
+
+def acted_on(names: list[str], method: str) -> list[str]:
+    """Return names of weights, or refuse a network that has none of them.
+
+    Args:
+        names: Of the weights that a method acts on.
+        method: Who asks, for the message.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    if not names:
+        needed = f"a hidden weight for {method}"
+        raise ValueError(refusal(needed, "none", "use another network or method"))
+    return names
+
+
+def read_unit_by_unit(
+    layer: Layer, read: str, parameters: Parameters, method: str
+) -> None:
+    """Refuse a weight that reads several entries of each unit, such as whole maps.
+
+    Args:
+        layer: The hidden layer.
+        read: Name of the weight that reads its units.
+        parameters: name -> ``(members, ...)``.
+        method: Who asks, for the message.
+
+    Raises:
+        ValueError: If it reads more entries than there are units.
+    """
+    entries = parameters[read].flatten(2).shape[2]
+    if entries != parameters[layer.weight].shape[1]:
+        needed = f"features that are read unit by unit for {method}"
+        found = f"{layer.weight}, whose maps {read} reads"
+        raise ValueError(refusal(needed, found, "use another network or method"))
 
 
 def per_member(numbers: Tensor, like: Tensor) -> Tensor:

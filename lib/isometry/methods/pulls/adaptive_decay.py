@@ -9,7 +9,7 @@ from isometry.core.messages import refusal
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, register
 from isometry.methods.pulls.head_decay import NOT_FOR_GAMES
-from isometry.methods.structure import Layer, State, Structure
+from isometry.methods.structure import Layer, State, Structure, read_unit_by_unit
 from isometry.methods.training import Training
 
 LEAST_LOGARITHM = -15.0  # of a decay; the largest is 0
@@ -52,6 +52,7 @@ def _first_decays(training: Training) -> State:
     Source: arXiv 2604.27063.
     """
     head, own = _head_of(training.structure), training.parameters
+    read_unit_by_unit(training.structure.layers[-1], head.weight, own, "fade")
     weight = own[head.weight].detach()
     state = {
         "logarithm": torch.full_like(weight, training.settings.fade_start),

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from isometry.core.messages import refusal
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, register
-from isometry.methods.structure import State, function_of, last_layers
+from isometry.methods.structure import (
+    State,
+    function_of,
+    last_layers,
+    read_unit_by_unit,
+)
 from isometry.methods.training import Training
 
 
@@ -42,12 +46,9 @@ def _first_features(training: Training) -> State:
     for index in last_layers(structure):
         layer = structure.layers[index]
         (read,) = layer.outgoing
-        units = own[read].flatten(2).shape[2]
-        if units != own[layer.weight].shape[1]:
-            needed = "features that are read unit by unit for infer"
-            found = f"{layer.weight}, whose maps {read} reads"
-            raise ValueError(refusal(needed, found, "use another network or method"))
+        read_unit_by_unit(layer, read, own, "infer")
         draws = training.generators("infer", layer.weight)
+        units = own[layer.weight].shape[1]
         size = (training.settings.infer_heads, units)
         drawn = torch.stack([torch.randn(size, generator=draw) for draw in draws])
         heads[layer.weight] = drawn.to(own[layer.weight]) * units**-0.5

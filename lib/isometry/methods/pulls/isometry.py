@@ -20,7 +20,7 @@ from isometry.methods.method import (
     adam_keywords,
     register,
 )
-from isometry.methods.structure import Architecture
+from isometry.methods.structure import Architecture, acted_on
 from isometry.methods.training import Training
 
 
@@ -127,7 +127,8 @@ def _regularised(training: Training) -> list[str]:
     Source: arXiv 2606.09762, Eq. 16 sums over all layers; biases are left alone.
     """
     head = training.settings.isometry_head
-    return training.structure.named("hidden", *(("head",) if head else ()))
+    names = training.structure.named("hidden", *(("head",) if head else ()))
+    return acted_on(names, "the Gram penalty")
 
 
 def _adamo(training: Training) -> torch.optim.Optimizer:

@@ -12,7 +12,7 @@ from torch import Tensor
 from isometry.core.matrices import as_matrix
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, register
-from isometry.methods.structure import Role, State
+from isometry.methods.structure import Role, State, acted_on
 from isometry.methods.training import Training
 
 STRENGTHS = (1e-2, 1e-3, 1e-4, 1e-5)  # the grid of Kumar et al. 2023
@@ -186,7 +186,7 @@ def _row_deviation(weight: Tensor, scale: float) -> Tensor:
 
 def _hidden_matrices(training: Training) -> dict[str, Tensor]:
     """Return each hidden weight as a matrix ``(members, out, in)``."""
-    names = training.structure.named("hidden")
+    names = acted_on(training.structure.named("hidden"), "parseval")
     return {name: as_matrix(training.parameters[name], 1) for name in names}
 
 
