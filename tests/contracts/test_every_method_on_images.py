@@ -97,6 +97,14 @@ def test_a_member_of_a_stack_is_the_same_seed_trained_alone(digits, network, nam
     assert not any(torch.equal(p[0], p[1]) for p in stacked.parameters.values())
 
 
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+@every_method
+def test_products_of_half_precision_leave_the_weights_whole(digits, network, name):
+    run = trained(planned(network, name, precision="bfloat16"), digits, [0])
+    assert {p.dtype for p in run.parameters.values()} == {torch.float32}
+    assert all(p.isfinite().all() for p in run.parameters.values())
+
+
 class Stopped(Exception):  # noqa: N818 - it is no error
     """Stands for a kill between two tasks."""
 

@@ -105,7 +105,7 @@ def _trace_step(training: Training) -> None:
     Source: arXiv 2604.27063.
     """
     head, state = _head_of(training.structure), training.state
-    features = training.activations[-1]
+    features = training.activations[-1].to(state["weight"])  # half, maybe
     logits = torch.bmm(features, state["weight"].mT)
     if head.bias is not None:
         logits = logits + state["bias"].unsqueeze(1)
