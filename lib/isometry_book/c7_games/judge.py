@@ -122,7 +122,7 @@ def _judged_games(comparison: GamesComparison) -> tuple[Outcome, str] | None:
     draw = numpy_generator(BOOTSTRAP_SEED, "games gate", comparison.benchmark, str(lr))
     lost = stratified_bootstrap(change, draw)
     said = f"At lr {lr:g} {BASELINE} changes by {lost} from the first to the last fifth"
-    if lost.high >= 0:
+    if not lost.high < 0:
         return "not tested", f"{said}: it loses nothing."
     shared = last[[JUDGED, *rivals]].dropna()
     found = differences(shared, JUDGED, rivals, f"games {lr:g}", CLOSE)
@@ -194,7 +194,7 @@ def _rl_depth(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
             {"deep": table[BASELINE], "shallow": tables[SHALLOW][BASELINE]}
         ).dropna()
         fall = differences(both, "deep", ["shallow"], f"depth {depth}")["shallow"]
-        if fall.interval.high >= 0:
+        if not fall.interval.high < 0:
             return not_tested(
                 f"At {depth} layers {BASELINE} minus {BASELINE} at {SHALLOW}: {fall}: "
                 "depth costs nothing here."

@@ -54,10 +54,15 @@ def _returned(
     Something was lost if the interval over seeds of ``fresh - worn`` lies above
     ``least``. Seeds that lost less by themselves have no share and are left out; the
     interval's ``num_seeds`` says how many are left.
+
+    Example:
+        >>> one_seed = [0.5], [0.6], [0.9]
+        >>> _returned(*one_seed, np.random.default_rng(0)) is None
+        True
     """
     shares = _share_returned(worn, intervened, fresh, least)
     lost = np.asarray(fresh, dtype=float) - np.asarray(worn, dtype=float)
-    if stratified_bootstrap(lost, generator).low <= least:
+    if not stratified_bootstrap(lost, generator).low > least:  # one seed: no number
         return None
     return stratified_bootstrap(shares[np.isfinite(shares)], generator)
 
