@@ -1,4 +1,4 @@
-"""A method at work on somebody's model: what :func:`isometry.attachment.attach` returns."""
+"""A method at work on somebody's model: what ``isometry.attach`` returns."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ _models: "WeakSet[nn.Module]" = WeakSet()  # those that something is attached to
 
 
 class Attached:
-    """A method on a model and an optimiser; made by :func:`isometry.attachment.attach`."""
+    """A method on a model and an optimiser, as ``isometry.attach`` makes it."""
 
     def __init__(self, binding: Binding, wire: Wire, wiring: Wiring | None) -> None:
         self._binding = binding
