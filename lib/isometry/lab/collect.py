@@ -8,7 +8,6 @@ from isometry.core.files import visible
 from isometry.core.messages import refusal
 from isometry.lab.choices import choice_files, read_choice
 from isometry.lab.store import (
-    TUNING,
     Record,
     StoreError,
     add_results,
@@ -58,9 +57,7 @@ def collect(source: str | Path, out: str | Path = "results") -> _Collected:
         needed = "two different stores"
         raise StoreError(refusal(needed, f"{first} twice", "choose another --out"))
     files, choices, seeds = [], [], 0
-    tuning = first / TUNING
-    inside = result_files(tuning) if any(visible(tuning, "**/*.parquet")) else []
-    for file in (*result_files(first), *inside):
+    for file in [*visible(first, "**/*.parquet")] or result_files(first):
         target = second / file.relative_to(first)
         count = _added_seeds(file, target)
         seeds += count
