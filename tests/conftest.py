@@ -1,6 +1,9 @@
 """What all tests share: no progress bars, the same examples every time."""
 
+import json
 import os
+import subprocess
+import sys
 
 import hypothesis
 import pytest
@@ -30,3 +33,29 @@ def digits():
     from isometry.supervised.streams import scaled
 
     return scaled(load("digits"), "standard")
+
+
+@pytest.fixture(scope="module")
+def in_two_processes(tmp_path_factory):
+    """Run a script of ours as two processes of one group; return what it prints."""
+
+    def run(script):
+        place = str(tmp_path_factory.mktemp("group") / "store")
+        both = [
+            subprocess.Popen(
+                [sys.executable, str(script), str(rank), place],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(2)
+        ]
+        try:
+            (out, errors), _ = (process.communicate(timeout=300) for process in both)
+        finally:
+            for process in both:
+                process.kill()
+        assert both[0].returncode == 0, errors
+        return json.loads(out)
+
+    return run

@@ -1,8 +1,5 @@
 """Two processes of gloo take the steps of one, and resume where they stopped."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -33,25 +30,9 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
+def found(in_two_processes):
     """What both processes found, all in one start of them."""
-    place = str(tmp_path_factory.mktemp("group") / "store")
-    both = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(rank), place],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        (out, errors), _ = (process.communicate(timeout=300) for process in both)
-    finally:
-        for process in both:
-            process.kill()
-    assert both[0].returncode == 0, errors
-    return json.loads(out)
+    return in_two_processes(SCRIPT)
 
 
 @pytest.mark.parametrize("kind", SAME_STEPS)

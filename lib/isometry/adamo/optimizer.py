@@ -30,7 +30,7 @@ from isometry.adamo.pull import (
     skipped,
     warn_of_rate,
 )
-from isometry.core.hooks import unhooked
+from isometry.core.hooks import loss_of, unhooked
 from isometry.weights import Table
 from isometry.weights.head import HEAD
 
@@ -262,10 +262,7 @@ class AdamO(torch.optim.AdamW):
         Returns:
             The closure's loss, or None.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         # Adam's part does not depend on the weights once the gradients are there, so
         # taking the isometry step first puts r at the weights before both, as in
         # Eq. 20, without a copy.

@@ -1,7 +1,9 @@
-"""Steps of torch's optimisers without the hooks that torch wraps around them."""
+"""What the steps of optimisers share: their closures, and torch's own without hooks."""
 
 from collections.abc import Callable
 from typing import Any
+
+import torch
 
 
 def unhooked(step: Callable[..., Any]) -> Callable[..., Any]:
@@ -14,3 +16,15 @@ def unhooked(step: Callable[..., Any]) -> Callable[..., Any]:
         step: Of a class, e.g. ``torch.optim.Adam.step``.
     """
     return step.__wrapped__ if getattr(step, "hooked", False) else step  # type: ignore[attr-defined]
+
+
+def loss_of(closure: Callable[[], Any] | None) -> Any:
+    """Return what an optimiser's closure returns, with gradients recorded, or None.
+
+    Args:
+        closure: Computes the loss and its gradients anew, or None.
+    """
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isometry.core.hooks import loss_of
 from isometry.methods.method import adam_keywords
 from isometry.methods.training import Training
 
@@ -69,10 +70,7 @@ class _EntryAdam(torch.optim.Optimizer):
         Returns:
             The closure's loss, or None.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for group in self.param_groups:
             keywords = {key: group[key] for key in ("lr", "betas", "eps")}
             for parameter in group["params"]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from isometry.core.hooks import unhooked
+from isometry.core.hooks import loss_of, unhooked
 from isometry.core.matrices import as_matrix
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, adam_keywords, register
@@ -110,10 +110,7 @@ class Muon(torch.optim.Adam):
         Returns:
             The closure's loss, or None.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         aside = []
         for group in self.param_groups:
             for weight in group["params"] if group["muon"] else ():

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isometry.core.hooks import loss_of
 from isometry.core.settings import require, setting
 from isometry.methods.method import Method, register
 from isometry.methods.structure import per_member
@@ -97,10 +98,7 @@ class UPGD(torch.optim.Optimizer):
         Returns:
             The closure's loss, or None.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for group in self.param_groups:
             own = [p for p in group["params"] if p.grad is not None]
             if group["gated"]:
