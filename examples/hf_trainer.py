@@ -35,7 +35,7 @@ def train(folder: str, steps: int = 200, resume: bool = False) -> Trainer:
     model = network()
     # Embeddings, the head that is tied to them, and norms are spared, by what they are;
     # each c_attn is pulled as its three matrices.
-    optimizer = AdamO(model, lr=3e-3, relaxation_steps=steps / 4)
+    optimizer = AdamO(model, lr=3e-3, relaxation_steps=steps / 16)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     arguments = TrainingArguments(
         output_dir=folder,

@@ -78,7 +78,7 @@ def test_the_trainer_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp_path
     assert not found["transformer.wte.weight"].pulled
     names = [n for n in pulled(whole.optimizer) if "c_attn" not in n]
     assert len(names) == 6
-    assert deviation(whole.model, names) < deviation(start, names)
+    assert deviation(whole.model, names) < deviation(start, names) / 2
     first = script.Trainer(start, whole.args).evaluate(script.sequences())
     assert whole.evaluate(script.sequences())["eval_loss"] < first["eval_loss"] - 0.2
 
@@ -97,7 +97,7 @@ def test_lightning_goes_on_from_a_checkpoint_as_if_it_had_not_stopped(tmp_path):
     assert rows(optimizer)["classifier.weight"].why == "excluded"
     fresh = script.Classifier()
     names = pulled(optimizer)
-    assert deviation(whole, names) < deviation(fresh, names)
+    assert deviation(whole, names) < deviation(fresh, names) / 2
     losses = [
         sum(m.training_step(batch).item() for batch in script.rings())
         for m in (fresh, whole)
@@ -114,7 +114,7 @@ def test_accelerate_goes_on_from_a_saved_state(tmp_path):
     assert pulled(optimizer) == ["0.weight", "2.weight"]
     assert rows(optimizer)["head.weight"].why == "the head"
     names = pulled(optimizer)
-    assert deviation(whole, names) < deviation(script.network(), names)
+    assert deviation(whole, names) < deviation(script.network(), names) / 2
     assert sum(losses[-10:]) / 10 < 0.02  # the targets' variance is 0.02 to 0.03
 
 
@@ -122,11 +122,11 @@ def test_accelerate_in_half_precision_pulls_in_full_precision():
     script = example("accelerate_loop")
     states = pytest.importorskip("accelerate.state")
     states.AcceleratorState._reset_state()  # one a process, in one precision
-    model, optimizer, losses = script.train(2, half=True)
+    model, optimizer, losses = script.train(4, half=True)
     states.AcceleratorState._reset_state()
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     names = pulled(optimizer)
-    assert deviation(model, names) < deviation(script.network(), names)
+    assert deviation(model, names) < deviation(script.network(), names) / 2
     assert losses[-1] < 0.1
 
 
