@@ -1,6 +1,7 @@
 """What isometry.attach cannot do, it says in one line."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -260,6 +261,13 @@ def test_a_method_works_on_a_small_network_or_says_why_not(method, network):
     line = r"needed [^\n]+, found [^\n]+; [^\n]+$"
     assert refused is None or re.match(line, refused)
     assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_the_page_names_the_methods_from_which_a_mark_keeps_a_parameter():
+    page = (Path(__file__).parents[2] / "book" / "use-methods.md").read_text()
+    line = page[page.index("* A parameter with `parameter.isometry") :].split("\n* ")[0]
+    named = set(re.findall("`([a-z_]+)`", line))
+    assert named == {m.name for m in METHODS if m.to_isometry and not m.parts}
 
 
 def test_no_name_of_a_keyword_is_a_setting_of_a_method():

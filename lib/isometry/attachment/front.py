@@ -18,15 +18,6 @@ from isometry.methods import METHODS, AdamSettings, Method, get
 from isometry.methods.method import adam
 
 COUNTED = ("cbp",)  # their own Adam counts steps by entries; any other serves as well
-# Methods that pull or put weights to isometry: a parameter can be kept from them.
-TO_ISOMETRY = (
-    "adamo",
-    "adamo_maxmin",
-    "adam_isometry",
-    "newton_schulz",
-    "parseval",
-    "fire",
-)
 
 
 def attach(
@@ -108,7 +99,7 @@ def attach(
         chosen,
         own,
         spared=_spared(root, optimizer),
-        to_isometry=any(part.name in TO_ISOMETRY for part in _parts(chosen)),
+        to_isometry=chosen.to_isometry,
         beside=optimizer is not None and "adamo" in _optimisers(chosen),
         lr=float(lr if optimizer is None else optimizer.param_groups[0]["lr"]),  # type: ignore[arg-type]
         seed=seed,

@@ -256,6 +256,7 @@ def _combined(parts: list[Method]) -> Method:
         offset=whole.offset if any(p.offset for p in parts) else None,
         watches=any(part.watches for part in parts),
         watches_gradients=any(part.watches_gradients for part in parts),
+        to_isometry=any(part.to_isometry for part in parts),
         reads=any(part.reads for part in parts),
         restarts=any(part.restarts for part in parts),
         not_for_games=next((p.not_for_games for p in parts if p.not_for_games), ""),

@@ -100,6 +100,8 @@ class Method:
         watches_gradients: Whether it needs the loss's gradients by them as well, for
             which ``watches`` is to be set too.
         reads: Whether these places need the step's inputs.
+        to_isometry: Whether it pulls or puts weights to isometry, from which a user's
+            parameter with the attribute ``isometry`` False is kept.
         restarts: Whether every task starts from a new network.
         not_for_games: Why games cannot have it, in a few words; empty: they can.
         parts: The names of the methods it is a combination of, if it is one.
@@ -124,6 +126,7 @@ class Method:
     offset: Callable[[Training], Tensor | None] | None = None
     watches: bool = False
     watches_gradients: bool = False
+    to_isometry: bool = False
     reads: bool = False
     restarts: bool = False
     not_for_games: str = ""

@@ -190,6 +190,7 @@ ADAMO = register(
         settings=_AdamOSettings(),
         search=ADAMO_SEARCH,
         optimizer=_adamo,
+        to_isometry=True,
     )
 )
 ADAM_ISOMETRY = register(
@@ -200,6 +201,7 @@ ADAM_ISOMETRY = register(
         settings=_PenaltySettings(),
         search={"isometry_strength": (1e-1, 1e-2, 1e-3, 1e-4)},
         penalty=_gram_penalty,
+        to_isometry=True,
     )
 )
 MAXMIN = register(
@@ -221,5 +223,6 @@ ADAMO_MAXMIN = register(
         search=ADAMO_SEARCH,
         architecture=_maxmin_network,
         optimizer=_adamo,
+        to_isometry=True,
     )
 )

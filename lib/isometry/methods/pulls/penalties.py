@@ -258,5 +258,6 @@ PARSEVAL = register(
         },
         penalty=_parseval_penalty,
         penalty_gradient_=_parseval_gradient_,
+        to_isometry=True,
     )
 )

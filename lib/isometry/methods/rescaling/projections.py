@@ -212,6 +212,7 @@ NEWTON_SCHULZ = register(
         settings=_ProjectionSettings(),
         search={"projection_every": (1, 10, 100), "projection_iterations": (1, 5)},
         after_step=_projection_step,
+        to_isometry=True,
     )
 )
 WEIGHT_CLIPPING = register(

@@ -82,5 +82,6 @@ FIRE = register(
         settings=_FIRESettings(),
         search={"fire_iterations": (5, 10, 20)},
         before_task=_reinitialise,
+        to_isometry=True,
     )
 )
