@@ -98,6 +98,7 @@ pdf: $(READY) ## the book as one PDF, printed by Chromium
 # In a worktree of its own, which stays at the commit at which it was made: other work on
 # the code does not disturb it. To move it: collect, commit, `git worktree remove`, again.
 campaign: ## work through sweeps/campaign in the background of this machine; resumable
+	git worktree prune
 	@test -d $(CAMPAIGN) || git worktree add --detach $(CAMPAIGN)
 	$(MAKE) -C $(CAMPAIGN) setup
 	cd $(CAMPAIGN) && $(BIN)/python sweeps/campaign.py
