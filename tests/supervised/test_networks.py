@@ -1,5 +1,7 @@
 """Stacked networks are ordinary networks, member by member."""
 
+from typing import get_args, get_type_hints
+
 import pytest
 import torch
 from torch import nn
@@ -9,8 +11,16 @@ from isometry.core.seeding import generator
 from isometry.core.stacking import member
 from isometry.maxmin import MaxMin
 from isometry.methods import ACTIVATIONS, Architecture
-from isometry.methods.activations import AID, CReLU, Fourier, SmoothLeaky, activate
+from isometry.methods.activations import (
+    AID,
+    CReLU,
+    Fourier,
+    Sine,
+    SmoothLeaky,
+    activate,
+)
 from isometry.supervised.networks.mlp import MLP, as_module
+from isometry.supervised.settings import SupervisedSettings
 
 MODULES = {
     "relu": nn.ReLU(),
@@ -20,6 +30,7 @@ MODULES = {
     "maxmin": MaxMin(),
     "crelu": CReLU(),
     "identity": nn.Identity(),
+    "sine": Sine(),
     "smooth_leaky": SmoothLeaky(0.2),
     "fourier": Fourier(),
     "aid": AID(0.2).eval(),
@@ -173,7 +184,7 @@ def test_a_bare_layernorm_is_torchs_own_without_gain_and_offset():
 
 
 def test_a_normalisation_starts_with_gains_one_and_offsets_zero():
-    for init in ("orthogonal", "default", "kaiming"):
+    for init in get_args(get_type_hints(SupervisedSettings)["init"]):
         parameters = mlp(normalisation="layer", init=init).initial(0)
         for layer in range(3):
             assert (parameters[f"hidden.{layer}.gain"] == 1).all()
@@ -243,7 +254,7 @@ def test_methods_see_names_roles_and_the_spread_of_a_fresh_draw():
     assert structure.bias_of("hidden.1.weight") == "hidden.1.bias"
     assert structure.roles["hidden.0.gain"] == "gain"
     assert structure.roles["hidden.0.offset"] == "offset"
-    for init in ("orthogonal", "default", "kaiming"):
+    for init in get_args(get_type_hints(SupervisedSettings)["init"]):
         changed = mlp(width=60, init_gain=2.0, init=init).architecture
         other = MLP(architecture=changed, in_features=50, num_classes=40)
         fresh, spread = other.structure().fresh(3, "x"), other.structure().spread
@@ -302,9 +313,38 @@ def test_kaiming_weights_have_the_moments_that_torch_draws():
             assert fourth == pytest.approx(3, abs=5 * (96 / n) ** 0.5)
 
 
-def test_kaiming_keeps_the_size_of_what_relus_pass_on():
+def test_kaiming_uniform_weights_have_the_bounds_and_the_law_that_torch_draws():
     network = MLP(
-        architecture=mlp(init="kaiming", width=512, depth=6).architecture,
+        architecture=mlp(init="kaiming_uniform", width=300, depth=2).architecture,
+        in_features=200,
+        num_classes=250,
+    )
+    for name, tensor in network.initial(0).items():
+        if name.endswith("bias"):
+            assert (tensor == 0).all()
+            continue
+        hidden = name.startswith("hidden")
+        theirs = nn.init.kaiming_uniform_(
+            torch.empty(tensor.shape),
+            nonlinearity="relu" if hidden else "linear",
+            generator=generator(0, name),
+        )
+        n, bound = tensor.numel(), ((6 if hidden else 3) / tensor.shape[1]) ** 0.5
+        for drawn in (tensor, theirs):
+            scaled = drawn.double() / bound
+            # Of n uniform numbers the largest is 1 - 1/n on average.
+            assert 1 - 20 / n < scaled.abs().max().item() <= 1 + 1e-6
+            # Five standard errors of mean, variance and kurtosis on [-1, 1].
+            assert abs(scaled.mean().item()) < 5 / (3 * n) ** 0.5
+            square, fourth = scaled.square().mean().item(), (scaled**4).mean().item()
+            assert square == pytest.approx(1 / 3, abs=5 * (4 / 45 / n) ** 0.5)
+            assert fourth == pytest.approx(1 / 5, abs=5 * (16 / 225 / n) ** 0.5)
+
+
+@pytest.mark.parametrize("init", ["kaiming", "kaiming_uniform"])
+def test_kaiming_keeps_the_size_of_what_relus_pass_on(init):
+    network = MLP(
+        architecture=mlp(init=init, width=512, depth=6).architecture,
         in_features=512,
         num_classes=512,
     )

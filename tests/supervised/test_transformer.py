@@ -225,7 +225,9 @@ def test_the_isometry_step_spares_embeddings_and_norms():
     assert names == {*network.structure().named("hidden"), "head.weight"}
 
 
-@pytest.mark.parametrize("init", ["orthogonal", "default", "kaiming"])
+@pytest.mark.parametrize(
+    "init", ["orthogonal", "default", "kaiming", "kaiming_uniform"]
+)
 def test_weights_start_with_the_spread_that_methods_are_told(init):
     network = transformer(width=256, init=init, image_shape=(3, 16, 16))
     parameters, spread = network.initial(0), network.structure().spread
@@ -236,7 +238,7 @@ def test_weights_start_with_the_spread_that_methods_are_told(init):
         if init == "orthogonal":
             values = singular_values(parameters[name])
             assert_close(values, torch.ones_like(values))
-        if init == "kaiming":
+        if init.startswith("kaiming"):
             fan_in = parameters[name].shape[1]
             gain = 2.0 if network.roles()[name] == "hidden" else 1.0
             assert deviation == pytest.approx((gain / fan_in) ** 0.5)

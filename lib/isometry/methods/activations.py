@@ -69,6 +69,17 @@ class Fourier(nn.Module):
         return torch.cat([inputs.sin(), inputs.cos()], self.dim)
 
 
+class Sine(nn.Module):
+    """``sin x``, as a module.
+
+    Source: definition.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the same shape."""
+        return inputs.sin()
+
+
 class AID(nn.Module):
     """Interval-wise dropout: what lies above or below zero is kept, never both.
 
@@ -127,6 +138,7 @@ ACTIVATION_MODULES: dict[str, Callable[[float, int], nn.Module]] = {
     "maxmin": lambda slope, dim: MaxMin(dim),
     "crelu": lambda slope, dim: CReLU(dim),
     "identity": lambda slope, dim: nn.Identity(),
+    "sine": lambda slope, dim: Sine(),
     "smooth_leaky": lambda slope, dim: SmoothLeaky(slope),
     "fourier": lambda slope, dim: Fourier(dim),
     "aid": lambda slope, dim: AID(slope).eval(),
@@ -173,6 +185,8 @@ def activate(
             return torch.cat([functional.relu(inputs), functional.relu(-inputs)], dim)
         case "identity":
             return inputs
+        case "sine":
+            return inputs.sin()
         case "smooth_leaky":
             return _smooth_leaky(inputs, architecture.negative_slope)
         case "fourier":

@@ -12,6 +12,7 @@ from isometry.methods.structure import DOUBLED, Architecture, Layer, Role, Struc
 
 Shapes = dict[str, tuple[int, ...]]  # parameter name -> shape of one member's
 
+KAIMING = ("kaiming", "kaiming_uniform")  # one variance, a normal and a uniform law
 POSITIONS = 0.02  # standard deviation of a new position's entries
 
 
@@ -93,7 +94,7 @@ def _gain_of(name: str, architecture: Architecture) -> float:
     """
     if role_of(name) != "hidden" or architecture.init == "default":
         return 1.0
-    return sqrt(2) if architecture.init == "kaiming" else architecture.init_gain
+    return sqrt(2) if architecture.init in KAIMING else architecture.init_gain
 
 
 def spread_of(name: str, shape: tuple[int, ...], architecture: Architecture) -> float:
@@ -107,7 +108,7 @@ def spread_of(name: str, shape: tuple[int, ...], architecture: Architecture) -> 
     out, fan_in = shape[0], prod(shape[1:])
     if architecture.init == "default":
         return 1 / sqrt(3 * fan_in)
-    sides = fan_in if architecture.init == "kaiming" else max(out, fan_in)
+    sides = fan_in if architecture.init in KAIMING else max(out, fan_in)
     return _gain_of(name, architecture) / sqrt(sides)
 
 
@@ -122,7 +123,9 @@ def fresh_member(
     normal with standard deviation ``sqrt(2 / fan_in)`` in hidden layers, whatever their
     nonlinearity, as ``torch.nn.init.kaiming_normal_`` draws them for a ReLU, and
     ``sqrt(1 / fan_in)`` in heads and embeddings, with zero biases; a transformer's
-    attention counts as hidden. A normalisation starts with gains one and offsets zero;
+    attention counts as hidden. ``kaiming_uniform`` weights have these variances and are
+    uniform: up to ``sqrt(6 / fan_in)`` in hidden layers, ``sqrt(3 / fan_in)`` in heads
+    and embeddings. A normalisation starts with gains one and offsets zero;
     positions are normal, with :data:`POSITIONS`.
 
     Args:
@@ -153,6 +156,9 @@ def fresh_member(
             tensor.uniform_(-bound, bound, generator=draw)
         elif len(shape) >= 2 and architecture.init == "kaiming":
             tensor.normal_(0, spread_of(name, shape, architecture), generator=draw)
+        elif len(shape) >= 2 and architecture.init == "kaiming_uniform":
+            bound = sqrt(3) * spread_of(name, shape, architecture)
+            tensor.uniform_(-bound, bound, generator=draw)
         elif len(shape) >= 2:
             gain = _gain_of(name, architecture)
             torch.nn.init.orthogonal_(tensor, gain, generator=draw)

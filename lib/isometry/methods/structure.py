@@ -15,7 +15,7 @@ State = dict[str, Any]  # name -> (members, ...), or another such dictionary
 Function = Callable[[Parameters, Tensor], tuple[Tensor, list[Tensor]]]
 
 ACTIVATIONS = (
-    *("relu", "leaky_relu", "tanh", "gelu", "maxmin", "crelu", "identity"),
+    *("relu", "leaky_relu", "tanh", "gelu", "maxmin", "crelu", "identity", "sine"),
     *("smooth_leaky", "fourier", "aid"),
 )
 PAIRED = ("maxmin", "crelu", "fourier")  # an output is not one unit's own
@@ -34,7 +34,8 @@ class Architecture:
         activation: One of :data:`ACTIVATIONS`.
         negative_slope: Slope of ``leaky_relu`` for negative inputs, and of the others
             that have one.
-        init: ``orthogonal``, ``kaiming`` or torch's own ``default``.
+        init: ``orthogonal``, ``kaiming``, ``kaiming_uniform`` or torch's own
+            ``default``.
         init_gain: Factor on the hidden layers' orthogonal weights.
         normalisation: ``layer``: LayerNorm with gain and offset before every
             nonlinearity; ``bare_layer``: the same without gain and offset; ``none``.

@@ -8,7 +8,7 @@ from isometry.core.precision import Precision
 from isometry.core.settings import require, setting
 
 Network = Literal["mlp", "cnn", "transformer"]
-Activation = Literal["relu", "leaky_relu", "tanh", "gelu", "maxmin", "identity"]
+Activation = Literal["relu", "leaky_relu", "tanh", "gelu", "maxmin", "identity", "sine"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,10 @@ class SupervisedSettings:
     )
     activation: Activation = setting("relu", "Nonlinearity of the hidden layers.")
     negative_slope: float = setting(0.01, "Slope of leaky_relu below 0.")
-    init: Literal["orthogonal", "default", "kaiming"] = setting(
+    init: Literal["orthogonal", "default", "kaiming", "kaiming_uniform"] = setting(
         "orthogonal",
-        "Initialisation; default: torch's own; kaiming: normal weights for ReLU.",
+        "Initialisation; default: torch's own; kaiming: normal weights for ReLU; "
+        "kaiming_uniform: uniform ones.",
     )
     init_gain: float = setting(
         1.0, "Gain of orthogonal hidden weights, > 0; 1 for another init."

@@ -1,6 +1,7 @@
 """The nonlinearities against their formulas, and AID's two laws against each other."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,16 @@ def test_smooth_leaky_has_the_slopes_a_and_one_far_out_and_finite_ones_between()
     inputs = torch.tensor([-1e4, -50.0, 0.0, 50.0, 1e4]).requires_grad_()
     activate(inputs, built("smooth_leaky", smooth_leak=0.3)).sum().backward()
     assert_close(inputs.grad, torch.tensor([0.3, 0.3, 0.65, 1.0, 1.0]))
+
+
+def test_sine_is_numpys_and_its_slope_is_the_cosine():
+    own = replace(PLAIN, activation="sine")
+    inputs = torch.tensor(POINTS).double().requires_grad_()
+    found = activate(inputs, own)
+    points = np.array(POINTS)
+    assert_close(found.detach(), torch.from_numpy(np.sin(points)))
+    (slopes,) = torch.autograd.grad(found.sum(), inputs)
+    assert_close(slopes, torch.from_numpy(np.cos(points)))
 
 
 @pytest.mark.parametrize("dim", [-1, 2])

@@ -51,7 +51,9 @@ def test_it_acts_after_every_kth_step_only(toy):
     assert not np.array_equal(before, own.copy()["h0.w"])
 
 
-@pytest.mark.parametrize("init", ["orthogonal", "default", "kaiming"])
+@pytest.mark.parametrize(
+    "init", ["orthogonal", "default", "kaiming", "kaiming_uniform"]
+)
 def test_the_noise_has_the_scale_of_a_freshly_initialised_network(digits, init):
     changes = {"data": "digits", "width": 40, "depth": 2, "init": init}
     changes |= {"shrink": 1.0, "perturb": 1.0, "perturb_every": 1}
