@@ -25,6 +25,7 @@ from isometry.supervised.networks.mlp import as_module
 from isometry.supervised.networks.transformer_module import Block
 from isometry.supervised.streams import permuted, scaled
 from isometry.supervised.trainer import train
+from isometry_book.c6_benchmark.gradual import GRADUAL
 from isometry_book.study import Study
 
 BENCHMARK, DRIFT = "permuted_cifar10", "residual_drift"
@@ -136,4 +137,4 @@ RESIDUAL = Study(
     ),
     run=_numbers,
 )
-STUDIES = (RESIDUAL,)
+STUDIES = (RESIDUAL, GRADUAL)
