@@ -23,7 +23,7 @@ from isometry.lab.store import (
     load_results,
     read_file,
 )
-from isometry.stream.run import restored
+from isometry.stream.checkpoint import restored
 from isometry.supervised import BENCHMARKS
 from isometry.supervised.data import download
 from isometry.supervised.data.sets import DataError

@@ -15,7 +15,7 @@ from isometry.rl.continual import train
 from isometry.rl.continual_settings import channels_of, game_of
 from isometry.rl.evaluation import mean_returns, stage_of
 from isometry.rl.ppo.players import reset_
-from isometry.stream.run import restored
+from isometry.stream.checkpoint import restored
 
 CPU = torch.device("cpu")
 SMALL = {

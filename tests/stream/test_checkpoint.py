@@ -7,8 +7,15 @@ import torch
 
 from isometry.core.messages import refusal
 from isometry.core.seeding import generator
-from isometry.stream import run as stream_run
-from isometry.stream.run import Run, identity_of, restored, save
+from isometry.stream import checkpoint as stream_checkpoint
+from isometry.stream.checkpoint import (
+    identity_of,
+    records_path,
+    restored,
+    save,
+    seeds_of,
+)
+from isometry.stream.run import Run
 
 CPU = torch.device("cpu")
 
@@ -61,7 +68,7 @@ def test_a_run_comes_back_as_it_was(tmp_path, stopped):
             held = getattr(found, field.name)
             assert repr(held) == repr(getattr(stopped, field.name))
         assert found.parameters["w"].requires_grad
-    assert list(tmp_path.iterdir()) == [path]
+    assert set(tmp_path.iterdir()) == {path, records_path(path)}
 
 
 @pytest.mark.parametrize("bit", [0, 3, 7])
@@ -126,7 +133,7 @@ def test_code_versions_device_and_threads_must_be_the_same(
 ):
     path = tmp_path / "checkpoint.pt"
     with monkeypatch.context() as patched:
-        patched.setattr(stream_run, name, lambda *ignored: found)
+        patched.setattr(stream_checkpoint, name, lambda *ignored: found)
         save(stopped, path, identity())
     with pytest.raises(ValueError, match=f"found one of another, with .*{key} "):
         restored(path, CPU, identity())
@@ -143,3 +150,82 @@ def test_a_checkpoint_of_before_or_of_somebody_else_is_refused(tmp_path, stopped
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         restored(path, CPU, identity())
     assert str(refused.value) == line
+
+
+# --- the records beside it ------------------------------------------------------------
+
+
+def noted(run, task):
+    """Note one record of a task, and step on."""
+    run.records.append({"seed": 0, "task": task, "metric": "a", "value": task / 3})
+    run.task = task + 1
+
+
+def test_records_grow_by_a_line_a_task_and_come_back_in_order(tmp_path, stopped):
+    path, sizes = tmp_path / "checkpoint.pt", []
+    stopped.records = []
+    for task in range(40):
+        noted(stopped, task)
+        save(stopped, path, identity())
+        sizes.append(path.stat().st_size)
+    lines = records_path(path).read_bytes().splitlines()
+    assert len(lines) == 40
+    assert sizes[39] - sizes[9] < 200, "the state itself does not grow"
+    assert restored(path, CPU, identity()).records == stopped.records
+
+
+def test_what_was_added_after_the_last_state_is_overwritten(tmp_path, stopped):
+    path = tmp_path / "checkpoint.pt"
+    save(stopped, path, identity())
+    kept = list(stopped.records)
+    with records_path(path).open("ab") as file:
+        file.write(b'[{"seed": 0, "task": 3, "met')  # killed within the next task
+    went_on = restored(path, CPU, identity())
+    assert went_on.records == kept
+    noted(went_on, 3)
+    save(went_on, path, identity())
+    assert restored(path, CPU, identity()).records == went_on.records
+
+
+def test_records_that_were_removed_are_written_anew(tmp_path, stopped):
+    path = tmp_path / "checkpoint.pt"
+    save(stopped, path, identity())
+    records_path(path).unlink()
+    with pytest.raises(
+        ValueError, match=r"found damaged records in checkpoint.records;"
+    ):
+        restored(path, CPU, identity())
+    noted(stopped, 3)
+    save(stopped, path, identity())
+    assert restored(path, CPU, identity()).records == stopped.records
+
+
+def test_no_flipped_bit_of_the_records_is_gone_on_with(tmp_path, stopped):
+    path = tmp_path / "checkpoint.pt"
+    for task in range(3, 6):
+        noted(stopped, task)
+        save(stopped, path, identity())
+    file = records_path(path)
+    content = file.read_bytes()
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"found damaged records in "):
+            restored(path, CPU, identity())
+
+
+def test_infinite_values_come_back(tmp_path, stopped):
+    path = tmp_path / "checkpoint.pt"
+    stopped.records[0]["value"] = float("inf")
+    save(stopped, path, identity())
+    assert restored(path, CPU, identity()).records == stopped.records
+
+
+def test_a_checkpoint_names_its_seeds_to_who_looks(tmp_path, stopped):
+    path = tmp_path / "checkpoint.pt"
+    assert seeds_of(path) == []
+    save(stopped, path, identity())
+    assert seeds_of(path) == [0, 1]
+    path.write_bytes(b"\x00" * 40)
+    assert seeds_of(path) == []

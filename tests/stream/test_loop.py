@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from isometry.methods import Layer, Method, Structure
+from isometry.stream.checkpoint import restored
 from isometry.stream.loop import Stream, train_on
-from isometry.stream.run import restored
 
 CPU = torch.device("cpu")
 STRUCTURE = Structure(

@@ -14,7 +14,7 @@ from isometry.core.denormals import denormals_flushed
 from isometry.core.files import write_whole
 from isometry.lab.run import plan
 from isometry.methods import METHODS
-from isometry.stream import run as stream_run
+from isometry.stream import checkpoint as stream_checkpoint
 from isometry.stream.run import Run, note_divergence
 from isometry.supervised.networks.mlp import as_module
 from isometry.supervised.streams import Task
@@ -434,7 +434,7 @@ def test_a_kill_while_writing_leaves_the_last_checkpoint(digits, tmp_path, monke
             raise Stopped
         write_whole(path, content)
 
-    monkeypatch.setattr(stream_run, "write_whole", half)
+    monkeypatch.setattr(stream_checkpoint, "write_whole", half)
     with pytest.raises(Stopped):
         trained(plan_, digits, [0], checkpoint=checkpoint)
     monkeypatch.undo()

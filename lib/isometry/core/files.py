@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -19,22 +20,51 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: If it cannot be written, a full disk included; names the file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+    with named_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                onto_disk(file)
+            temporary.replace(path)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()  # it takes the room that others need
+            raise
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def onto_disk(file: BinaryIO) -> None:
+    """Bring what was written to an open file onto the disk.
+
+    Args:
+        file: Open for writing.
+
+    Raises:
+        OSError: If it cannot be.
+    """
+    file.flush()
+    os.fsync(file.fileno())
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Let an error of the system name the file that was to be written.
+
+    Args:
+        path: The file.
+
+    Raises:
+        OSError: What was raised within, with the file's name.
+    """
+    try:
+        yield
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()  # it takes the room that others need
         raise type(error)(error.errno, error.strerror, str(path)) from None
 
 

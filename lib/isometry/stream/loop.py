@@ -13,7 +13,8 @@ from isometry.core.stacking import Parameters
 from isometry.methods import Method, Structure
 from isometry.methods.training import Batch
 from isometry.stream.binding import Bound, Hooks
-from isometry.stream.run import Run, identity_of, on_device, restored, save
+from isometry.stream.checkpoint import identity_of, restored, save
+from isometry.stream.run import Run, on_device
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]  # (tasks done, tasks)

@@ -25,7 +25,7 @@ from isometry.lab.run import Plan, plan
 from isometry.lab.store import COLUMNS
 from isometry.ntk import conditioning, empirical_ntk, layer_kernels, ntk_matrix
 from isometry.plasticity import dead_fraction
-from isometry.stream.run import restored
+from isometry.stream.checkpoint import restored
 from isometry.supervised.data.sets import load
 from isometry.supervised.streams import Pixels, scaled
 from isometry.supervised.trainer import network_of, train

@@ -17,7 +17,8 @@ from isometry.lab.plans import Plan, plan
 from isometry.rl.agent import network_of
 from isometry.rl.continual import train
 from isometry.rl.film import Film, film
-from isometry.stream.run import Run, restored
+from isometry.stream.checkpoint import restored
+from isometry.stream.run import Run
 
 # Three visits of one game that differ in nothing are one training in three parts.
 COMMON: dict[str, Any] = {

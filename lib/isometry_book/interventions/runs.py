@@ -11,7 +11,8 @@ from isometry.core.messages import refusal
 from isometry.core.precision import exact_matmul
 from isometry.lab.plans import Plan
 from isometry.stream.binding import Bound
-from isometry.stream.run import Run, on_device, restored
+from isometry.stream.checkpoint import restored
+from isometry.stream.run import Run, on_device
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.streams import Pixels, Task
 from isometry.supervised.trainer import network_of, one_task, train
