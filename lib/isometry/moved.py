@@ -65,6 +65,7 @@ MOVED = {
             "advantage": "rl.ppo.advantage",
             "chip8": "rl.games.chip8",
             "draws": "rl.games.draws",
+            "games.code_cache": "core.code_cache",
             "gridworld": "rl.tabular.gridworld",
             "improvement": "rl.tabular.improvement",
             "kernels": "rl.games.kernels",

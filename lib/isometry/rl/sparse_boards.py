@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isometry.core.code_cache import kept_on_disk
 from isometry.core.extras import extra
-from isometry.rl.games.code_cache import kept_on_disk
 
 with extra("rl"):
     import numpy as np

@@ -10,9 +10,9 @@ Source: a description of octax's behaviour in our own words; ``tests/rl`` compar
 two, step by step. octax: Radji et al., arXiv 2510.01764.
 """
 
+from isometry.core.code_cache import kept_on_disk
 from isometry.core.extras import extra
 from isometry.core.messages import refusal
-from isometry.rl.games.code_cache import kept_on_disk
 from isometry.rl.games.draws import integer
 
 with extra("rl"):

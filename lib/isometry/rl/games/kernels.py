@@ -6,8 +6,8 @@ The loops hold no lock of Python's, so that threads can play at the same time.
 from collections.abc import Callable
 from functools import cache
 
+from isometry.core.code_cache import kept_on_disk
 from isometry.core.extras import extra
-from isometry.rl.games.code_cache import kept_on_disk
 from isometry.rl.games.draws import uniform
 from isometry.rl.games.registry import GAMES
 
@@ -26,7 +26,7 @@ def compiled(name: str) -> tuple[Callable, Callable, Callable]:
     Returns:
         Three functions over arrays with one row a game; see their docstrings. Games
         with the same rules share them. Their code is kept on disk, see
-        :mod:`isometry.rl.games.code_cache`.
+        :mod:`isometry.core.code_cache`.
 
     Raises:
         KeyError: If the game is unknown.

@@ -8,10 +8,10 @@ by their random bytes and actions alone.
 Source: a description of octax 0.1.1 (Radji et al., arXiv 2510.01764) in our own words.
 """
 
+from isometry.core.code_cache import kept_on_disk
 from isometry.core.extras import extra
 from isometry.rl.games import chip8
 from isometry.rl.games.chip8 import COLUMNS, FRAMES, MACHINE_SIZE, NO_KEY, ROWS, Integer
-from isometry.rl.games.code_cache import kept_on_disk
 from isometry.rl.games.draws import tape
 from isometry.rl.games.octax_games import (
     AT_LEAST,

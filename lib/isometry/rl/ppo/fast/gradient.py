@@ -14,7 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from isometry.rl.games.code_cache import kept_on_disk
+from isometry.core.code_cache import kept_on_disk
 from isometry.rl.ppo.loss import NORMALISER_EPS, clip_together_
 from isometry.rl.ppo.settings import PPOSettings
 

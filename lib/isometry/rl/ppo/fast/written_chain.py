@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from isometry.core.code_cache import kept_on_disk
 from isometry.core.stacking import Parameters
 from isometry.methods.structure import Architecture
 from isometry.rl.actor_critic import ActorCritic, Part
-from isometry.rl.games.code_cache import kept_on_disk
 from isometry.rl.sparse_boards import Listed, add_rows, collect_rows
 
 aten = torch.ops.aten

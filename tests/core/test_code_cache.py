@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from isometry.rl.games import code_cache
+from isometry.core import code_cache
 
 # What a new process plays, and how often numba compiled for it.
 PLAYS = """
@@ -60,14 +60,18 @@ def test_games_are_played_where_nothing_can_be_kept(tmp_path):
 
 
 def test_code_of_other_rules_has_another_name(monkeypatch, tmp_path):
-    monkeypatch.setattr(code_cache, "__file__", str(tmp_path / "games/cache.py"))
-    named = []
-    for text in ("x = 1", "x = 2", "x = 1"):
-        (tmp_path / "rules.py").write_text(text)
-        code_cache._sources_and_versions.cache_clear()
-        named.append(code_cache._sources_and_versions())
+    monkeypatch.setattr(code_cache, "__file__", str(tmp_path / "core/cache.py"))
+    (tmp_path / "rl").mkdir()
+    named = {}
+    for room in ("rl", "", "core"):
+        for step, text in enumerate(("x = 1", "x = 2", "x = 1")):
+            (tmp_path / "rl/rules.py").write_text(text)
+            code_cache._sources_and_versions.cache_clear()
+            named[room, step] = code_cache._sources_and_versions(room)
     code_cache._sources_and_versions.cache_clear()
-    assert named[0] == named[2] != named[1]
+    for room in ("rl", ""):
+        assert named[room, 0] == named[room, 2] != named[room, 1]
+    assert named["core", 0] == named["core", 1]
 
 
 @pytest.mark.parametrize("chosen", ["", "/elsewhere"])

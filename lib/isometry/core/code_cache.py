@@ -4,8 +4,9 @@ numba's own cache knows a function by the file that it stands in and by what pic
 makes of its closure. Ours are closures over the rules of a game, which pickle names
 anew in each process, and their code has that of the rules inside, which stands in
 other files. So a file of code is named here after everything that it follows from: all
-sources of ``isometry.rl``, the types, the processor and the versions. What has another
-name is compiled again; two processes that compile the same write the same file.
+sources of its room (``isometry.rl``), the types, the processor and the versions. What
+has another name is compiled again; two processes that compile the same write the same
+file.
 """
 
 import contextlib
@@ -44,7 +45,8 @@ def kept_on_disk(function: Any, what: str = "") -> Any:
 
     Args:
         function: What ``numba.njit`` returned, not yet called.
-        what: The game, for that line; "": none, what compiles at once.
+        what: The game, or what else it is, for that line; "": none, what compiles at
+            once.
 
     Returns:
         The function itself.
@@ -53,7 +55,8 @@ def kept_on_disk(function: Any, what: str = "") -> Any:
     """
     part = what or function.__module__.rpartition(".")[-1]
     if not isinstance(function, FunctionType):  # what njit returns if it is disabled
-        function._cache = _CodeCache(f"{part}.{function.__name__}", what)
+        name = f"{part}.{function.__name__}"
+        function._cache = _CodeCache(name, what, function.__module__)
     return function
 
 
@@ -67,9 +70,10 @@ def code_folder() -> Path:
 class _CodeCache(NullCache):
     """Finds and keeps the code of one function, one file for each signature."""
 
-    def __init__(self, name: str, what: str) -> None:
-        """Remember what the function is called and what it is part of."""
-        self._name, self._what = name, what
+    def __init__(self, name: str, what: str, module: str) -> None:
+        """Remember what the function is called, what it is part of, where it stands."""
+        self._name, self._what = name.replace(" ", "_"), what
+        self._room = "".join(module.split(".")[1:2])  # "": the whole package
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the code for a signature, None (and a line) if there is none."""
@@ -99,15 +103,15 @@ class _CodeCache(NullCache):
             os.replace(new.name, file)  # whole or not at all
 
     def _file(self, sig: Any, codegen: Any) -> Path:
-        known = repr((sig, codegen.magic_tuple(), _sources_and_versions()))
+        known = repr((sig, codegen.magic_tuple(), _sources_and_versions(self._room)))
         digest = hashlib.sha256(known.encode()).hexdigest()[:32]
         return code_folder() / f"{self._name}.{digest}"
 
 
 @cache
-def _sources_and_versions() -> tuple[str, ...]:
-    """Return what all compiled code follows from, of this process."""
-    sources = sorted(Path(__file__).parents[1].rglob("*.py"))
+def _sources_and_versions(room: str) -> tuple[str, ...]:
+    """Return what all compiled code of a room follows from, of this process."""
+    sources = sorted((Path(__file__).parents[1] / room).rglob("*.py"))
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in sources))
     switches = sorted(
         f"{key}={value}"
