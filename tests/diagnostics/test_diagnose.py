@@ -19,6 +19,7 @@ from isometry.ntk import conditioning, empirical_ntk, ntk_matrix
 from isometry.plasticity import (
     dead_fraction,
     dormant_fraction,
+    duplicate_fraction,
     feature_effective_rank,
     srank,
     stable_rank,
@@ -239,11 +240,15 @@ def test_units_are_measured_as_the_room_of_plasticity_measures_them():
     model, inputs = perceptron(), batch(40, 6)
     model[0].bias.data[:3] = -20.0
     model[2].bias.data[1] = -20.0
+    for layer, unit, other in ((0, 3, 5), (2, 4, 0)):  # the latter twice as large
+        model[layer].weight.data[unit] = 2 * model[layer].weight[other].detach()
+        model[layer].bias.data[unit] = 2 * model[layer].bias[other].detach()
     found = diagnose(model, inputs, thresholds=(0.0, 0.5))
     assert [a.name for a in found.activations] == ["1", "3"]
     for record, depth in zip(found.activations, (2, 4), strict=True):
         rows = model[:depth](inputs).detach()
         assert record.dead_fraction == dead_fraction(rows).item() > 0
+        assert record.duplicate_fraction == duplicate_fraction(rows).item() == 1 / 8
         for threshold in (0.0, 0.5):
             share = dormant_fraction(rows, threshold).item()
             assert record.dormant_fraction[threshold] == share

@@ -1,4 +1,4 @@
-"""Dormant units, dead units and ranks, taken while the model runs."""
+"""Dormant, dead and duplicate units and ranks, taken while the model runs."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,14 @@ from isometry.diagnostics.records import ActivationHealth, Ranks
 from isometry.plasticity import (
     dead_fraction,
     dormant_fraction,
+    duplicate_fraction,
     feature_effective_rank,
     srank,
     stable_rank,
     threshold_rank,
 )
 
-MOST_ROWS = 2048  # rows that ranks are taken on; dead and dormant are on all
+MOST_ROWS = 2048  # that ranks and duplicates are taken on; dead, dormant: on all
 Activity = tuple[tuple[ActivationHealth, ...], Ranks | None, dict[str, list[int]]]
 
 
@@ -38,6 +39,14 @@ def rows_of(features: Tensor, channels_first: bool) -> Tensor:
     return features.reshape(-1, features.shape[-1])
 
 
+def _chosen(rows: Tensor) -> Tensor:
+    """Return at most :data:`MOST_ROWS` rows, evenly spaced, in at least float32."""
+    if len(rows) > MOST_ROWS:
+        chosen = torch.linspace(0, len(rows) - 1, MOST_ROWS, device=rows.device)
+        rows = rows[chosen.long()]
+    return rows.float() if rows.dtype.itemsize < 4 else rows
+
+
 def _feature_ranks(rows: Tensor) -> Ranks:
     """Return the ranks of features; of at most :data:`MOST_ROWS` rows, evenly spaced.
 
@@ -47,10 +56,7 @@ def _feature_ranks(rows: Tensor) -> Ranks:
         >>> _feature_ranks(torch.eye(3)).threshold_rank
         3
     """
-    if len(rows) > MOST_ROWS:
-        chosen = torch.linspace(0, len(rows) - 1, MOST_ROWS, device=rows.device)
-        rows = rows[chosen.long()]
-    rows = rows.float() if rows.dtype.itemsize < 4 else rows
+    rows = _chosen(rows)
     values = singular_values(rows)
     return Ranks(
         feature_effective_rank=float(feature_effective_rank(rows)),
@@ -96,10 +102,18 @@ def activity(call: Call, inputs: Tensor, thresholds: Sequence[float]) -> Activit
             return
         rows = rows_of(output, channels_first[0])
         dormant = {t: float(dormant_fraction(rows, t)) for t in thresholds}
-        dead, ranks = float(dead_fraction(rows)), _feature_ranks(rows)
         count, units = rows.shape
         found.append(
-            ActivationHealth(name, function, units, count, dead, dormant, ranks)
+            ActivationHealth(
+                name=name,
+                function=function,
+                units=units,
+                rows=count,
+                dead_fraction=float(dead_fraction(rows)),
+                dormant_fraction=dormant,
+                duplicate_fraction=float(duplicate_fraction(_chosen(rows))),
+                ranks=_feature_ranks(rows),
+            )
         )
 
     watched = Recording(on_linear, lambda _: None, on_activation)

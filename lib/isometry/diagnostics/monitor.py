@@ -18,7 +18,7 @@ Write = Callable[[int, Mapping[str, float]], object]  # step, scalars by tag
 # What is written of each part; `feature_effective_rank` is centred.
 METRICS = (
     *("largest", "smallest", "condition_number", "gram_deviation"),
-    *("dead_fraction", "dormant_fraction(0.025)"),
+    *("dead_fraction", "dormant_fraction(0.025)", "duplicate_fraction"),
     *("feature_effective_rank", "stable_rank", "srank"),
     *("largest_median", "smallest_median"),  # of Jacobians, over the inputs
     "robust_condition_number",

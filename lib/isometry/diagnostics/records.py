@@ -112,9 +112,12 @@ class ActivationHealth:
         dead_fraction: Units that are zero on every row, between 0 and 1.
         dormant_fraction: Threshold to the fraction of units whose dormancy score is at
             most that.
+        duplicate_fraction: Units whose activations only repeat another's, up to a
+            factor; see :func:`isometry.plasticity.duplicate_fraction`.
         ranks: Of the layer's features.
 
-    Source: Sokar et al. 2023; Lu et al. 2020; see :mod:`isometry.plasticity`.
+    Source: Sokar et al. 2023; Lu et al. 2020; Joudaki et al. 2026 (duplicates); see
+        :mod:`isometry.plasticity`.
     """
 
     name: str
@@ -123,6 +126,7 @@ class ActivationHealth:
     rows: int
     dead_fraction: float
     dormant_fraction: Mapping[float, float]
+    duplicate_fraction: float
     ranks: Ranks
 
 

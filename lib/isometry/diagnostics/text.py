@@ -117,12 +117,13 @@ def _weights(found: Diagnostics) -> Section:
 
 def _activations(found: Diagnostics) -> Section:
     thresholds = found.activations[0].dormant_fraction if found.activations else {}
-    dormant = (f"dormant {t:g}" for t in thresholds)
-    head = ("activation", "units", "dead", *dormant, "rank", "srank", "stable rank")
+    shares = ("dead", *(f"dormant {t:g}" for t in thresholds), "duplicate")
+    head = ("activation", "units", *shares, "rank", "srank", "stable rank")
     rows = []
     for a in found.activations:
         name = a.name if a.function in a.name else f"{a.name} ({a.function})"
-        fractions = (a.dead_fraction, *a.dormant_fraction.values())
+        dormant = a.dormant_fraction.values()
+        fractions = (a.dead_fraction, *dormant, a.duplicate_fraction)
         row = (name, str(a.units), *(f"{f:.1%}" for f in fractions))
         ranks = a.ranks.feature_effective_rank, a.ranks.srank, a.ranks.stable_rank
         rows.append((*row, *map(number, ranks)))
@@ -132,7 +133,7 @@ def _activations(found: Diagnostics) -> Section:
         blank = ("",) * (len(head) - 4)
         rows.append(("input of the last linear layer", *blank, *map(number, ranks)))
     return Section(
-        f"Units: shares dead and dormant, ranks of features; {found.inputs} inputs",
+        f"Units: shares of no use, and ranks of features; {found.inputs} inputs",
         head,
         tuple(rows),
     )

@@ -1,4 +1,4 @@
-"""The measure of plasticity, dormant and dead units, ranks (chapter 1)."""
+"""The measure of plasticity, dormant, dead and cloned units, ranks (chapter 1)."""
 
 from isometry.core.matrices import effective_rank
 from isometry.plasticity.budget import (
@@ -16,17 +16,21 @@ from isometry.plasticity.ranks import (
     threshold_rank,
 )
 from isometry.plasticity.units import (
+    cloned_fraction,
     dead_fraction,
     dormancy_scores,
     dormant_fraction,
+    duplicate_fraction,
 )
 
 __all__ = [
     "Budget",
     "Measurement",
+    "cloned_fraction",
     "dead_fraction",
     "dormancy_scores",
     "dormant_fraction",
+    "duplicate_fraction",
     "effective_rank",
     "feature_effective_rank",
     "measure_plasticity",
