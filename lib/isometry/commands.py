@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from isometry import __version__
 from isometry.catalogue import LISTINGS, listing
 from isometry.cli_data import data_app
+from isometry.cli_suite import suite_app
 from isometry.core.extras import extra
 from isometry.core.profile import Profile
 from isometry.core.settings import parsed_changes
@@ -23,6 +24,7 @@ app = App(
     suppress_keyboard_interrupt=False,  # `main` says that a stopped run can go on
 )
 app.command(data_app)
+app.command(suite_app)
 app.register_install_completion_command(
     help="Let bash, zsh or fish complete commands, options and names."
 )
@@ -145,7 +147,7 @@ def sweep(
     outcome = run_sweep(file, workers=workers, dask=dask, out=out, device=device)
     if outcome.files:
         print(f"{view(out, asked.metric, 'table', 'summary')}\nstored in {out}")
-    for line in failure_lines(outcome):
+    for line in failure_lines(outcome.failures):
         print(f"isometry: {line}", file=sys.stderr)
     return int(bool(outcome.failures))
 
@@ -164,6 +166,24 @@ def collect(source: Path, *, out: Path = Path("results")) -> None:
     from isometry.lab.collect import collect as collect_results
 
     print(collect_results(source, out))
+
+
+@app.command
+def clean(*, out: Path = Path("results"), all: bool = False) -> None:
+    """Remove the checkpoints, locks and halves of files that killed runs left behind.
+
+    Results stay, and so do checkpoints from which a run goes on.
+
+    Parameters
+    ----------
+    out
+        The results store.
+    all
+        Remove checkpoints as well from which a run would go on.
+    """
+    from isometry.lab.work import clean as clean_store
+
+    print(clean_store(out, all=all))
 
 
 @app.command

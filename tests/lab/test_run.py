@@ -377,6 +377,7 @@ def test_a_killed_command_goes_on_and_gives_the_same_numbers(tmp_path):
     pd.testing.assert_frame_equal(resumed, whole, check_exact=True)
 
 
+@pytest.mark.filterwarnings("default::isometry.lab.work.Waiting")
 def test_the_same_command_twice_at_once_trains_once(tmp_path, trainings):
     with ThreadPoolExecutor(2) as pool:
         frames = list(pool.map(lambda _: small(out=tmp_path, seeds=[0, 1]), range(2)))
@@ -384,6 +385,7 @@ def test_the_same_command_twice_at_once_trains_once(tmp_path, trainings):
     assert trainings == [[0, 1]]
 
 
+@pytest.mark.filterwarnings("default::isometry.lab.work.Waiting")
 def test_two_commands_over_the_same_missing_seeds_train_them_once(tmp_path, trainings):
     small(out=tmp_path, seeds=[0])
     wanted = ([0, 1, 2], [2, 1])

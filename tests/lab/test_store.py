@@ -136,16 +136,16 @@ def test_tidy_means_one_number_a_row(path):
 # --- refusals -------------------------------------------------------------------------
 
 
-def test_seeds_that_are_there_are_refused_and_the_file_stays(path):
-    add_results(path, numbers([0, 1]), record([0, 1]))
-    before = path.read_bytes()
-    with pytest.raises(
-        StoreError, match=r"needed seeds that .*\.parquet does not have"
-    ):
-        add_results(path, numbers([1, 2], scale=9), record([1, 2]))
-    with pytest.raises(StoreError, match=r"found \[1\]"):
-        add_results(path, numbers([1, 2], scale=9), record([1, 2]))
-    assert path.read_bytes() == before
+def test_seeds_that_are_there_stand_and_only_new_ones_come(path):
+    assert add_results(path, numbers([0, 1]), record([0, 1])) == {0, 1}
+    before, _ = read_file(path)
+    assert add_results(path, numbers([1, 2], scale=9), record([1, 2])) == {2}
+    frame, found = read_file(path)
+    pd.testing.assert_frame_equal(frame[frame["seed"] < 2], before)
+    assert [run["seeds"] for run in found["runs"]] == [[0, 1], [2]]
+    written = path.read_bytes()
+    assert add_results(path, numbers([0, 2], scale=7), record([0, 2])) == set()
+    assert path.read_bytes() == written
 
 
 def test_results_of_another_experiment_are_refused_and_the_file_stays(path):

@@ -9,11 +9,11 @@ from isometry.core.messages import refusal
 from isometry.core.seeding import generator
 from isometry.stream import checkpoint as stream_checkpoint
 from isometry.stream.checkpoint import (
+    identity_in,
     identity_of,
     records_path,
     restored,
     save,
-    seeds_of,
 )
 from isometry.stream.run import Run
 
@@ -222,10 +222,10 @@ def test_infinite_values_come_back(tmp_path, stopped):
     assert restored(path, CPU, identity()).records == stopped.records
 
 
-def test_a_checkpoint_names_its_seeds_to_who_looks(tmp_path, stopped):
+def test_a_checkpoint_says_what_it_is_of_to_who_looks(tmp_path, stopped):
     path = tmp_path / "checkpoint.pt"
-    assert seeds_of(path) == []
+    assert identity_in(path) == {}
     save(stopped, path, identity())
-    assert seeds_of(path) == [0, 1]
+    assert identity_in(path) == identity()
     path.write_bytes(b"\x00" * 40)
-    assert seeds_of(path) == []
+    assert identity_in(path) == {}

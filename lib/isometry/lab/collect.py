@@ -7,13 +7,7 @@ from pathlib import Path
 from isometry.core.files import visible
 from isometry.core.messages import refusal
 from isometry.lab.choices import choice_files, read_choice
-from isometry.lab.store import (
-    Record,
-    StoreError,
-    add_results,
-    read_file,
-    result_files,
-)
+from isometry.lab.store import StoreError, add_results, read_file, result_files
 
 
 @dataclass(frozen=True)
@@ -77,10 +71,8 @@ def _added_seeds(file: Path, target: Path) -> int:
     A run that brought several seeds is named with those of them that are new.
     """
     frame, record = read_file(file)
-    have: set[int] = set()
     if target.exists():
         there, _ = read_file(target)
-        have = set(map(int, there["seed"].unique()))
         keys = ["seed", "task", "metric"]
         both = frame.merge(there, on=keys, suffixes=("", "_there"))
         other = both[
@@ -91,19 +83,4 @@ def _added_seeds(file: Path, target: Path) -> int:
             needed = f"the same numbers in {file} and {target}"
             found = f"others for seed {other['seed'].iloc[0]}"
             raise StoreError(refusal(needed, found, "move one of the files away"))
-    new = set(map(int, frame["seed"].unique())) - have
-    if new:
-        own = {**record, "runs": [named(run, new) for run in record["runs"]]}
-        own["runs"] = [run for run in own["runs"] if run["seeds"]]
-        add_results(target, frame[frame["seed"].isin(new)], own)
-    return len(new)
-
-
-def named(run: Record, seeds: set[int]) -> Record:
-    """Return a run's entry in a record with some of its seeds alone."""
-    status = run.get("status", {})
-    return {
-        **run,
-        "seeds": [seed for seed in run["seeds"] if seed in seeds],
-        "status": {key: value for key, value in status.items() if int(key) in seeds},
-    }
+    return len(add_results(target, frame, record))

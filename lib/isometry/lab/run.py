@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from filelock import FileLock
 from tqdm.auto import tqdm
 
 from isometry.core.messages import refusal
@@ -19,6 +18,8 @@ from isometry.core.settings import as_dict, settings_hash
 from isometry.lab.plans import Plan, needs_images, plan
 from isometry.lab.provenance import provenance
 from isometry.lab.store import COLUMNS, add_results, finished_seeds, read_file
+from isometry.lab.work import WORK, held, removed_orphans, unfinished
+from isometry.stream.checkpoint import Identity, identity_of
 from isometry.stream.run import Run
 from isometry.supervised.data.sets import load
 from isometry.supervised.streams import scaled
@@ -121,11 +122,8 @@ def _execute(
         )
     seconds = time.perf_counter() - started
     # Where a run of some of these seeds was faster, its results stand.
-    run.seeds = missing_seeds(planned, run.seeds, store)
-    run.records = [r for r in run.records if r["seed"] in run.seeds]
-    if run.seeds:
-        record = _run_record(planned, run, origin, seconds)
-        add_results(planned.path(store), _tidy(planned, run), record)
+    record = _run_record(planned, run, origin, seconds)
+    add_results(planned.path(store), _tidy(planned, run), record)
     if work.exists():  # a run of one task has no checkpoint
         shutil.rmtree(work)
 
@@ -149,7 +147,14 @@ def _work_folder(planned: Plan, seeds: list[int], store: Path) -> Path:
     """Return the folder of a run's checkpoints."""
     version = planned.benchmark.experiment_version
     name = f"{planned.path(store).stem}-{settings_hash(seeds, version)}"
-    return store / ".work" / planned.benchmark.name / name
+    return store / WORK / planned.benchmark.name / name
+
+
+def _identity(planned: Plan, seeds: list[int], device: torch.device) -> Identity:
+    """Return what a run's checkpoint says of itself."""
+    names = planned.benchmark.name, planned.method.name
+    settings = planned.settings, planned.method_settings
+    return identity_of(*names, *settings, seeds, device)
 
 
 def _show_progress(bar: tqdm, done: int, total: int) -> None:
@@ -199,10 +204,14 @@ def run(
         needed = "a CUDA device for precision=tf32"
         raise ValueError(refusal(needed, "a CPU", "leave precision out"))
     while missing := missing_seeds(planned, wanted, store):
-        work = _work_folder(planned, missing, store)
-        work.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(work.with_suffix(".lock")):  # the same seeds twice: one works
-            if missing == missing_seeds(planned, wanted, store):
-                _execute(planned, missing, store, where)
+        seeds = unfinished(
+            lambda some: _work_folder(planned, some, store),
+            lambda some: _identity(planned, some, where),
+            missing,
+        )
+        with held(_work_folder(planned, seeds, store)):  # twice at once: one works
+            if seeds == missing_seeds(planned, seeds, store):
+                _execute(planned, seeds, store, where)
+    removed_orphans(store, _work_folder(planned, wanted, store))
     frame, _ = read_file(planned.path(store))
     return frame[frame["seed"].isin(wanted)].reset_index(drop=True)

@@ -176,36 +176,48 @@ def write_file(path: Path, frame: pd.DataFrame, record: Record) -> None:
     write_whole(path, content.getvalue())
 
 
-def add_results(path: Path, frame: pd.DataFrame, record: Record) -> None:
+def add_results(path: Path, frame: pd.DataFrame, record: Record) -> set[int]:
     """Add the numbers of new seeds to a file, or make the file.
+
+    Seeds that the file has already stand as they are: another writer was faster.
 
     Args:
         path: See :func:`result_path`.
-        frame: Numbers of seeds that the file does not have yet.
+        frame: Numbers, of one seed or of several.
         record: ``experiment_version``, ``benchmark``, ``method``, the two settings, and
-            under ``runs`` one entry for the run that gave these numbers.
+            under ``runs`` one entry for each run that gave these numbers.
+
+    Returns:
+        The seeds that were new.
 
     Raises:
-        StoreError: If the file has one of the seeds already, or holds results of
-            another ``experiment_version``; the file stays as it was.
+        StoreError: If the file holds results of another ``experiment_version``; it
+            stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    new = {int(seed) for seed in frame["seed"].unique()}
     with FileLock(path.with_suffix(".lock")):
         if path.exists():
             old_frame, old = read_file(path)
             _check_version(path, old, record["experiment_version"])
-            both = sorted(set(old_frame["seed"]) & set(frame["seed"]))
-            if both:
-                raise StoreError(
-                    refusal(
-                        f"seeds that {path} does not have",
-                        both,
-                        "another writer was faster; its results stand",
-                    )
-                )
-            frame = pd.concat([old_frame, frame], ignore_index=True)
-            record = {**record, "runs": old["runs"] + record["runs"]}
-        write_file(path, frame, record)
+            new -= {int(seed) for seed in old_frame["seed"].unique()}
+            frame = pd.concat([old_frame, frame[frame["seed"].isin(new)]])
+            added = [_part(run, new) for run in record["runs"]]
+            runs = old["runs"] + [run for run in added if run["seeds"]]
+            record = {**record, "runs": runs}
+        if new:
+            write_file(path, frame, record)
+    return new
+
+
+def _part(run: Record, seeds: set[int]) -> Record:
+    """Return a run's entry in a record with some of its seeds alone."""
+    status = run.get("status", {})
+    return {
+        **run,
+        "seeds": [seed for seed in run["seeds"] if seed in seeds],
+        "status": {key: value for key, value in status.items() if int(key) in seeds},
+    }
 
 
 def _check_version(path: Path, record: Record, wanted: int) -> None:

@@ -87,18 +87,18 @@ def records_path(path: Path) -> Path:
     return path.with_suffix(".records")
 
 
-def seeds_of(path: Path) -> list[int]:
-    """Return the seeds that a checkpoint says it is of; none if it says nothing.
+def identity_in(path: Path) -> Identity:
+    """Return what a checkpoint says it is of; nothing, if that cannot be read.
 
     Args:
         path: The checkpoint; no more of it is read than its first two lines.
     """
     try:
         with path.open("rb") as file:
-            first, second = file.readline(), file.readline(2**20)
-        return json.loads(second)["seeds"] if first.startswith(MAGIC) else []
-    except (OSError, ValueError, KeyError):
-        return []
+            first, second = file.readline(), file.readline()
+        return json.loads(second) if first.startswith(MAGIC) else {}
+    except (OSError, ValueError):
+        return {}
 
 
 def _added(run: Run, path: Path) -> Written:
