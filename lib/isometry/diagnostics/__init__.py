@@ -1,7 +1,11 @@
-"""One look at a network's health: ``diagnose``, what it returns, and a monitor."""
+"""One look at a network's health: ``diagnose``, what it returns, and a monitor.
+
+Beside it :func:`optimization_readiness`, for which a task must be given.
+"""
 
 from isometry.diagnostics.health import diagnose
 from isometry.diagnostics.monitor import PlasticityMonitor
+from isometry.diagnostics.readiness import Readiness, optimization_readiness
 from isometry.diagnostics.records import (
     ActivationHealth,
     JacobianSpectrum,
@@ -17,7 +21,9 @@ __all__ = [
     "JacobianSpectrum",
     "PlasticityMonitor",
     "Ranks",
+    "Readiness",
     "Spread",
     "WeightSpectrum",
     "diagnose",
+    "optimization_readiness",
 ]

@@ -61,7 +61,7 @@ def preconditioned_ntk(
                 [0., 1.]])
     """
     check_inputs(inputs, check_model(model))
-    _check_scales(model, scales)
+    check_scales(model, scales)
     with untouched(model, evaluation=False), torch.no_grad():
         inputs = plain(inputs)
         check_outputs(model, inputs)
@@ -79,8 +79,16 @@ def preconditioned_ntk(
     return kernel
 
 
-def _check_scales(model: nn.Module, scales: Mapping[str, Tensor]) -> None:
-    """Refuse scales that do not fit a model's trainable parameters."""
+def check_scales(model: nn.Module, scales: Mapping[str, Tensor]) -> None:
+    """Refuse scales that do not fit a model's trainable parameters.
+
+    Args:
+        model: Whose parameters they belong to.
+        scales: One a trainable parameter, by its name, >= 0.
+
+    Raises:
+        ValueError: If one is missing, of another shape, negative or not finite.
+    """
     for name, parameter in trainable_parameters(model).items():
         scale = scales.get(name)
         if scale is None or scale.shape != parameter.shape:
