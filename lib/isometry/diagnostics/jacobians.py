@@ -4,6 +4,7 @@ A batch is differentiated at once: in evaluation mode the inputs do not interact
 derivative of the summed outputs by one input is that input's own.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,8 +92,8 @@ def _pulled_back(outputs: Tensor, sources: Tensor, basis: Tensor) -> Tensor:
     return found
 
 
-def spectrum(name: str, by: str, matrices: Tensor) -> JacobianSpectrum:
-    """Return the singular values of Jacobians, summarised over the inputs.
+def spectrum(name: str, by: str, matrices: Tensor, depth: int = 1) -> JacobianSpectrum:
+    """Return singular values and exponents of Jacobians, summarised over the inputs.
 
     What rounding cannot tell from zero counts as zero.
 
@@ -100,10 +101,12 @@ def spectrum(name: str, by: str, matrices: Tensor) -> JacobianSpectrum:
         name: What was differentiated.
         by: By what.
         matrices: ``(n, rows, columns)``.
+        depth: Linear maps between the two, >= 1.
     """
     values = singular_values(matrices)
     floor = torch.finfo(values.dtype).eps * max(matrices.shape[1:]) * values[:, :1]
     values = torch.where(values > floor, values, 0)
+    exponents = values.double().log() / depth
     return JacobianSpectrum(
         name=name,
         by=by,
@@ -113,6 +116,10 @@ def spectrum(name: str, by: str, matrices: Tensor) -> JacobianSpectrum:
         median=spread(torch.quantile(values.double(), 0.5, dim=1)),
         smallest=spread(values[:, -1]),
         effective_rank=spread(effective_rank(values)),
+        depth=depth,
+        largest_exponent=spread(exponents[:, 0]),
+        smallest_exponent=spread(exponents[:, -1]),
+        mean_exponent=spread(exponents.mean(1)),
     )
 
 
@@ -180,7 +187,9 @@ def jacobian_spectra(
         left_out["end-to-end Jacobian"] = "the outputs run without a gradient"
     else:
         chosen = outputs[:, evenly(outputs.shape[1], max_outputs, outputs.device)]
-        whole = spectrum("outputs", "inputs", jacobian(chosen, sample))
+        nodes = {link.node for link in links}
+        depth = max(1, _longest(outputs.grad_fn, sample, nodes))
+        whole = spectrum("outputs", "inputs", jacobian(chosen, sample), depth)
     return tuple(layers), whole, left_out
 
 
@@ -213,6 +222,32 @@ def _reached(start: Any, stops: set[Any]) -> set[Any]:
         else:
             waiting += [following for following, _ in node.next_functions]
     return met
+
+
+def _longest(start: Any, source: Tensor, nodes: set[Any]) -> int:
+    """Return the most of ``nodes`` on a way back from ``start`` to a leaf.
+
+    Example:
+        >>> x = torch.ones(1, requires_grad=True)
+        >>> y = x.sin()
+        >>> z = y.sin() + y
+        >>> _longest(z.grad_fn, x, {y.grad_fn, z.grad_fn})
+        2
+    """
+    most: dict[Any, float] = {}
+    waiting = [(start, False)]
+    while waiting:
+        node, known = waiting.pop()
+        if node in most:
+            continue
+        before = [one for one, _ in node.next_functions if one is not None]
+        if known or not before:
+            ways = [most[one] for one in before]
+            leaf = 0 if getattr(node, "variable", None) is source else -math.inf
+            most[node] = (node in nodes) + max([leaf, *ways])
+        else:
+            waiting += [(node, True), *((one, False) for one in before)]
+    return int(max(0.0, most[start]))
 
 
 def _layer(name: str, link: _Link, output: Tensor, most: int) -> JacobianSpectrum | str:

@@ -21,6 +21,7 @@ METRICS = (
     *("dead_fraction", "dormant_fraction(0.025)", "duplicate_fraction"),
     *("feature_effective_rank", "stable_rank", "srank"),
     *("largest_median", "smallest_median"),  # of Jacobians, over the inputs
+    *("largest_exponent_median", "smallest_exponent_median", "mean_exponent_median"),
     "robust_condition_number",
 )
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 
@@ -29,12 +28,14 @@ def spread(values: Tensor) -> Spread:
         values: ``(n,)``, one value an input.
 
     Example:
+        >>> import torch
         >>> spread(torch.tensor([3.0, 1.0, 2.0]))
         Spread(minimum=1.0, median=2.0, maximum=3.0)
     """
-    values = values.double()
-    middle = torch.quantile(values, 0.5)
-    return Spread(float(values.min()), float(middle), float(values.max()))
+    ordered = values.double().sort().values  # a quantile of infinities would be NaN
+    count = len(ordered)
+    middle = (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
+    return Spread(float(ordered[0]), float(middle), float(ordered[-1]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,8 +144,15 @@ class JacobianSpectrum:
         median: Its median singular value, over the inputs.
         smallest: Its smallest singular value, over the inputs.
         effective_rank: Of its singular values, over the inputs.
+        depth: Linear maps that lie between the two, the most on any way: 1 for a layer.
+        largest_exponent: Finite-time Lyapunov exponent: the logarithm of the largest
+            singular value over the depth, over the inputs. All exponents of an isometry
+            are zero.
+        smallest_exponent: The same of the smallest; minus infinity where it is zero.
+        mean_exponent: The mean over all singular values of an input.
 
-    Source: arXiv 2606.09762, Sec. 4.1: ``D_l(x) W_l`` for a layer.
+    Source: arXiv 2606.09762, Sec. 4.1: ``D_l(x) W_l`` for a layer; Storm et al. 2024
+        (exponents).
     """
 
     name: str
@@ -155,3 +163,7 @@ class JacobianSpectrum:
     median: Spread
     smallest: Spread
     effective_rank: Spread
+    depth: int
+    largest_exponent: Spread
+    smallest_exponent: Spread
+    mean_exponent: Spread

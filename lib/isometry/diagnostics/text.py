@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from isometry.diagnostics.records import Spread
+from isometry.diagnostics.records import JacobianSpectrum, Spread
 
 if TYPE_CHECKING:  # the report prints itself
     from rich.table import Table
@@ -140,7 +140,7 @@ def _activations(found: Diagnostics) -> Section:
 
 
 def _jacobians(found: Diagnostics) -> Section:
-    head = ("Jacobian", "by", "shape", "largest", "median", "smallest")
+    head = ("Jacobian", "by", "shape", "largest", "median", "smallest", "exponents")
     whole = () if found.end_to_end is None else (found.end_to_end,)
     rows = tuple(
         (
@@ -148,11 +148,19 @@ def _jacobians(found: Diagnostics) -> Section:
             j.by.removesuffix(".weight"),
             "x".join(map(str, j.shape)),
             *map(_over_inputs, (j.largest, j.median, j.smallest)),
+            _exponents(j),
         )
         for j in (*found.layer_jacobians, *whole)
     )
-    title = "Jacobians: singular values, median and range over at most"
-    return Section(f"{title} {found.jacobian_inputs} inputs", head, rows)
+    title = "Jacobians: singular values, median and range, and median exponents, over"
+    return Section(f"{title} {found.jacobian_inputs} inputs at most", head, rows)
+
+
+def _exponents(found: JacobianSpectrum) -> str:
+    """Return smallest and largest exponent at the median input, to a hundredth."""
+    ends = found.smallest_exponent.median, found.largest_exponent.median
+    low, high = (f"{round(end, 2) + 0.0:g}" for end in ends)  # no minus before a zero
+    return f"{low} to {high}"
 
 
 def _kernel(found: Diagnostics) -> Section:
