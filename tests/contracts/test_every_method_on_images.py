@@ -1,6 +1,8 @@
 """What every method must do on networks that are no multilayer perceptrons."""
 
 import copy
+import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -205,3 +207,24 @@ def test_decay_that_is_learned_at_the_head_is_refused_on_a_transformer(digits):
     plan_ = plan("permuted_mnist", "fade", changes, "smoke")
     with pytest.raises(ValueError, match="needed one head that reads the last hidden"):
         trained(plan_, digits, [0])
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_logistic_regression_is_trained_or_refused_in_one_line(digits, name):
+    changes = {**SMALL, "network": "mlp", "depth": 0, "diagnose_every": 1, "lr": 0.01}
+    method = get(name)
+    changes |= {key: 2 for key in keys(method.settings) if key.endswith("_every")}
+    del changes["width"]
+    plan_ = plan("permuted_mnist", name, changes, "smoke")
+    parts = (plan_.benchmark, plan_.method, plan_.method_settings, plan_.settings)
+    refused = None
+    try:
+        run = train(*parts, digits, [0, 1])
+    except ValueError as error:
+        refused = str(error)
+    if refused is not None:
+        line = r"needed (a hidden|one head that reads the last hidden)[^\n]+; [^\n]+$"
+        assert re.match(line, refused)
+        return
+    assert all(math.isfinite(record["value"]) for record in run.records)
+    assert [p.shape for p in run.parameters.values()] == [(2, 10, 64), (2, 10)]

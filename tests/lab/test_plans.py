@@ -260,6 +260,21 @@ def test_a_setting_that_nothing_has_a_use_for_is_refused(benchmark, key, value, 
         assert plan("continual_octax", "adam", {key: value}, "smoke").settings
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("width", 77), ("activation", "tanh"), ("negative_slope", 0.3)]
+)
+def test_logistic_regression_has_no_use_for_what_is_in_hidden_layers(key, value):
+    line = f"needed depth >= 1, where layers have {key}={value}, found depth=0; leave"
+    if key == "negative_slope":
+        line = "needed activation=leaky_relu, which alone has a negative_slope"
+    changes = {"depth": 0, key: value}
+    with pytest.raises(ValueError, match=line):
+        plan("permuted_mnist", "adam", changes, "smoke")
+    # What a profile has is no wish; a stored run may be planned in another one.
+    usual = getattr(benchmark_of("permuted_mnist").settings("paper"), key)
+    assert plan("permuted_mnist", "adam", {"depth": 0, key: usual}, "smoke")
+
+
 def test_a_gain_is_heard_by_orthogonal_weights_alone():
     plan("continual_minatar", "adam", {"init": "default"}, "smoke")
     changes = {"init": "default", "init_gain": 2.0}

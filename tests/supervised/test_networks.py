@@ -110,6 +110,23 @@ def test_a_member_as_a_module_of_its_own_computes_the_same(activation):
     assert (parameters["hidden.0.weight"][1] != 0).any(), "parameters are copies"
 
 
+def test_without_hidden_layers_it_is_torchs_linear_layer():
+    network = mlp(depth=0)
+    parameters, inputs = with_biases(network, [3, 4]), batch(2)
+    assert list(network.shapes()) == ["head.weight", "head.bias"]
+    logits, activations = network.watched(parameters, inputs)
+    assert activations == []
+    for i in range(2):
+        own = member(parameters, i)
+        expected = nn.functional.linear(inputs[i], own["head.weight"], own["head.bias"])
+        assert_close(logits[i], expected)
+        (layer,) = as_module(network, parameters, i)
+        assert_close(layer.weight.detach(), own["head.weight"].float())
+    structure = network.structure()
+    assert structure.layers == ()
+    assert [head.weight for head in structure.heads] == ["head.weight"]
+
+
 def test_hidden_activations_are_those_of_every_hidden_layer():
     network = mlp("tanh")
     parameters, inputs = with_biases(network, [0]), batch(1)

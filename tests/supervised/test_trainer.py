@@ -133,6 +133,8 @@ def in_double(pixels):
         {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9},
         {"optimizer": "sgd", "momentum": 0.9, "reset_optimizer": True, "lr": 0.05},
         {"optimizer": "sgd", "momentum": 0.5, "activation": "gelu", "lr": 0.05},
+        {"optimizer": "sgd", "lr": 0.01, "activation": "sine", "batch_size": 1},
+        {"depth": 0, "width": 100, "optimizer": "sgd", "lr": 0.05},
     ],
     ids=str,
 )

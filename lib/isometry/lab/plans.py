@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isometry.core.messages import refusal, unknown
+from isometry.core.profile import PROFILES
 from isometry.core.settings import as_dict, changed, keys, parsed, settings_hash
 from isometry.lab.store import result_path
 from isometry.methods import Architecture, Method
@@ -27,6 +28,7 @@ HEARD: dict[str, tuple[str, tuple[str, ...], Any]] = {
     "negative_slope": ("activation", ("leaky_relu", "smooth_leaky", "aid"), 0.01),
     "protect_shared": ("network", ("cnn",), True),
 }
+INSIDE = ("width", "activation", "negative_slope")  # of hidden layers alone
 SPELLINGS = {  # of the strength, at the learning rate of the pull
     "isometry_pull": strength_of_pull,
     "relaxation_steps": strength_of_relaxation,
@@ -132,6 +134,12 @@ def _check_heard(planned: Plan, changes: Mapping[str, Any]) -> None:
         ):
             needed = f"{other}={values[0]}, which alone has a {key}"
             raise ValueError(refusal(needed, known[other], f"leave {key} out"))
+    for key in INSIDE if built["depth"] == 0 else ():
+        found = getattr(settings, key)
+        of_profiles = [planned.benchmark.settings(name) for name in PROFILES]
+        if key in changes and found not in [getattr(p, key) for p in of_profiles]:
+            needed = f"depth >= 1, where layers have {key}={found}"
+            raise ValueError(refusal(needed, "depth=0", f"leave {key} out"))
 
 
 def _as_strength(

@@ -180,7 +180,13 @@ def last_layers(structure: Structure) -> list[int]:
 
     Args:
         structure: The network.
+
+    Raises:
+        ValueError: If there is no hidden layer.
     """
+    if not structure.layers:
+        do = "use another network or method"
+        raise ValueError(refusal("a hidden layer, whose features are used", "none", do))
     heads = {head.weight for head in structure.heads}
     found = [i for i, la in enumerate(structure.layers) if heads & set(la.outgoing)]
     return found or [len(structure.layers) - 1]

@@ -69,28 +69,15 @@ def stack_diagnostics(
         ``feature_effective_rank`` (last hidden layer, centred), ``gram_deviation`` and
         ``weight_condition_number`` (means over hidden weights; largest over
         fifth-percentile singular value) and those of :func:`_slopes_of`, each
-        ``(members,)``; NaN for a member whose activations are not finite.
+        ``(members,)``; NaN for a member whose activations are not finite. Without a
+        hidden layer, those of :func:`_slopes_of` alone.
 
     Source: Sokar et al. 2023; Roy & Vetterli 2007; arXiv 2606.09762, Eq. 16.
     """
     layers = network.hidden_activations(parameters, inputs[:, :PROBES])
-    finite = torch.stack([h.isfinite().all((1, 2)) for h in layers]).all(0)
-    kept = finite[:, None, None]
-    layers = [torch.where(kept, h, 0.0) for h in layers]
-    hidden = [n for n, role in network.roles().items() if role == "hidden"]
-    weights = [torch.where(kept, as_matrix(parameters[n], 1), 0.0) for n in hidden]
-    floor = torch.finfo(weights[0].dtype).eps * max(weights[0].shape[1:])
-    found = {
-        "dead_fraction": torch.stack([dead_fraction(h) for h in layers]).mean(0),
-        "dormant_fraction": torch.stack(
-            [dormant_fraction(h, DORMANT) for h in layers]
-        ).mean(0),
-        "feature_effective_rank": feature_effective_rank(layers[-1]),
-        "gram_deviation": torch.stack([gram_deviation(w) for w in weights]).mean(0),
-        "weight_condition_number": torch.stack(
-            [_spread_of(singular_values(w), floor) for w in weights]
-        ).mean(0),
-    }
+    seen = layers or [network.forward(parameters, inputs[:, :PROBES])]
+    finite = torch.stack([h.isfinite().all((1, 2)) for h in seen]).all(0)
+    found = _inner_diagnostics(network, parameters, layers, finite) if layers else {}
     count = min(SLOPE_PROBES, max(4, DIRECTIONS // network.num_classes))
     slopes = [
         _slopes_of(
@@ -105,3 +92,25 @@ def stack_diagnostics(
         values = [slope.get(name, math.nan) for slope in slopes]
         found[name] = torch.tensor(values, dtype=torch.float64, device=inputs.device)
     return {name: torch.where(finite, v, torch.nan) for name, v in found.items()}
+
+
+def _inner_diagnostics(
+    network: Network, parameters: Parameters, layers: list[Tensor], finite: Tensor
+) -> dict[str, Tensor]:
+    """Return what hidden layers look like: their activations and their weights."""
+    kept = finite[:, None, None]
+    layers = [torch.where(kept, h, 0.0) for h in layers]
+    hidden = [n for n, role in network.roles().items() if role == "hidden"]
+    weights = [torch.where(kept, as_matrix(parameters[n], 1), 0.0) for n in hidden]
+    floor = torch.finfo(weights[0].dtype).eps * max(weights[0].shape[1:])
+    return {
+        "dead_fraction": torch.stack([dead_fraction(h) for h in layers]).mean(0),
+        "dormant_fraction": torch.stack(
+            [dormant_fraction(h, DORMANT) for h in layers]
+        ).mean(0),
+        "feature_effective_rank": feature_effective_rank(layers[-1]),
+        "gram_deviation": torch.stack([gram_deviation(w) for w in weights]).mean(0),
+        "weight_condition_number": torch.stack(
+            [_spread_of(singular_values(w), floor) for w in weights]
+        ).mean(0),
+    }

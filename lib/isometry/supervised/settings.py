@@ -9,6 +9,11 @@ from isometry.core.settings import require, setting
 
 Network = Literal["mlp", "cnn", "transformer"]
 Activation = Literal["relu", "leaky_relu", "tanh", "gelu", "maxmin", "identity", "sine"]
+LEAST_DEPTH = {
+    "mlp": (0, "an mlp"),
+    "cnn": (2, "a cnn: convolutions and a dense layer"),
+    "transformer": (1, "a transformer"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +37,9 @@ class SupervisedSettings:
     )
     depth: int = setting(
         4,
-        "Hidden layers, >= 1; the head is not counted. Of a cnn (>= 2) the last one is "
-        "dense, the others are convolutions; of a transformer it counts the blocks.",
+        "Hidden layers; the head is not counted. Of an mlp >= 0, where 0 is logistic "
+        "regression; of a cnn (>= 2) the last one is dense, the others are "
+        "convolutions; of a transformer (>= 1) it counts the blocks.",
     )
     activation: Activation = setting("relu", "Nonlinearity of the hidden layers.")
     negative_slope: float = setting(0.01, "Slope of leaky_relu below 0.")
@@ -83,12 +89,11 @@ class SupervisedSettings:
             "epochs",
             "batch_size",
             "width",
-            "depth",
         ):
             require(getattr(self, key) >= 1, key, f"{key} >= 1", getattr(self, key))
-        if self.network == "cnn":
-            needed = "depth >= 2 for a cnn: convolutions and a dense layer"
-            require(self.depth >= 2, "depth", needed, self.depth)
+        least, kind = LEAST_DEPTH[self.network]
+        needed = f"depth >= {least} for {kind}"
+        require(self.depth >= least, "depth", needed, self.depth)
         for key in ("lr", "init_gain"):
             require(getattr(self, key) > 0, key, f"{key} > 0", getattr(self, key))
         require(0 <= self.blend <= 1, "blend", "0 <= blend <= 1", self.blend)

@@ -12,6 +12,7 @@ from isometry.core.hooks import loss_of, unhooked
 from isometry.core.matrices import as_matrix
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, adam_keywords, register
+from isometry.methods.structure import acted_on
 from isometry.methods.training import Training
 
 QUINTIC = (3.4445, -4.7750, 2.0315)  # Jordan et al. 2024: the steepest at zero
@@ -147,6 +148,7 @@ def _muon(training: Training) -> torch.optim.Optimizer:
     """
     settings: _MuonSettings = training.settings
     parameters, roles = training.parameters, training.roles
+    acted_on(training.structure.named("hidden"), "muon")
     hidden = [p for name, p in parameters.items() if roles[name] == "hidden"]
     others = [p for name, p in parameters.items() if roles[name] != "hidden"]
     return Muon(

@@ -37,8 +37,8 @@ class _AdaptiveDecaySettings(AdamSettings):
 
 def _head_of(structure: Structure) -> Layer:
     """Return the one head, or refuse a network whose head reads no hidden layer."""
-    heads, last = structure.heads, structure.layers[-1]
-    if len(heads) != 1 or heads[0].weight not in last.outgoing:
+    heads, read = structure.heads, [la.outgoing for la in structure.layers[-1:]]
+    if len(heads) != 1 or not read or heads[0].weight not in read[0]:
         needed = "one head that reads the last hidden layer for fade"
         other = "one that reads something else"
         found = other if len(heads) == 1 else f"{len(heads)} heads"

@@ -8,7 +8,7 @@ from torch import Tensor
 from isometry.core.settings import require, setting
 from isometry.methods.method import Method, register
 from isometry.methods.pulls.penalties import L2Settings, l2_gradient_, l2_penalty
-from isometry.methods.structure import State, function_of
+from isometry.methods.structure import State, acted_on, function_of
 from isometry.methods.training import Training
 
 EPS = 1e-8
@@ -54,6 +54,7 @@ def _no_images(training: Training) -> State:
 
     Source: Prakash et al. 2026.
     """
+    acted_on(training.structure.named("hidden"), "l2_er")
     some = next(iter(training.parameters.values()))
     return {"images": some.new_zeros(len(training.seeds), 0)}
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from isometry.core.matrices import as_matrix
 from isometry.core.settings import require, setting
 from isometry.methods.method import AdamSettings, Method, register
+from isometry.methods.structure import acted_on
 from isometry.methods.training import Training
 
 # The Polar Express: the best odd quintics for singular values from 1e-3 on, one a step,
@@ -70,7 +71,7 @@ def _add_polar(training: Training) -> None:
 
     Source: PAPO, ICML 2026, by its abstract; which weights it takes is not known to us.
     """
-    for name in training.structure.named("hidden"):
+    for name in acted_on(training.structure.named("hidden"), "papo"):
         gradient = as_matrix(training.gradient(name), 1)
         gradient.add_(polar_factor(gradient), alpha=training.settings.polar_strength)
 

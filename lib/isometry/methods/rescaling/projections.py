@@ -12,7 +12,7 @@ from isometry.core.matrices import as_matrix, smaller_gram
 from isometry.core.settings import require, setting
 from isometry.maxmin import CONVERGENCE_LIMIT, newton_schulz
 from isometry.methods.method import AdamSettings, Method, register
-from isometry.methods.structure import Architecture, State, per_member
+from isometry.methods.structure import Architecture, State, acted_on, per_member
 from isometry.methods.training import Training
 
 # --- Normalize-and-Project ------------------------------------------------------------
@@ -146,7 +146,7 @@ def _projection_step(training: Training) -> None:
     settings = training.settings
     if (training.step + 1) % settings.projection_every:
         return
-    for name in training.structure.named("hidden"):
+    for name in acted_on(training.structure.named("hidden"), "newton_schulz"):
         weight = training.parameters[name]
         first = _first_iteration(as_matrix(weight, 1))
         projected = newton_schulz(first, settings.projection_iterations - 1)

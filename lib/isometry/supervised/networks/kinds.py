@@ -29,7 +29,8 @@ def network_of(
         pixels: Give the images' shape and the numbers of inputs and classes.
 
     Raises:
-        ValueError: If the network needs images and the data have no shape.
+        ValueError: If the network needs images and the data have no shape, or it has no
+            hidden layer and the method changes one.
     """
     architecture = Architecture(
         network=settings.network,
@@ -40,7 +41,13 @@ def network_of(
         init=settings.init,
         init_gain=settings.init_gain,
     )
-    architecture = method.architecture(architecture, method_settings)
+    asked, architecture = (
+        architecture,
+        method.architecture(architecture, method_settings),
+    )
+    if settings.depth == 0 and architecture != asked:
+        needed = f"a hidden layer for {method.name}, which changes what is in one"
+        raise ValueError(refusal(needed, "depth=0", "change depth or method"))
     if settings.network == "mlp":
         return MLP(
             architecture=architecture,

@@ -28,6 +28,8 @@ from isometry.methods.stacked_network import StackedNetwork
 class MLP(StackedNetwork):
     """Sizes of a multilayer perceptron: inputs, hidden layers, classes.
 
+    Without a hidden layer it is logistic regression.
+
     Attributes:
         architecture: Width, depth, activation, initialisation.
         in_features: Length of an input vector.
@@ -72,14 +74,16 @@ class MLP(StackedNetwork):
             draws: In training, one generator a member, see :func:`activate`.
         """
         activations = self.hidden_activations(parameters, inputs, draws)
-        return self.head(parameters, activations[-1]), activations
+        last = activations[-1] if activations else inputs
+        return self.head(parameters, last), activations
 
     def head(self, parameters: Parameters, hidden: Tensor) -> Tensor:
         """Return the logits, ``(members, batch, num_classes)``, of the last layer.
 
         Args:
             parameters: name -> ``(members, ...)``.
-            hidden: The last hidden layer's activations, ``(members, batch, width)``.
+            hidden: The last hidden layer's activations, ``(members, batch, width)``; of
+                a network without one, the inputs.
         """
         return stacked_linear(
             hidden, parameters["head.weight"], parameters["head.bias"]
