@@ -32,6 +32,7 @@ FLOORS = {
     "isometry.rl": 4,
     "isometry.lab": 5,
     "isometry.sweep": 6,
+    "isometry.suites": 6.5,
     # The package's fronts, which name what most users want, and the command line.
     "isometry.experiments": 7,
     "isometry": 7,
@@ -40,6 +41,7 @@ FLOORS = {
     "isometry.cli": 7,
     "isometry.commands": 7,
     "isometry.cli_data": 7,
+    "isometry.cli_suite": 7,
     # The book: what all chapters share, then one chapter above the other.
     "isometry_book": 8,
     "isometry_book.style": 8,

@@ -16,6 +16,7 @@ from isometry.core.statistics import (
     performance_profile,
     probability_of_improvement,
     stratified_bootstrap,
+    t_interval,
 )
 
 
@@ -102,6 +103,38 @@ def test_the_interval_is_scipys_percentile_bootstrap(statistic, level):
     assert found.high == pytest.approx(trusted.confidence_interval.high, abs=error)
     assert found.estimate == pytest.approx(statistic(scores).item(), rel=1e-14)
     assert (found.level, found.num_seeds) == (level, 15)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.99])
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_students_interval_is_scipys(count, level):
+    scores = rng(count).normal(size=count)
+    found = t_interval(scores, level)
+    mean, error = scores.mean(), scipy.stats.sem(scores)
+    ends = scipy.stats.t.interval(level, count - 1, loc=mean, scale=error)
+    assert (found.low, found.high) == pytest.approx(ends, rel=1e-12)
+    assert (found.estimate, found.num_seeds) == (pytest.approx(mean), count)
+
+
+def test_students_interval_covers_the_mean_of_three_normal_scores_as_it_says():
+    scores = rng().normal(size=(4000, 3))
+    found = [t_interval(row) for row in scores]
+    share = np.mean([one.low <= 0 <= one.high for one in found])
+    assert share == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 4000))
+
+
+def test_students_interval_has_no_ends_after_one_seed():
+    found = t_interval([0.8])
+    assert found.estimate == 0.8
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_students_interval_refuses_what_has_none():
+    with pytest.raises(ValueError, match="needed finite scores, found 1 that are not"):
+        t_interval([1.0, math.inf])
+    with pytest.raises(ValueError, match="needed 0 < level < 1, found 95"):
+        t_interval([1.0, 2.0], 95)
 
 
 def test_equal_scores_have_an_interval_of_no_width():

@@ -15,6 +15,7 @@ from isometry.core.messages import refusal
 with extra("bench"):
     import numpy as np
     from numpy.typing import ArrayLike, NDArray
+    from scipy.stats import t as student_t
     from scipy.stats import trim_mean
 
 NAN = float("nan")
@@ -153,6 +154,41 @@ def stratified_bootstrap(
     tail = (1 - level) / 2
     low, high = np.quantile(replicas, [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), level, seeds)
+
+
+def t_interval(
+    scores: ArrayLike,  # (seeds,)
+    level: float = 0.95,
+) -> Interval:
+    """Return the mean of scores with Student's interval, as many tables print it.
+
+    Args:
+        scores: One score a seed.
+        level: Nominal coverage, between 0 and 1; reached if scores are normal.
+
+    Returns:
+        Mean +- t s / sqrt(n), with the standard deviation s of n - 1 degrees of
+        freedom; its ends are NaN after one seed.
+
+    Raises:
+        ValueError: If there is no score, one is not finite, or the level is no level.
+
+    Source: Student 1908.
+
+    Example:
+        >>> found = t_interval([1.0, 2.0, 3.0])
+        >>> round(found.low, 3), found.estimate, round(found.high, 3)
+        (-0.484, 2.0, 4.484)
+    """
+    values = as_scores(scores).ravel()
+    if not 0 < level < 1:
+        raise ValueError(refusal("0 < level < 1", level, "pass e.g. 0.95"))
+    mean, count = float(values.mean()), values.size
+    if count == 1:
+        return Interval(mean, NAN, NAN, level, count)
+    error = float(values.std(ddof=1)) / math.sqrt(count)
+    half = float(student_t.ppf((1 + level) / 2, count - 1)) * error
+    return Interval(mean, mean - half, mean + half, level, count)
 
 
 def paired_difference(

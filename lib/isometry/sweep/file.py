@@ -75,7 +75,13 @@ KINDS: dict[str, type] = {
     "control": str,
     **dict.fromkeys(TABLES, dict),
 }
-KIND_NAMES = {str: "a text", int: "a whole number", bool: "true or false"}
+KIND_NAMES = {
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+}
 
 
 def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
@@ -125,11 +131,12 @@ def read_sweep(source: str | Path | Mapping[str, Any]) -> Sweep:
     return sweep
 
 
-def parsed_file(path: Path) -> dict[str, Any]:
+def parsed_file(path: Path, kind: str = "sweep file") -> dict[str, Any]:
     """Return the contents of a TOML file; a byte order mark before them is no part.
 
     Args:
         path: The file.
+        kind: What it is, for messages.
 
     Raises:
         OSError: If it cannot be opened.
@@ -139,19 +146,37 @@ def parsed_file(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are such
         raise ValueError(
-            refusal(f"a sweep file in TOML at {path}", str(error), "correct it")
+            refusal(f"a {kind} in TOML at {path}", str(error), "correct it")
         ) from None
+
+
+def check_kinds(
+    content: Mapping[str, Any], kinds: Mapping[str, type], what: str
+) -> None:
+    """Refuse keys that a file does not have, and values of the wrong kind.
+
+    Args:
+        content: Of the file, or of a table in it.
+        kinds: The type that each key asks for.
+        what: Names the file or table in messages.
+
+    Raises:
+        KeyError: For a key that is not known; the nearest known one is named.
+        ValueError: For a value of another type.
+    """
+    for key, value in content.items():
+        if key not in kinds:
+            raise KeyError(unknown(f"key of {what}", key, kinds))
+        # bool is an int to Python, not to a reader of the file
+        taken = (int, float) if kinds[key] is float else (kinds[key],)
+        if type(value) not in taken:
+            needed = f"{KIND_NAMES.get(kinds[key], 'a table')} for {key}"
+            raise ValueError(refusal(needed, value, f"change {key}"))
 
 
 def _checked_kinds(content: Mapping[str, Any]) -> None:
     """Refuse keys that a sweep file does not have, and values of the wrong kind."""
-    for key, value in content.items():
-        if key not in KINDS:
-            raise KeyError(unknown("key of a sweep file", key, KINDS))
-        # bool is an int to Python, not to a reader of the file
-        if type(value) is not KINDS[key]:
-            needed = f"{KIND_NAMES.get(KINDS[key], 'a table')} for {key}"
-            raise ValueError(refusal(needed, value, f"change {key}"))
+    check_kinds(content, KINDS, "a sweep file")
     for table in ("benchmarks", "methods"):
         for name, value in content.get(table, {}).items():
             if not isinstance(value, Mapping):

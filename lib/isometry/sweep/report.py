@@ -1,5 +1,6 @@
 """What a sweep and the search in a store say in text."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +10,7 @@ from isometry.lab.choices import search_table
 from isometry.lab.performance_profiles import profile_text, table_text
 from isometry.lab.report import FORMATS, report
 from isometry.lab.search import Sweep
-from isometry.sweep.sweep import Outcome
+from isometry.sweep.queue import Failure
 
 VIEWS = ("summary", "profile", "search")
 
@@ -89,15 +90,15 @@ def budget_line(sweep: Sweep) -> str:
     )
 
 
-def failure_lines(outcome: Outcome) -> list[str]:
+def failure_lines(failures: Sequence[Failure]) -> list[str]:
     """Return a line a failed job, and one that counts them; none if nothing failed.
 
     Args:
-        outcome: Of a sweep.
+        failures: Of a sweep or a suite.
     """
-    if not outcome.failures:
+    if not failures:
         return []
-    lines = [f"{f.name}: {f.reason} (see {f.log})" for f in outcome.failures]
+    lines = [f"{f.name}: {f.reason} (see {f.log})" for f in failures]
     count = len(lines)
     runs = "1 run" if count == 1 else f"{count} runs"
     return [f"{runs} failed twice; the same command tries again", *lines]

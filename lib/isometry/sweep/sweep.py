@@ -1,6 +1,6 @@
 """Many runs as one: search, choice on tuning seeds, report on fresh ones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from isometry.core.messages import refusal
 from isometry.core.processors import processors
-from isometry.lab.plans import needs_images
+from isometry.lab.plans import Plan, needs_images
 from isometry.lab.run import chosen_device
 from isometry.lab.search import Sweep
 from isometry.lab.store import Record, StoreError
@@ -77,21 +77,29 @@ def sweep(
         StoreError: If the store cannot take the results, or another sweep is at it.
     """
     asked, store = read_sweep(source), Path(out).absolute()
-    workplace = _crew_of(workers, dask, device)
+    workplace = crew_of(workers, dask, device)
     # The lock is outside: it is held until the last worker has ended.
-    with _only_sweep(store), workplace as crew:
+    with only_sweep(store), workplace as crew:
         check_store(asked.searches, asked, store)
         if dask is None:
-            plans = [p for s in asked.searches for p in s.plans]
-            for data in {p.settings.data for p in plans if needs_images(p)}:
-                load(data)  # once, before many processes ask for it
+            load_data(p for s in asked.searches for p in s.plans)
         return _carried_out(asked, store, crew)
 
 
-def _crew_of(
+def crew_of(
     workers: int | None, dask: str | None, device: str
 ) -> AbstractContextManager[Crew]:
-    """Return the crew that is asked for."""
+    """Return the crew that is asked for.
+
+    Args:
+        workers: Processes of one thread each, 0: this process; one a processor, or one
+            a GPU, if not given.
+        dask: Address of a Dask scheduler, instead.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ValueError: If both are given, or one of the three cannot be.
+    """
     if dask is not None:
         if workers is not None:
             found = f"--workers {workers} and --dask {dask}"
@@ -109,11 +117,17 @@ def _crew_of(
 
 
 @contextmanager
-def _only_sweep(store: Path) -> Iterator[None]:
-    """Keep other sweeps away from a store meanwhile.
+def only_sweep(store: Path) -> Iterator[None]:
+    """Keep other sweeps, and suites, away from a store meanwhile.
 
     Single runs may write to it: they and the sweep's runs wait for each other where
     they want the same seeds.
+
+    Args:
+        store: The store's folder.
+
+    Raises:
+        StoreError: If another one is at work there.
     """
     work = store / ".work"
     work.mkdir(parents=True, exist_ok=True)
@@ -128,6 +142,19 @@ def _only_sweep(store: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def load_data(plans: Iterable[Plan]) -> None:
+    """Load the data sets of plans once, before many processes ask for them.
+
+    Args:
+        plans: Of runs.
+
+    Raises:
+        DataError: If data are missing and cannot be had.
+    """
+    for data in {p.settings.data for p in plans if needs_images(p)}:
+        load(data)
 
 
 def _carried_out(asked: Sweep, store: Path, crew: Crew) -> Outcome:
