@@ -67,6 +67,24 @@ def test_a_user_s_own_adam_is_the_registry_s(name, digits):
         assert largest_gap(run, found) <= ROUNDING
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("utility", ["contribution", "adaptable"])
+@pytest.mark.parametrize("compensation", [True, False])
+def test_continual_backprop_beside_a_user_s_own_sgd_is_the_registry_s(
+    utility, compensation, momentum, digits
+):
+    def sgd(parameters, lr):
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum)
+
+    changes = {"cbp_utility": utility, "cbp_compensation": compensation}
+    changes |= {"optimizer": "sgd", "momentum": momentum, "lr": 0.05}
+    plan = planned("cbp", **changes)
+    run = registry_form(plan, digits, [SEED])
+    found, plastic = attached_form(plan, digits, SEED, exported_member, sgd)
+    assert largest_gap(run, found) <= ROUNDING
+    assert sum(row.replaced for row in plastic.report().layers) > 0
+
+
 @pytest.mark.parametrize("name", ["redo", "cbp", "snr", "regrama"])
 def test_units_are_replaced_in_these_runs(name, digits):
     _, plastic = attached_form(planned(name), digits, SEED, exported_member)

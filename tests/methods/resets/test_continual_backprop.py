@@ -24,8 +24,9 @@ def activity(step):
 class Reference:
     """One member of continual backprop, layer by layer and unit by unit."""
 
-    def __init__(self, eta, rho, m):
+    def __init__(self, eta, rho, m, utility="contribution"):
         self.eta, self.rho, self.m = eta, rho, m
+        self.adaptable = utility == "adaptable"
         self.u = [np.zeros(n) for n in UNITS]
         self.f = [np.zeros(n) for n in UNITS]
         self.a = [np.zeros(n) for n in UNITS]
@@ -38,10 +39,15 @@ class Reference:
             w_out = arrays[f"{NEXT[k]}.w"]
             for i in range(UNITS[k]):
                 self.a[k][i] += 1
-                y = np.abs(h[k][:, i]).mean() * np.abs(w_out[:, i]).sum()
-                self.u[k][i] = self.eta * self.u[k][i] + (1 - self.eta) * y
                 mean = h[k][:, i].mean()
                 self.f[k][i] = self.eta * self.f[k][i] + (1 - self.eta) * mean
+                y = np.abs(h[k][:, i]).mean() * np.abs(w_out[:, i]).sum()
+                if self.adaptable:
+                    f_hat = self.f[k][i] / (1 - self.eta ** self.a[k][i])
+                    w_in = arrays[f"h{k}.w"][i]
+                    y = np.abs(h[k][:, i] - f_hat).mean() * np.abs(w_out[:, i]).sum()
+                    y /= np.abs(w_in).sum()
+                self.u[k][i] = self.eta * self.u[k][i] + (1 - self.eta) * y
             mature = [i for i in range(UNITS[k]) if self.a[k][i] > self.m]
             self.c[k] += self.rho * len(mature)
             for _ in range(int(np.floor(self.c[k]))):
@@ -55,11 +61,16 @@ class Reference:
         return replaced
 
 
+@pytest.mark.parametrize("compensation", [True, False])
+@pytest.mark.parametrize("utility", ["contribution", "adaptable"])
 @pytest.mark.parametrize(("rho", "maturity"), [(0.06, 3), (0.3, 0), (1.0, 1)])
-def test_it_replaces_what_the_paper_replaces_when_it_does(toy, rho, maturity):
+def test_it_replaces_what_the_paper_replaces_when_it_does(
+    toy, rho, maturity, utility, compensation
+):
     settings = {"utility_decay": 0.8, "replacement_rate": rho, "maturity": maturity}
+    settings |= {"cbp_utility": utility, "cbp_compensation": compensation}
     own = toy("cbp", **settings)
-    references = [Reference(0.8, rho, maturity) for _ in range(3)]
+    references = [Reference(0.8, rho, maturity, utility) for _ in range(3)]
     count = 0
     for step in range(25):
         own.adam_step(step)
@@ -74,7 +85,8 @@ def test_it_replaces_what_the_paper_replaces_when_it_does(toy, rho, maturity):
             expected = {name: a.copy() for name, a in arrays.items()}
             for k, r, mean in replaced:
                 w_out = expected[f"{NEXT[k]}.w"]
-                expected[f"{NEXT[k]}.b"] += w_out[:, r] * mean
+                if compensation:
+                    expected[f"{NEXT[k]}.b"] += w_out[:, r] * mean
                 w_out[:, r] = 0
             for k in (0, 1):
                 new = (after[f"h{k}.w"][i] != arrays[f"h{k}.w"]).any(1)
@@ -93,6 +105,25 @@ def test_it_replaces_what_the_paper_replaces_when_it_does(toy, rho, maturity):
             assert_close(own.state["utility"][i], utility)
             assert_close(own.state["owed"][i], torch.tensor(reference.c).double())
     assert count > 5
+
+
+def test_the_two_utilities_choose_other_units(toy):
+    chosen = {}
+    for utility in ("contribution", "adaptable"):
+        own = toy("cbp", replacement_rate=0.06, maturity=3, cbp_utility=utility)
+        before = own.copy()["h0.w"]
+        for step in range(8):
+            own.after(step, activity(step))
+        chosen[utility] = (own.copy()["h0.w"] != before).any(-1).tolist()
+    assert chosen["contribution"] != chosen["adaptable"]
+
+
+def test_a_unit_without_incoming_weights_is_the_most_useful_and_no_fault(toy):
+    own = toy("cbp", replacement_rate=0.5, maturity=0, cbp_utility="adaptable")
+    own.parameters["h0.w"].data[:, 2] = 0
+    own.after(0, activity(0))
+    assert own.state["utility"].isfinite().all()
+    assert (own.state["age"][:, 2] == 1).all(), "it was not replaced"
 
 
 def test_fractions_add_up_to_units(toy):

@@ -8,7 +8,8 @@ import torch
 
 from isometry.core.messages import refusal
 from isometry.core.settings import keys, require, setting
-from isometry.methods.method import AdamSettings, Method, adam, register
+from isometry.methods.method import METHODS, AdamSettings, Method, adam, register
+from isometry.methods.optimisers.entry_adam import entry_adam
 from isometry.methods.training import Training
 
 # What to do instead of a method that is an optimiser itself.
@@ -17,7 +18,6 @@ INSTEAD = {
     "adamo": COUPLED,
     "adamo_maxmin": COUPLED.replace("adam_isometry", "maxmin+adam_isometry"),
     "adamw": "use l2: under SGD the penalty and the decoupled decay are one",
-    "cbp": "use redo or snr, which replace units under any optimiser",
     "sgd_momentum": "use adam: with optimizer=sgd and a momentum it is this method",
 }
 
@@ -53,6 +53,15 @@ def sgd(training: Training, *, momentum: float = 0.0) -> torch.optim.Optimizer:
     return torch.optim.SGD(own, lr=training.lr, momentum=momentum)
 
 
+def _brings_optimizer(method: Method) -> bool:
+    """Return whether a method, or a part of it, is an optimiser itself.
+
+    An Adam that counts steps entry by entry is Adam: gradient descent takes its place.
+    """
+    parts = [METHODS.get(name) for name in method.parts] or [method]
+    return any(part.optimizer not in (adam, entry_adam) for part in parts)
+
+
 def check_optimizer(method: Method, method_settings: Any, settings: Any) -> None:
     """Refuse a method, or settings of Adam, that ``optimizer=sgd`` would ignore.
 
@@ -67,7 +76,7 @@ def check_optimizer(method: Method, method_settings: Any, settings: Any) -> None
     """
     if getattr(settings, "optimizer", "adam") == "adam":
         return
-    if method.optimizer is not adam:
+    if _brings_optimizer(method):
         needed = "a method without an optimiser of its own for optimizer=sgd"
         parts = (method.name, *method.parts)
         found = (INSTEAD[part] for part in parts if part in INSTEAD)

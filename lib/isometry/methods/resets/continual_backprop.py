@@ -1,6 +1,7 @@
 """Continual backprop: at every moment, the least useful of the old units are new."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from isometry.methods.optimisers.entry_adam import entry_adam
 from isometry.methods.resets.units import by_unit, replace_units_, widths
 from isometry.methods.structure import State, one_output_a_unit
 from isometry.methods.training import Training
+
+Utility = Literal["contribution", "adaptable"]
+TINY = 1e-30  # stands for the incoming weights of a unit that has none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +29,17 @@ class _ContinualBackpropSettings(AdamSettings):
     )
     maturity: int = setting(100, "Steps for which a new unit is safe, >= 0.")
     utility_decay: float = setting(0.99, "Decay of the running utility, in [0, 1).")
+    cbp_utility: Utility = setting(
+        "contribution",
+        "contribution: E|h| sum |w_out|; adaptable: E|h - mean h| sum |w_out| / sum "
+        "|w_in|.",
+        later=True,
+    )
+    cbp_compensation: bool = setting(
+        True,
+        "Whether what a replaced unit added on average goes to the biases it fed.",
+        later=True,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,6 +48,9 @@ class _ContinualBackpropSettings(AdamSettings):
         require(0 <= rate <= 1, "replacement_rate", needed, rate)
         require(self.maturity >= 0, "maturity", "maturity >= 0", self.maturity)
         require(0 <= decay < 1, "utility_decay", "0 <= utility_decay < 1", decay)
+        known = ("contribution", "adaptable")
+        kind = self.cbp_utility
+        require(kind in known, "cbp_utility", " or ".join(known), kind)
 
 
 def _unborn(training: Training) -> State:
@@ -73,19 +91,38 @@ def _reach(training: Training, index: int) -> Tensor:
 def _observe_(training: Training) -> None:
     """Let every unit age by one step and move its running utility and mean.
 
-    ``u <- decay u + (1 - decay) E|h| sum_k |w_k|``, and the same for the mean of h.
+    ``f <- decay f + (1 - decay) E h``, and ``u <- decay u + (1 - decay) y``, where y is
+    ``E|h| sum_k |w_k|`` over the outgoing weights: the contribution utility. The
+    adaptable one is ``E|h - m| sum_k |w_k| / sum_j |v_j|`` over the incoming weights v,
+    with m the running mean as it is after this step, complete for the unit's age. A
+    bias is no incoming weight.
 
-    Source: Dohare et al. 2024, contribution utility. Their "adaptable" variant also
-        subtracts the mean of h and divides by the incoming weights.
+    Source: Dohare et al. 2024; adaptable: Dohare et al. 2021, arXiv 2108.06325.
     """
     state, decay = training.state, training.settings.utility_decay
-    seen = training.activations
-    reaches = torch.cat([_reach(training, i) for i in range(len(seen))], 1)
-    size = torch.cat([h.abs().mean(1) for h in seen], 1)
+    seen, layers = training.activations, range(len(training.structure.layers))
+    worth = torch.cat([_reach(training, i) for i in layers], 1)
     state["age"].add_(1)
-    state["utility"].mul_(decay).add_(size * reaches, alpha=1 - decay)
     mean = torch.cat([h.mean(1) for h in seen], 1)
     state["mean"].mul_(decay).add_(mean, alpha=1 - decay)
+    if training.settings.cbp_utility == "adaptable":
+        means = (state["mean"] / _complete(training)).split(widths(training), 1)
+        seen = [h - m.unsqueeze(1) for h, m in zip(seen, means, strict=True)]
+        worth = worth / torch.cat([_fed(training, i) for i in layers], 1)
+    size = torch.cat([h.abs().mean(1) for h in seen], 1)
+    state["utility"].mul_(decay).add_(size * worth, alpha=1 - decay)
+
+
+def _fed(training: Training, index: int) -> Tensor:
+    """Return ``sum_j |v_ij|`` over the incoming weights of each unit of a layer."""
+    weight = training.parameters[training.structure.layers[index].weight]
+    return weight.flatten(2).abs().sum(2).clamp(min=TINY)
+
+
+def _complete(training: Training) -> Tensor:
+    """Return the share of a running mean, from zero on, that a unit's age has made."""
+    state, decay = training.state, training.settings.utility_decay
+    return 1 - decay ** state["age"].to(state["utility"].device)
 
 
 def _lowest(utility: Tensor, mature: Tensor, count: Tensor) -> Tensor:
@@ -99,8 +136,9 @@ def _replacement_step(training: Training) -> None:
     """Replace the mature units of lowest utility, at a rate that is a fraction a step.
 
     Fractions add up until they make a unit; Adam counts steps entry by entry, so
-    that the weights of a new unit start at step 0; what the unit fed on average goes
-    to the next biases. In the public code a maturity given by its short name is
+    that the weights of a new unit start at step 0, and SGD has only a momentum to
+    forget; what the unit fed on average goes to the next biases, if that is asked for.
+    In the public code a maturity given by its short name is
     silently ignored, and rates may be drawn instead of added up.
 
     Source: Dohare et al., Nature 2024; shibhansh/loss-of-plasticity.
@@ -120,7 +158,7 @@ def _replacement_step(training: Training) -> None:
     device = state["utility"].device
     parts, count = mature.to(device).split(sizes, 1), count.to(device)
     # Running means start at zero: what is missing to a mean is a matter of age.
-    complete = 1 - settings.utility_decay ** state["age"].to(device)
+    complete = _complete(training)
     utilities = (state["utility"] / complete).split(sizes, 1)
     means = (state["mean"] / complete).split(sizes, 1)
     chosen = [
@@ -129,8 +167,9 @@ def _replacement_step(training: Training) -> None:
     ]
     for index, units in enumerate(chosen):
         if units.any():
+            mean = means[index] if settings.cbp_compensation else None
             labels = ("cbp", training.step)
-            replace_units_(training, index, units, means[index], labels=labels)
+            replace_units_(training, index, units, mean, labels=labels)
     new = torch.cat(chosen, 1)
     for name in ("age", "utility", "mean"):
         state[name].masked_fill_(new.to(state[name].device), 0)
