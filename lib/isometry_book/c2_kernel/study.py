@@ -29,6 +29,7 @@ from isometry.stream.checkpoint import restored
 from isometry.supervised.data.sets import load
 from isometry.supervised.streams import Pixels, scaled
 from isometry.supervised.trainer import network_of, train
+from isometry_book.c2_kernel import foretelling
 from isometry_book.c2_kernel.law import gap_law
 from isometry_book.c2_kernel.networks import (
     Gated,
@@ -286,4 +287,4 @@ KERNEL = Study(
     ),
     run=_numbers,
 )
-STUDIES = (KERNEL,)
+STUDIES = (KERNEL, *foretelling.STUDIES)

@@ -104,6 +104,7 @@ def correlations(
     ages: list[int],
     target: str = "plasticity",
     other: str | None = None,
+    each: bool = True,
 ) -> dict[str, Interval]:
     """Return how a predictor goes with the next task's plasticity, three times apart.
 
@@ -115,6 +116,8 @@ def correlations(
         target: The measure of the same task.
         other: A second predictor, e.g. the trace beside the condition number: then all
             are differences of absolute values, predictor minus other.
+        each: Whether those of each method are taken as well, which takes most of the
+            time.
 
     Returns:
         ``over_time/<method>`` and ``across_seeds/<method>`` for each method, the mean
@@ -136,7 +139,7 @@ def correlations(
     found: dict[str, Interval] = {}
     for name, statistic in (("over_time", _over_time), ("across_seeds", _across_seeds)):
         found[name] = interval(name, statistic, slice(None))
-        for index, method in enumerate(methods):
+        for index, method in enumerate(methods if each else []):
             own = slice(index, index + 1)
             found[f"{name}/{method}"] = interval(name, statistic, own)
     found["across_methods"] = interval("across_methods", _across_methods, slice(None))
