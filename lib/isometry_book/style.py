@@ -6,6 +6,7 @@ and marker, so every curve can be told apart in grey print as well.
 """
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -57,6 +58,10 @@ METHOD_STYLES: dict[str, _MethodStyle] = {
     "fresh": _MethodStyle("fresh network", GREY, DOTTED, ""),
     "adam": _MethodStyle("Adam", GREY, SOLID, ""),
     "adamw": _MethodStyle("AdamW", GREY, DASHED, ""),
+    "sgd_momentum": _MethodStyle("SGD, momentum", GREY, DASHDOT, ""),
+    "upgd": _MethodStyle("UPGD", GREY, LONG, ""),
+    "kron": _MethodStyle("PSGD Kron", GREY, DOUBLE, ""),
+    "trac": _MethodStyle("TRAC", GREY, DASHDOT, "p"),
     # Isometry.
     "adamo": _MethodStyle("AdamO", BLUE, SOLID, "o"),
     "adamo_maxmin": _MethodStyle("AdamO + MaxMin", SKY, SOLID, "^"),
@@ -66,27 +71,80 @@ METHOD_STYLES: dict[str, _MethodStyle] = {
     "parseval": _MethodStyle("Parseval", GREEN, DASHDOT, ">"),
     "muon": _MethodStyle("Muon", GREEN, LONG, "p"),
     "papo": _MethodStyle("PAPO", GREEN, DOTTED, "p"),
-    # Parts of the spectrum.
+    # Parts of the spectrum, of weights or features.
     "nap": _MethodStyle("Normalize-and-Project", PURPLE, SOLID, "s"),
     "spectral_norm": _MethodStyle("spectral norm", PURPLE, DASHED, "h"),
     "spectral": _MethodStyle("spectral regularisation", PURPLE, DASHDOT, "H"),
     "sphere": _MethodStyle("SPHERE", PURPLE, LONG, "s"),
-    # Distance to a point: zero, the start, a bound.
+    "l2_er": _MethodStyle("L2-ER", PURPLE, DOTTED, "h"),
+    # Distance to a point: zero, the start, a bound, a former network or its outputs.
     "l2": _MethodStyle("L2", ORANGE, SOLID, "d"),
     "l2_init": _MethodStyle("L2 Init", ORANGE, DASHED, "P"),
     "shrink_perturb": _MethodStyle("Shrink and Perturb", ORANGE, DASHDOT, "X"),
     "weight_clipping": _MethodStyle("weight clipping", ORANGE, LONG, "8"),
-    # What is made anew: weights at a switch, or units.
+    "head_decay": _MethodStyle("head decay", ORANGE, DASHED, "v"),
+    "fade": _MethodStyle("FADE", ORANGE, DASHDOT, "^"),
+    "soft_rescaling": _MethodStyle("soft rescaling", ORANGE, LONG, "H"),
+    "hare_tortoise": _MethodStyle("Hare and Tortoise", ORANGE, DOTTED, "<"),
+    "infer": _MethodStyle("InFeR", ORANGE, DOUBLE, ">"),
+    "c_chain": _MethodStyle("C-CHAIN", ORANGE, DOTTED, "*"),
+    # What is made anew: at a switch, or unit by unit, or weight by weight.
     "fire": _MethodStyle("FIRE", VERMILION, LONG, "d"),
+    "optimizer_reset": _MethodStyle("optimiser reset", VERMILION, SOLID, "D"),
+    "dash": _MethodStyle("DASH", VERMILION, DASHED, "s"),
+    "injection": _MethodStyle("plasticity injection", VERMILION, DASHDOT, "P"),
     "redo": _MethodStyle("ReDo", VERMILION, SOLID, "*"),
     "cbp": _MethodStyle("continual backprop", VERMILION, DASHED, "x"),
     "snr": _MethodStyle("self-normalised resets", VERMILION, DASHDOT, "+"),
+    "regrama": _MethodStyle("ReGraMa", VERMILION, LONG, "*"),
+    "selective_reinit": _MethodStyle("selective resets", VERMILION, LONG, "x"),
+    "cpr": _MethodStyle("CPR", VERMILION, DOTTED, "+"),
     # Architecture.
     "layernorm": _MethodStyle("LayerNorm", BROWN, SOLID, "1"),
     "layernorm_l2": _MethodStyle("LayerNorm + L2", BROWN, DASHED, "2"),
     "crelu": _MethodStyle("CReLU", SKY, DASHED, "3"),
     "leaky_relu": _MethodStyle("leaky ReLU", SKY, DASHDOT, "4"),
+    "smooth_leaky": _MethodStyle("smooth leaky ReLU", SKY, DOTTED, "4"),
+    "fourier": _MethodStyle("Fourier features", SKY, SOLID, "3"),
+    "aid": _MethodStyle("AID", SKY, LONG, "1"),
 }
+
+# What a method does -> those that do it; in the order of figures and pages.
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "optimisers": ("fresh", "adam", "adamw", "sgd_momentum", "upgd", "kron", "trac"),
+    "pulls to a point": ("l2", "l2_init", "head_decay", "fade", "infer", "c_chain"),
+    "pulls to isometry": (
+        "adamo",
+        "adamo_maxmin",
+        "adam_isometry",
+        "newton_schulz",
+        "parseval",
+        "muon",
+        "papo",
+    ),
+    "a part of the spectrum": ("spectral", "spectral_norm", "sphere", "l2_er"),
+    "rescaling": (
+        "shrink_perturb",
+        "weight_clipping",
+        "nap",
+        "soft_rescaling",
+        "hare_tortoise",
+    ),
+    "resets": ("redo", "cbp", "snr", "regrama", "cpr", "selective_reinit"),
+    "at a new task": ("fire", "optimizer_reset", "dash", "injection"),
+    "architectures": (
+        "layernorm",
+        "layernorm_l2",
+        "crelu",
+        "leaky_relu",
+        "smooth_leaky",
+        "fourier",
+        "aid",
+        "maxmin",
+    ),
+}
+
+OTHERS = "others"  # the family of methods that the book does not know
 
 _SPARE_LINES: tuple[LineStyle, ...] = (DOUBLE, LONG, DOTTED)
 _SPARE_MARKERS = ("o", "s", "^", "v", "D", "P", "X")
@@ -149,6 +207,38 @@ def method_style(name: str, **override: Any) -> dict[str, Any]:
             marker=_SPARE_MARKERS[draw // 64 % len(_SPARE_MARKERS)],
         )
     return style.line(**override)
+
+
+def family_of(method: str) -> str:
+    """Return the title of a method's family, ``others`` if the book does not know it.
+
+    Args:
+        method: Its name, which may go on after a comma or in brackets, which says how
+            it was run.
+
+    Example:
+        >>> family_of("redo"), family_of("adam, first fifth"), family_of("mine")
+        ('resets', 'optimisers', 'others')
+    """
+    name = method.split(",")[0].split(" (")[0]
+    return next((title for title, own in FAMILIES.items() if name in own), OTHERS)
+
+
+def by_family(methods: Iterable[str]) -> dict[str, list[str]]:
+    """Return methods under the title of their family, both in order.
+
+    Args:
+        methods: As for :func:`family_of`, those of a family in the order they are to
+            have.
+
+    Example:
+        >>> by_family(["redo", "adamo", "cbp", "mine"])
+        {'pulls to isometry': ['adamo'], 'resets': ['redo', 'cbp'], 'others': ['mine']}
+    """
+    found: dict[str, list[str]] = {title: [] for title in (*FAMILIES, OTHERS)}
+    for method in methods:
+        found[family_of(method)].append(method)
+    return {title: own for title, own in found.items() if own}
 
 
 def use() -> None:

@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import pytest
 from matplotlib.colors import to_rgb
 
+from isometry.methods import METHODS
 from isometry_book import style
 
 
@@ -43,6 +44,46 @@ def test_an_override_wins():
         "marker": "",
         "alpha": 0.5,
     }
+
+
+def test_every_method_of_the_library_has_a_style_of_its_own():
+    assert set(METHODS.names()) <= set(style.METHOD_STYLES)
+
+
+def test_every_method_of_the_library_is_in_one_family():
+    members = [name for own in style.FAMILIES.values() for name in own]
+    assert len(members) == len(set(members))
+    assert set(METHODS.names()) <= set(members)
+
+
+# What a family does is seen by its colour; two that remake have one, as have two pulls.
+COLOURS = {
+    "optimisers": {style.GREY},
+    "pulls to a point": {style.ORANGE},
+    "pulls to isometry": {style.BLUE, style.GREEN, style.SKY},
+    "a part of the spectrum": {style.PURPLE},
+    "rescaling": {style.ORANGE, style.PURPLE},
+    "resets": {style.VERMILION},
+    "at a new task": {style.VERMILION},
+    "architectures": {style.BROWN, style.SKY, style.GREEN},
+}
+
+
+@pytest.mark.parametrize("family", style.FAMILIES)
+def test_the_family_decides_the_colour(family):
+    own = {style.METHOD_STYLES[name].color for name in style.FAMILIES[family]}
+    assert own == COLOURS[family]
+
+
+def test_families_keep_the_order_of_their_members():
+    methods = ["cbp", "adam, first fifth", "mine", "adamo (head held)", "redo"]
+    assert style.by_family(methods) == {
+        "optimisers": ["adam, first fifth"],
+        "pulls to isometry": ["adamo (head held)"],
+        "resets": ["cbp", "redo"],
+        "others": ["mine"],
+    }
+    assert style.by_family([]) == {}
 
 
 @pytest.mark.parametrize("name", style.METHOD_STYLES)

@@ -2,24 +2,23 @@
 
 from collections.abc import Mapping
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from isometry.core.statistics import Interval
-from isometry_book.style import method_style
+from isometry.methods import METHODS
+from isometry_book.style import FAMILIES, OTHERS, by_family, method_style
 
 # Named in the figure of costs, whatever they cost: how far right and up, in points.
 NAMED = {"adam": (6, -9), "adamo": (2, -13), "adamo_maxmin": (5, 5)}
 LABEL_GAP = 0.08  # of the range of scores, between names on its line
 # Methods whose force drives every singular value to one.
-ISOMETRIC = (
-    "adamo",
-    "adamo_maxmin",
-    "newton_schulz",
-    "adam_isometry",
-    "parseval",
-)
+ISOMETRIC = tuple(method.name for method in METHODS if method.to_isometry)
+ROW = 0.17  # inches, of a method
+TITLES = (*FAMILIES, OTHERS)
 
 
 def standings_dots(ax: Axes, table: pd.DataFrame, title: str) -> Axes:
@@ -166,12 +165,13 @@ def ranked_dots(
     Args:
         ax: Where to draw.
         table: Indexed by method: ``mean, low, high``.
-        order: Methods from the top; those without a number have an empty row.
+        order: Methods and titles of families from the top; what has no number has an
+            empty row.
         xlabel: What the number is.
         title: Of the panel.
 
     Returns:
-        The axes; names of methods in :data:`ISOMETRIC` are bold.
+        The axes; names of methods in :data:`ISOMETRIC` are bold, titles italic.
     """
     rows = list(reversed(order))
     for place, method in enumerate(rows):
@@ -188,9 +188,60 @@ def ranked_dots(
     ax.set_yticks(range(len(rows)), [_written(method) for method in rows], fontsize=8)
     for label, method in zip(ax.get_yticklabels(), rows, strict=True):
         label.set_fontweight("bold" if method in ISOMETRIC else "normal")
-    ax.set(xlabel=xlabel, title=title)
+        if method in TITLES:
+            label.set(fontstyle="italic", color="#4D4D4D")
+    ax.tick_params(axis="y", length=0)
+    ax.set(xlabel=xlabel, ylim=(-0.7, len(rows) - 0.3))
+    ax.set_title(title, fontsize=10)
     ax.grid(axis="y", visible=False)
     return ax
+
+
+def streams_by_family(
+    found: Mapping[str, Mapping[str, pd.DataFrame]], labels: Mapping[str, str]
+) -> Figure:
+    """Draw numbers of all methods of several streams, methods by family.
+
+    Args:
+        found: Stream -> number -> table, as for :func:`ranked_dots`; at least one.
+        labels: Number -> how it is written; the columns of panels.
+
+    Returns:
+        The figure, narrow enough for a telephone: a row of panels a stream, as high
+        as the stream has methods. A line stands at Adam's number, a dotted one at
+        that of fresh networks and a thin one at zero, where they are.
+    """
+    first = next(iter(labels))
+    orders = {
+        name: [
+            one
+            for title, own in by_family(map(str, tables[first].index)).items()
+            for one in (title, *own)
+        ]
+        for name, tables in found.items()
+    }
+    rows = [len(order) for order in orders.values()]
+    fig, axes = plt.subplots(
+        len(found),
+        len(labels),
+        squeeze=False,
+        figsize=(5.8, sum(ROW * count + 0.9 for count in rows)),
+        height_ratios=rows,
+    )
+    for panels, (name, tables) in zip(axes, found.items(), strict=True):
+        for ax, (number, label) in zip(panels, labels.items(), strict=True):
+            title = name.replace("_", " ") if ax is panels[0] else ""
+            ranked_dots(ax, tables[number], orders[name], label, title)
+            for method in ("adam", "fresh"):
+                if method in tables[number].index:
+                    line = method_style(method, marker="", linewidth=1, label=None)
+                    ax.axvline(tables[number].loc[method, "mean"], zorder=0, **line)
+            if tables[number]["mean"].min() < 0:
+                ax.axvline(0, color="black", linewidth=0.8, zorder=0)
+            ax.locator_params(axis="x", nbins=3)
+            if ax is not panels[0]:
+                ax.set_yticklabels([])
+    return fig
 
 
 def _written(method: str) -> str:

@@ -7,11 +7,13 @@ import pandas as pd
 
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import stratified_bootstrap
-from isometry.lab.comparison import with_choices
+from isometry.lab.comparison import CEILING, with_choices
 from isometry.lab.report import BOOTSTRAP_SEED
 from isometry.lab.store import load_records, load_results
+from isometry_book.evidence.protocol import finished
 from isometry_book.evidence.streams import (
     CONTROL,
+    HELD,
     Stream,
     achievable_loss,
     gate_of,
@@ -19,6 +21,7 @@ from isometry_book.evidence.streams import (
     streams_of,
     table_of,
 )
+from isometry_book.style import by_family
 
 EARLY = "adam, first fifth"  # the control as tuned for the first fifth of the tasks
 # Two activations by two optimisers.
@@ -31,16 +34,21 @@ FORMS = {
 
 
 def loaded_streams(store: Path) -> dict[str, Stream]:
-    """Return the streams of a store, by name; none without results.
+    """Return the streams of a store, by name, with the methods that are done with.
 
     Args:
         store: The results store.
+
+    Returns:
+        None without results; see :func:`isometry_book.evidence.protocol.finished`.
 
     Raises:
         StoreError: If a file cannot be used.
     """
     records = with_choices(load_records(store), store)
-    return streams_of(load_results(store), records)
+    streams = streams_of(load_results(store), records)
+    done = {name: finished(stream) for name, stream in streams.items()}
+    return {name: stream for name, stream in done.items() if stream.runs}
 
 
 def _intervals_table(table: pd.DataFrame, *labels: str) -> pd.DataFrame:
@@ -109,6 +117,36 @@ def gates_table(streams: Mapping[str, Stream]) -> pd.DataFrame:
                 "counts": "yes" if gate.passed else "no",
             }
     return pd.DataFrame(rows).T
+
+
+def places(streams: Mapping[str, Stream]) -> pd.DataFrame:
+    """Return the place of each method by level, on each stream that it was run on.
+
+    A place is among the methods of its own stream, and says of how many: those of two
+    streams are never averaged, and a method that a stream lacks has none there. Fresh
+    networks and AdamO's form that is not judged are not placed.
+
+    Args:
+        streams: By name.
+
+    Returns:
+        One row a method, by family, one column a stream: ``3 of 11``, or empty.
+    """
+    columns = {}
+    for name, stream in streams.items():
+        level = numbers(stream, "level")["mean"]
+        own = [m for m in level.index if m != CEILING and not m.endswith(HELD)]
+        ranks = level[own].rank(ascending=False, method="min").astype(int)
+        columns[name] = {m: f"{rank} of {len(own)}" for m, rank in ranks.items()}
+    table = pd.DataFrame(columns, dtype=object).fillna("")
+    order = [
+        (family, method)
+        for family, own in by_family(map(str, table.index)).items()
+        for method in own
+    ]
+    table = table.reindex([method for _, method in order])
+    names = ["family", "method"]
+    return table.set_axis(pd.MultiIndex.from_tuples(order, names=names))
 
 
 def _four_numbers(store: Path, stream: Stream) -> pd.DataFrame:

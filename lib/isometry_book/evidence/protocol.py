@@ -5,6 +5,7 @@ and five verdicts.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import pandas as pd
 
@@ -120,6 +121,23 @@ def search_not_ended(stream: Stream, methods: tuple[str, ...]) -> list[str]:
     """
     ends = {name: stream.runs[name]["choice"].get("ends", {}) for name in methods}
     return [name for name, own in ends.items() if "open" in own.values()]
+
+
+def finished(stream: Stream) -> Stream:
+    """Return a stream with those of its methods that are done with.
+
+    Their search went on to its end and they have all the seeds that a verdict needs. A
+    method that is only partly searched or run enters no figure and has no place.
+
+    Args:
+        stream: Any stream.
+    """
+    runs = {
+        name: record
+        for name, record in stream.runs.items()
+        if enough(stream, (name,)) is not None and not search_not_ended(stream, (name,))
+    }
+    return replace(stream, runs=runs)
 
 
 def enough(stream: Stream, methods: tuple[str, ...]) -> pd.DataFrame | None:
