@@ -56,6 +56,7 @@ BRISK = {
 MILD = {
     "hare_tortoise": {"tortoise_decay": 0.9},
     "sphere": {"sphere_ratio": 5e-3},
+    "trac": {"trac_scale": 1e-2},
 }
 COMBINED = (
     "layernorm+adamo",
@@ -71,6 +72,8 @@ COMBINED = (
     "l2_init+hare_tortoise",
     "aid+c_chain+cpr",
     "papo+fade",
+    "redo+trac",
+    "l2_init+kron",
 )
 EVERY = (*METHODS.names(), *COMBINED)
 

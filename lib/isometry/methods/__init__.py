@@ -14,7 +14,7 @@ from isometry.methods.pulls import penalties
 from isometry.methods.rescaling import perturbation, projections
 from isometry.methods.resets import redo, self_normalised_resets
 from isometry.methods.pulls import spectral
-from isometry.methods.optimisers import upgd
+from isometry.methods.optimisers import upgd, trac, kron
 from isometry.methods.switches import optimizer_reset
 from isometry.methods.pulls import head_decay
 from isometry.methods.resets import continuous, gradient_dormancy, selective

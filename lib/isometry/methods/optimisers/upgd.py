@@ -10,6 +10,7 @@ from torch import Tensor
 from isometry.core.hooks import loss_of
 from isometry.core.settings import require, setting
 from isometry.methods.method import Method, register
+from isometry.methods.optimisers.noise import normal
 from isometry.methods.structure import per_member
 from isometry.methods.training import Training
 
@@ -113,7 +114,7 @@ class UPGD(torch.optim.Optimizer):
         utilities = [self._observed(parameter, group["beta"]) for parameter in own]
         largest = torch.stack([u.flatten(1).amax(1) for u in utilities]).amax(0)
         largest = largest.where(~(largest <= 0), torch.inf)  # not a number stays so
-        noise = _normal(own, self._draws(group["taken"]))
+        noise = normal(own, self._draws(group["taken"]))
         group["taken"] += 1
         for parameter, utility, drawn in zip(own, utilities, noise, strict=True):
             moved = parameter.grad.add(drawn, alpha=group["noise"])  # type: ignore[union-attr]
@@ -128,14 +129,6 @@ class UPGD(torch.optim.Optimizer):
             state["utility"] = torch.zeros_like(parameter)
         product = parameter * parameter.grad  # type: ignore[operator]
         return state["utility"].mul_(beta).sub_(product, alpha=1 - beta)
-
-
-def _normal(like: list[Tensor], draws: list[torch.Generator]) -> list[Tensor]:
-    """Return standard normal numbers of these shapes, each member's from its draw."""
-    sizes = [tensor[0].numel() for tensor in like]
-    rows = [torch.randn(sum(sizes), generator=draw) for draw in draws]
-    parts = torch.stack(rows).to(like[0]).split(sizes, 1)
-    return [part.view_as(t) for part, t in zip(parts, like, strict=True)]
 
 
 def _upgd(training: Training) -> torch.optim.Optimizer:

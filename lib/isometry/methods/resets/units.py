@@ -9,6 +9,10 @@ from isometry.core.seeding import generator
 from isometry.methods.structure import Layer
 from isometry.methods.training import Training
 
+# What optimisers call a former or a mean value of a parameter: TRAC, D-Adaptation and
+# Prodigy, schedule-free ones, Lookahead, torch's ASGD. Zero would be a place to go to.
+ANCHORS = frozenset(("reference", "ref", "p0", "z", "slow_params", "slow_buffer", "ax"))
+
 
 def widths(training: Training) -> list[int]:
     """Return the number of units of each hidden layer.
@@ -37,8 +41,9 @@ def replace_units_(
       goes to the biases it fed first.
     * Every entry of the optimiser's state that belongs to one of these becomes 0:
       Adam's two moments, SGD's momentum, and counters that an optimiser keeps entry by
-      entry. One counter for a whole parameter stays; without momentum SGD has nothing
-      to forget.
+      entry. A former or mean value that it holds the parameter to becomes the new one.
+      One counter for a whole parameter stays; without momentum SGD has nothing to
+      forget.
 
     Args:
         training: The stack, changed in place.
@@ -93,20 +98,23 @@ def _draw_incoming_(
 
 
 def _forget_(training: Training, layer: Layer, chosen: Tensor) -> None:
-    """Set what the optimiser remembers of chosen units to zero.
+    """Set what the optimiser remembers of chosen units to zero, or to what is new.
 
     Source: Sokar et al. 2023, their code; some copies keep Adam's moments.
     """
     state, parameters = training.optimizer.state, training.parameters
-    for name in (layer.weight, *layer.vectors()):
-        parameter = parameters[name]
-        rows = chosen.view(*chosen.shape, *[1] * (parameter.ndim - 2))
-        for memory in state.get(parameter, {}).values():
-            if memory.shape == parameter.shape:
-                memory.masked_fill_(rows, 0)
-    for name in layer.outgoing:
-        parameter = parameters[name]
-        for memory in state.get(parameter, {}).values():
-            if memory.shape == parameter.shape:
-                units = by_unit(memory, chosen.shape[1])
-                units.masked_fill_(chosen[:, None, :, None], 0)
+    for name in (layer.weight, *layer.vectors(), *layer.outgoing):
+        parameter, read = parameters[name], name in layer.outgoing
+        values = by_unit(parameter, chosen.shape[1]) if read else parameter
+        if read:
+            units = chosen[:, None, :, None]
+        else:
+            units = chosen.view(*chosen.shape, *[1] * (parameter.ndim - 2))
+        for key, memory in state.get(parameter, {}).items():
+            if memory.shape != parameter.shape:
+                continue
+            lies = by_unit(memory, chosen.shape[1]) if read else memory
+            if key in ANCHORS:
+                lies.copy_(torch.where(units, values, lies))
+            else:
+                lies.masked_fill_(units, 0)
