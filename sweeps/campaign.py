@@ -1,7 +1,8 @@
 """Work through the files of sweeps/campaign, in their order, at the lowest priority.
 
-Each file is a sweep, or names a study and its profile. What the store has is not run
-again, so this may be stopped and started at any time.
+Each file is a sweep, or names a study and its profile, or a suite and perhaps some of
+its rows. What the store has is not run again, so this may be stopped and started at any
+time.
 """
 
 import os
@@ -18,6 +19,9 @@ def command(file: Path, store: str) -> list[str]:
     """Return the command that does what a file of the campaign asks for."""
     content = tomllib.loads(file.read_text(encoding="utf-8"))
     isometry = [sys.executable, "-m", "isometry"]
+    if "suite" in content:
+        rows = [f"--only={label}" for label in content.get("rows", [])]
+        return [*isometry, "suite", "run", content["suite"], *rows, "--out", store]
     if "study" not in content:
         return [*isometry, "sweep", str(file), "--out", store]
     options = [f"--{key}={content[key]}" for key in ("profile", "data")]

@@ -1,18 +1,20 @@
 """The book's own roles and directives.
 
 ``{number}`` prints a published number, ``{claim}`` a claim with its verdict, and
-``{claims-table}`` and ``{status-table}`` list them. All read JSON files that lie beside
-the configuration; what is not there is an error, so a strict build fails.
+``{claims-table}`` and ``{status-table}`` list them; ``{suite-tables}`` and
+``{suite-changes}``, from ``suite_pages``, show our numbers beside others'. All read
+JSON files that lie beside the configuration; what is not there is an error, so a strict
+build fails.
 """
 
-import json
-from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from page_tables import TableDirective, read
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
+from suite_pages import SuiteChanges, SuiteTables
 
 LOGGER = logging.getLogger(__name__)
 BADGES = {
@@ -22,13 +24,6 @@ BADGES = {
     "undecided": "?",
     "not tested": "○",
 }
-
-
-def read(env: Any, name: str) -> Any:
-    """Return a JSON file of the stage; the page that asked depends on it."""
-    path = Path(env.app.confdir) / name
-    env.note_dependency(str(path))
-    return json.loads(path.read_text()) if path.exists() else {}
 
 
 class NumberRole(SphinxRole):
@@ -116,39 +111,6 @@ class ClaimDirective(SphinxDirective):
         part = nodes.container(classes=[kind])
         part += self.parse_text_to_nodes(text)
         return part
-
-
-class TableDirective(SphinxDirective):
-    """What the two tables share: rows of cells that hold Markdown or nodes."""
-
-    def table(
-        self, head: list[str], rows: list[list[Any]], widths: list[int], name: str
-    ) -> nodes.Node:
-        """Return a table whose cells are nodes or Markdown."""
-        table = nodes.table(classes=["book-table", name])
-        group = nodes.tgroup(cols=len(head))
-        table += group
-        group += [nodes.colspec(colwidth=width) for width in widths]
-        top = nodes.thead()
-        top += self.row(head)
-        body = nodes.tbody()
-        body += [self.row(cells) for cells in rows]
-        group += [top, body]
-        return table
-
-    def row(self, cells: list[Any]) -> nodes.row:
-        """Return one row."""
-        row = nodes.row()
-        for cell in cells:
-            entry = nodes.entry()
-            if isinstance(cell, str):
-                entry += self.parse_text_to_nodes(cell)
-            elif isinstance(cell, list):
-                entry += cell
-            else:
-                entry += nodes.paragraph("", "", cell)
-            row += entry
-        return row
 
 
 class ClaimsTable(TableDirective):
@@ -263,5 +225,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("claim", ClaimDirective)
     app.add_directive("claims-table", ClaimsTable)
     app.add_directive("status-table", StatusTable)
+    app.add_directive("suite-tables", SuiteTables)
+    app.add_directive("suite-changes", SuiteChanges)
     app.connect("html-page-context", without_thebe, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -166,6 +166,18 @@ def claims(root: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def suites(root: Path) -> list[dict[str, Any]]:
+    """Return where all rows of all suites stand, beside what was published."""
+    if not _has("isometry.suites.suite"):
+        return []
+    from isometry.suites.published import read_published
+    from isometry.suites.standing import described
+    from isometry.suites.suite import all_suites
+
+    values = read_published()
+    return [described(suite, root / "results", values) for suite in all_suites()]
+
+
 def _has(module: str) -> bool:
     try:
         return find_spec(module) is not None
@@ -239,6 +251,7 @@ def stage(root: Path, profile: str) -> Path:
         ("numbers.json", numbers),
         ("status.json", status),
         ("claims.json", claims(root)),
+        ("suites.json", suites(root)),
     ):
         files[name] = json.dumps(value, indent=1, sort_keys=False) + "\n"
     if drawing := cover_svg():
