@@ -1,20 +1,28 @@
 """The supervised benchmarks: a stream, its data and its size in each profile."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from isometry.core.messages import refusal
 from isometry.core.profile import ByProfile
 from isometry.core.registry import Registry
+from isometry.supervised.growth import growing
+from isometry.supervised.pairs import class_pair, grey_pairs
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import (
+    Pixels,
     TaskMaker,
     gradually_permuted,
     label_shuffled,
     permuted,
     random_label,
 )
+
+
+def _unchanged(pixels: Pixels) -> Pixels:
+    """Return the data as they are."""
+    return pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +40,8 @@ class Benchmark:
         method_defaults: Where settings of methods start, unlike elsewhere, by name.
         metric: What it is judged by.
         blends: Whether a task replaces the one before step by step, as ``blend`` says.
+        prepared: ``(pixels) -> pixels``: what is done to the data, scaled, before any
+            task is made of them, and says how many classes a task has.
     """
 
     name: str
@@ -44,6 +54,7 @@ class Benchmark:
     method_defaults: Mapping[str, Any] = field(default_factory=dict)
     metric: str = "online_accuracy"
     blends: bool = False
+    prepared: Callable[[Pixels], Pixels] = _unchanged
 
     def settings(self, profile: str, **changes: Any) -> SupervisedSettings:
         """Return the profile's settings with some of them changed.
@@ -232,5 +243,58 @@ LABEL_SHUFFLED_CIFAR100 = register(
             SMOKE_PERMUTED,
         ),
         data=("cifar100", "cifar10", "digits"),
+    )
+)
+# A thousand images are all that two classes of CIFAR-100 have: one pass over them.
+BINARY_CIFAR100 = register(
+    Benchmark(
+        name="binary_cifar100",
+        summary="tell two classes of grey CIFAR-100 images apart, a new pair each task",
+        source="pairs as in Dohare et al., Nature 2024; on CIFAR-100, details ours",
+        task=class_pair,
+        prepared=grey_pairs,
+        profiles=sizes(
+            SupervisedSettings(
+                data="cifar100",
+                tasks=1000,
+                images_per_task=1000,
+                batch_size=1,
+                width=64,
+                depth=2,
+                init="kaiming_uniform",
+                input_scaling="unit",
+                optimizer="sgd",
+                lr=3e-3,
+            ),
+            {"tasks": 60},
+            {"tasks": 4, "images_per_task": 250},
+        ),
+        data=("cifar100", "cifar10", "digits"),
+    )
+)
+# Half of the data, then all: the fresh network of the second task never saw the half.
+WARM_START = register(
+    Benchmark(
+        name="warm_start",
+        summary="classify half of the images, then all of them, to test on others",
+        source="Ash & Adams 2020, arXiv 1910.08475; sizes ours",
+        task=growing,
+        profiles=sizes(
+            SupervisedSettings(
+                data="cifar10",
+                tasks=2,
+                images_per_task=50_000,
+                epochs=100,
+                batch_size=128,
+                width=100,
+                depth=3,
+                activation="tanh",
+                init="default",
+            ),
+            {"images_per_task": 4000, "epochs": 60},
+            {"images_per_task": 500, "epochs": 20},
+        ),
+        data=("cifar10", "cifar100", "mnist", "digits"),
+        metric="test_accuracy",
     )
 )

@@ -31,6 +31,7 @@ class Pixels:
         num_classes: How many classes the labels name.
         image_shape: Channels, height and width, in which order the features are flat;
             None for inputs that are no images.
+        task_classes: How many classes the labels of a task name; None: all.
     """
 
     train_inputs: Tensor
@@ -39,6 +40,7 @@ class Pixels:
     test_labels: Tensor
     num_classes: int
     image_shape: tuple[int, int, int] | None = None
+    task_classes: int | None = None
 
 
 def scaled(data: "ImageData", input_scaling: str) -> Pixels:
@@ -123,8 +125,16 @@ def chosen_images(pixels: Pixels, count: int, seed: int, *labels: str | int) -> 
     return torch.randperm(available, generator=draw)[:count]
 
 
-def _test_part(pixels: Pixels, settings: SupervisedSettings) -> tuple[Tensor, Tensor]:
-    """Return the test images that are evaluated on, and their labels."""
+def test_part(pixels: Pixels, settings: SupervisedSettings) -> tuple[Tensor, Tensor]:
+    """Return the test images that are evaluated on, and their labels.
+
+    Args:
+        pixels: The data.
+        settings: How many.
+
+    Raises:
+        ValueError: If the data have fewer.
+    """
     available = len(pixels.test_labels)
     count = settings.test_images or available
     if count > available:
@@ -176,7 +186,7 @@ def permuted(
     """
     chosen = chosen_images(pixels, settings.images_per_task, seed, task)
     order = _pixel_order(pixels, seed, task)
-    test_inputs, test_labels = _test_part(pixels, settings)
+    test_inputs, test_labels = test_part(pixels, settings)
     return Task(
         inputs=pixels.train_inputs[chosen].index_select(1, order),
         labels=pixels.train_labels[chosen],
@@ -232,7 +242,7 @@ def label_shuffled(
     chosen = chosen_images(pixels, settings.images_per_task, seed)
     draw = generator(seed, "classes", task)
     renamed = torch.randperm(pixels.num_classes, generator=draw)
-    test_inputs, test_labels = _test_part(pixels, settings)
+    test_inputs, test_labels = test_part(pixels, settings)
     return Task(
         inputs=pixels.train_inputs[chosen],
         labels=renamed[pixels.train_labels[chosen]],

@@ -144,6 +144,7 @@ def train(
     benchmark.check_blend(settings)
     device, precision = torch.device(device), settings.precision
     method = with_optimizer(method, method_settings, settings)
+    pixels = benchmark.prepared(pixels)
     network = network_of(method, method_settings, settings, pixels)
     images = 4 * settings.images_per_task * pixels.train_inputs.shape[1]
     check_training(network, seeds, settings, images, device)

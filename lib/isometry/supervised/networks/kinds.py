@@ -52,7 +52,7 @@ def network_of(
         return MLP(
             architecture=architecture,
             in_features=pixels.train_inputs.shape[1],
-            num_classes=pixels.num_classes,
+            num_classes=pixels.task_classes or pixels.num_classes,
         )
     if pixels.image_shape is None:
         raise ValueError(
@@ -67,5 +67,5 @@ def network_of(
     return kind(
         architecture=architecture,
         image_shape=pixels.image_shape,
-        num_classes=pixels.num_classes,
+        num_classes=pixels.task_classes or pixels.num_classes,
     )
