@@ -1,8 +1,14 @@
 """One look at a network's health: ``diagnose``, what it returns, and a monitor.
 
-Beside it :func:`optimization_readiness`, for which a task must be given.
+Beside it :func:`optimization_readiness` and :func:`hessian_spectrum`, for which a task
+must be given.
 """
 
+from isometry.diagnostics.curvature import (
+    HessianRank,
+    HessianSpectrum,
+    hessian_spectrum,
+)
 from isometry.diagnostics.health import diagnose
 from isometry.diagnostics.monitor import PlasticityMonitor
 from isometry.diagnostics.readiness import Readiness, optimization_readiness
@@ -18,6 +24,8 @@ from isometry.diagnostics.report import Diagnostics
 __all__ = [
     "ActivationHealth",
     "Diagnostics",
+    "HessianRank",
+    "HessianSpectrum",
     "JacobianSpectrum",
     "PlasticityMonitor",
     "Ranks",
@@ -25,5 +33,6 @@ __all__ = [
     "Spread",
     "WeightSpectrum",
     "diagnose",
+    "hessian_spectrum",
     "optimization_readiness",
 ]
