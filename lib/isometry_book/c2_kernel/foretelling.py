@@ -244,10 +244,11 @@ def foretold(
     return pd.DataFrame(rows, columns=columns)
 
 
+# Adam's networks have lost nearly all after ten tasks, as chapter 1's runs show.
 LAPTOP = Sizes(
     profile="laptop",
     seeds=8,
-    looks=(1, 2, 4, 6, 9, 12, 16, 20, 24),
+    looks=(1, 2, 3, 4, 6, 8, 10),
     stream={},
 )
 SMOKE = Sizes(
