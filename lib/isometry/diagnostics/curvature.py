@@ -176,9 +176,9 @@ def hessian_spectrum(
 
     What it costs: ``probes * steps`` products with the Hessian (with ``max_exact``
     parameters, as many as there are), each as long as about two steps of Adam on all
-    inputs; in memory the graphs of a forward and a backward pass of all inputs, and ``steps``
-    vectors of all parameters. For d parameters reorthogonalisation takes ``2 steps^2
-    d`` operations a probe.
+    inputs; in memory the graphs of a forward and a backward pass of all inputs, and
+    ``steps`` vectors of all parameters. Making the vectors orthogonal takes about
+    ``4 steps^2`` operations a parameter and probe.
 
     The rectifier has no curvature of its own: with it the Hessian is that of the
     network whose gates stand still.
