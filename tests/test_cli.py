@@ -22,6 +22,7 @@ from isometry.rl.continual_benchmarks import CONTINUAL
 from isometry.supervised import BENCHMARKS
 from isometry.supervised.data import download
 from isometry.supervised.data.sets import DataError
+from isometry.tracking import LEARNERS, TRACKING
 from isometry_book.claims.claim import CLAIMS
 
 SMALL = (
@@ -354,7 +355,8 @@ def test_a_value_may_hold_an_equals_sign():
     ("what", "registry"),
     [
         ("methods", METHODS.names()),
-        ("benchmarks", (*BENCHMARKS.names(), *CONTINUAL.names())),
+        ("benchmarks", (*BENCHMARKS.names(), *CONTINUAL.names(), *TRACKING.names())),
+        ("learners", LEARNERS.names()),
         ("claims", CLAIMS.names()),
     ],
 )
@@ -373,7 +375,10 @@ def test_the_catalogue_holds_what_is_registered():
     assert CATALOGUE.read_text() == written(), "run: python -m isometry.catalogue"
 
 
-@pytest.mark.parametrize("what", ["methods", "benchmarks", "games", "claims"])
+LISTED = ("methods", "learners", "benchmarks", "games", "claims")
+
+
+@pytest.mark.parametrize("what", LISTED)
 def test_the_catalogue_is_listed_as_the_registries_are(isometry, what):
     done = subprocess.run(
         [sys.executable, "-m", "isometry", "list", what], capture_output=True, text=True

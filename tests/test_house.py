@@ -30,6 +30,7 @@ FLOORS = {
     "isometry.rl.tabular": 3,
     "isometry.supervised": 4,
     "isometry.rl": 4,
+    "isometry.tracking": 4,
     "isometry.lab": 5,
     "isometry.sweep": 6,
     "isometry.suites": 6.5,
@@ -63,8 +64,8 @@ FLOORS = {
     "isometry_book.studies": 18,
     "isometry_book.cli": 19,
 }
-# Floors whose rooms do not import each other: the paper's ideas; images and games, of
-# which each wing may use its own lower rooms.
+# Floors whose rooms do not import each other: the paper's ideas; images, games and
+# tracking, of which each wing may use its own lower rooms.
 SEPARATE = ({1}, {3, 4})
 PACKAGES = ("isometry", "isometry_book")
 MOST_FILES = 25  # of a room

@@ -46,7 +46,10 @@ for arguments in {}:
 """
 )
 LISTS = COMMANDS.format(
-    [["list", what] for what in ("methods", "benchmarks", "games", "claims")]
+    [
+        ["list", what]
+        for what in ("methods", "learners", "benchmarks", "games", "claims")
+    ]
 )
 HELP = COMMANDS.format(
     [["--help"], ["run", "--help"], ["__complete", "run", "x", "--method", ""]]
@@ -178,7 +181,12 @@ def test_a_module_opens_with_torch_alone_or_names_its_extra(tmp_path):
     ("arguments", "status", "out", "err"),
     [
         ("--version", 0, isometry.__version__, ""),
-        ("--help", 0, "isometry list methods | benchmarks | games | claims", ""),
+        (
+            "--help",
+            0,
+            "isometry list methods | learners | benchmarks | games | claims",
+            "",
+        ),
         ("list methods", 0, "adamo  ", ""),
         ("list games", 0, "minatar/breakout  ", ""),
         ("list claims", 0, "permuted-mnist  ", ""),

@@ -22,7 +22,9 @@ REGISTRIES = {
     "benchmarks": {
         "isometry.supervised": "BENCHMARKS",
         "isometry.rl.continual_benchmarks": "CONTINUAL",
+        "isometry.tracking.benchmarks": "TRACKING",
     },
+    "learners": {"isometry.tracking": "LEARNERS"},
     "games": {"isometry.rl.games.registry": "GAMES"},
 }
 

@@ -29,7 +29,7 @@ NO_MEMORY = re.compile("can't allocate memory|CUDA out of memory|Storage size ca
 PLUGINS = "isometry.cli"  # entry points: functions as `added` calls them
 LIGHT_HELP = f"""\
 isometry --version
-isometry list methods | benchmarks | games | claims
+isometry list methods | learners | benchmarks | games | claims
 
 Other commands, among them run, sweep, report and diagnose: {missing("bench")}"""
 

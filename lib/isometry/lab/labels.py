@@ -19,6 +19,9 @@ SCALE = (
     "env_steps",
     "num_envs",
     "minibatches",
+    "steps_per_task",
+    "noise",
+    "flip",
 )
 # Settings that change what is recorded and not what is trained.
 NEUTRAL = ("diagnose_every", "test_images")

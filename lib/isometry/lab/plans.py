@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from isometry.core.messages import refusal, unknown
 from isometry.core.profile import PROFILES
+from isometry.core.registry import Registry
 from isometry.core.settings import as_dict, changed, keys, parsed, settings_hash
 from isometry.lab.store import result_path
 from isometry.methods import Architecture, Method
@@ -18,6 +19,7 @@ from isometry.supervised.benchmarks import BENCHMARKS, Benchmark
 
 if TYPE_CHECKING:
     from isometry.rl.continual_benchmarks import ContinualBenchmark
+    from isometry.tracking import Learner
 
 STRENGTH = "isometry_strength"
 # Settings of a run that only some values of another have a use for, and what they are
@@ -41,15 +43,20 @@ class Plan:
 
     Attributes:
         benchmark: The stream.
-        method: How the network is kept plastic.
+        method: How the network is kept plastic, or what tracks the target.
         settings: Of the run.
         method_settings: Of the method.
     """
 
     benchmark: AnyBenchmark
-    method: Method
-    settings: Any  # SupervisedSettings or ContinualSettings
+    method: Any  # Method, or Learner on a tracking stream
+    settings: Any  # SupervisedSettings, ContinualSettings or a tracking stream's
     method_settings: Any
+
+    @property
+    def tracks(self) -> bool:
+        """Whether a learner tracks a target, example by example."""
+        return not isinstance(self.method, Method)
 
     @property
     def images(self) -> Benchmark:
@@ -80,13 +87,18 @@ class Plan:
         return result_path(store, self.benchmark.name, self.method.name, self.hash())
 
     def architecture(self) -> dict[str, Any]:
-        """Return the architecture as it is built, the method's changes included."""
+        """Return the architecture as it is built, the method's changes included.
+
+        On a tracking stream it is the stream's own, and nothing is returned.
+        """
+        if self.tracks:
+            return {}
         asked = _asked_architecture(self.settings)
         return asdict(self.method.architecture(asked, self.method_settings))
 
 
 def benchmark_of(name: str) -> AnyBenchmark:
-    """Return the benchmark of that name, supervised or of games.
+    """Return the benchmark of that name: supervised, of games, or to be tracked.
 
     Args:
         name: As typed on the command line.
@@ -96,13 +108,32 @@ def benchmark_of(name: str) -> AnyBenchmark:
     """
     if name in BENCHMARKS.names():
         return BENCHMARKS.get(name)
-    # Here, so that what runs on images does not depend on the room of the games.
+    # Here, so that what runs on images does not depend on the other rooms.
     from isometry.rl.continual_benchmarks import CONTINUAL
+    from isometry.tracking import TRACKING
 
-    if name in CONTINUAL.names():
-        return CONTINUAL.get(name)
-    known = (*BENCHMARKS.names(), *CONTINUAL.names())
+    others: tuple[Registry[Any], ...] = (CONTINUAL, TRACKING)
+    for registry in others:
+        if name in registry.names():
+            return registry.get(name)
+    known = (*BENCHMARKS.names(), *(one for r in others for one in r.names()))
     raise KeyError(unknown("benchmark", name, known))
+
+
+def _way_of(benchmark: AnyBenchmark, name: str) -> "Method | Learner":
+    """Return the method of that name, or on a tracking stream the learner."""
+    learner_of = getattr(benchmark, "learner", None)
+    if learner_of is not None:
+        return learner_of(name)
+    try:
+        return method_of(name)
+    except KeyError:
+        from isometry.tracking import LEARNERS
+
+        if name not in LEARNERS.names():
+            raise
+    needed, found = f"a method for {benchmark.name}", f"{name}, a learner of targets"
+    raise ValueError(refusal(needed, found, "see `isometry list methods`"))
 
 
 def _asked_architecture(settings: Any) -> Architecture:
@@ -179,7 +210,8 @@ def plan(
         KeyError: For a name that is not known; the nearest known one is named.
         ValueError: For a value out of range, or one that the method overrides.
     """
-    chosen, way = benchmark_of(benchmark), method_of(method)
+    chosen = benchmark_of(benchmark)
+    way = _way_of(chosen, method)
     settings, method_settings = chosen.settings(profile), way.settings
     run_keys, method_keys = keys(settings), keys(method_settings)
     defaults = {k: v for k, v in chosen.method_defaults.items() if k in method_keys}
@@ -206,8 +238,9 @@ def plan(
         settings=settings,
         method_settings=of_method(changes),
     )
-    _check_heard(planned, changes)
-    check_optimizer(way, planned.method_settings, settings)
+    if isinstance(way, Method):
+        _check_heard(planned, changes)
+        check_optimizer(way, planned.method_settings, settings)
     return planned
 
 

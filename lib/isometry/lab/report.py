@@ -23,7 +23,8 @@ LEVEL = 0.95
 BOOTSTRAP_SEED = 20260609
 Row = dict[str, Any]
 FORMATS = ("table", "csv", "json", "markdown")
-MAIN_METRICS = ("online_accuracy", "episodic_return")  # the first that a store has
+# The first that a store has.
+MAIN_METRICS = ("online_accuracy", "episodic_return", "squared_error")
 
 
 def main_metric(path: str | Path) -> str:

@@ -92,9 +92,14 @@ def _run_record(
 
 
 def _trained(planned: Plan, seeds: list[int], **keywords: Any) -> Run:
-    """Train on images or on games, whichever the benchmark is of."""
+    """Train on images, on games or on a target, whichever the benchmark is of."""
     methods = planned.method, planned.method_settings
     settings = planned.settings
+    if planned.tracks:
+        from isometry.tracking.training import train as track
+
+        benchmark: Any = planned.benchmark
+        return track(benchmark, *methods, settings, seeds, **keywords)
     if not needs_images(planned):
         from isometry.rl.continual import train as train_on_games
 
@@ -199,7 +204,8 @@ def run(
     """
     wanted = checked_seeds(seeds)
     planned, store = plan(benchmark, method, settings, profile), Path(out)
-    where = chosen_device(device)
+    on_cpu = planned.tracks and device == "auto"  # nothing else is of use there
+    where = chosen_device("cpu" if on_cpu else device)
     if where.type == "cpu" and getattr(planned.settings, "precision", "") == "tf32":
         needed = "a CUDA device for precision=tf32"
         raise ValueError(refusal(needed, "a CPU", "leave precision out"))
