@@ -74,7 +74,7 @@ def restored(path: Path, device: torch.device, identity: Identity | None = None)
     run.written = Written(*run.written)
     run.records = _read(run.written, path)
     run.parameters = on_device(run.parameters, device)
-    run.carried = moved(run.carried, device)
+    run.carried, run.seen = moved(run.carried, device), moved(run.seen, device)
     return run
 
 

@@ -38,6 +38,7 @@ class Run:
         diverged_at: First step of each seed whose loss was not finite.
         steps: Optimiser steps taken.
         carried: What the method carries along, stacked tensors by name.
+        seen: What a stream has shown so far, where inputs are scaled by it.
         written: Which of the records a checkpoint has on disk.
     """
 
@@ -49,6 +50,7 @@ class Run:
     diverged_at: dict[int, int] = field(default_factory=dict)
     steps: int = 0
     carried: dict[str, Any] = field(default_factory=dict)
+    seen: dict[str, Tensor] = field(default_factory=dict)
     written: Written = Written()
 
 

@@ -51,8 +51,10 @@ class SupervisedSettings:
     init_gain: float = setting(
         1.0, "Gain of orthogonal hidden weights, > 0; 1 for another init."
     )
-    input_scaling: Literal["standard", "unit"] = setting(
-        "standard", "standard: mean 0, variance 1 over the data; unit: x / max."
+    input_scaling: Literal["standard", "unit", "running"] = setting(
+        "standard",
+        "standard: mean 0, variance 1 over the data; unit: x / max; running: the same, "
+        "then each feature by its mean and variance in the stream so far.",
     )
     lr: float = setting(1e-3, "Learning rate, > 0.")
     reset_optimizer: bool = setting(False, "Whether each task resets the optimiser.")

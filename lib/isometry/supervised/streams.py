@@ -49,7 +49,9 @@ def scaled(data: "ImageData", input_scaling: str) -> Pixels:
     Args:
         data: The images, uint8.
         input_scaling: ``standard``: one mean and one standard deviation over all
-            training pixels; ``unit``: divided by the largest possible value.
+            training pixels; ``unit`` and ``running``: divided by the largest possible
+            value. What a running scaling does beyond that depends on the stream, see
+            :func:`isometry.supervised.scaling.scaled_stream`.
 
     Source: ours; the paper's scaling is not known, see ``book/departures.md``.
     """

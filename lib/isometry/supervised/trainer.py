@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from isometry.stream.run import Run, note_divergence, task_records
 from isometry.supervised.benchmarks import Benchmark
 from isometry.supervised.diagnostics import stack_diagnostics
 from isometry.supervised.networks.kinds import Network, network_of
+from isometry.supervised.scaling import nothing_seen, scaled_by, scaled_stream
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Pixels, Task
 from isometry.supervised.training import (
@@ -65,9 +65,13 @@ def one_task(
     """
     steps = settings.epochs * math.ceil(settings.images_per_task / settings.batch_size)
     own = run.parameters if hooks.measured is None else hooks.measured()
-    measured = partial(evaluate, network, own, offset=hooks.offset)
+
+    def measured(inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        seen = scaled_by(run.seen, inputs)
+        return evaluate(network, own, seen, labels, offset=hooks.offset)
+
     initial_loss, _ = measured(task.inputs, task.labels)
-    stream = batches(task, settings, run.seeds, run.task)
+    stream = scaled_stream(run.seen, batches(task, settings, run.seeds, run.task))
     losses, accuracies = train_task(
         network,
         run.parameters,
@@ -89,7 +93,7 @@ def one_task(
         _, metrics["test_accuracy"] = measured(task.test_inputs, task.test_labels)
     every = settings.diagnose_every
     if every and (run.task + 1) % every == 0:
-        metrics |= stack_diagnostics(network, own, task.inputs)
+        metrics |= stack_diagnostics(network, own, scaled_by(run.seen, task.inputs))
     note_divergence(run, torch.cat([losses, final_loss.unsqueeze(0)]))
     run.records += task_records(run, metrics)
     run.steps += steps
@@ -151,11 +155,14 @@ def train(
 
     def next_task(run: Run) -> Task:
         own = [benchmark.task(pixels, settings, seed, run.task) for seed in run.seeds]
+        if settings.input_scaling == "running" and not run.seen:
+            run.seen = nothing_seen(len(own), own[0].inputs.shape[1], device)
         return stacked_tasks(own, device)
 
     def first_pass(run: Run, task: Task) -> Iterator[Batch]:
         steps = math.ceil(settings.images_per_task / settings.batch_size)
-        return islice(batches(task, settings, run.seeds, run.task), steps)
+        first = islice(batches(task, settings, run.seeds, run.task), steps)
+        return ((scaled_by(run.seen, inputs), labels) for inputs, labels in first)
 
     def learn(
         run: Run, task: Task, optimizer: torch.optim.Optimizer, hooks: Hooks
