@@ -48,13 +48,15 @@ def _names(what: str) -> Parameter:
 
 
 @app.command(name="list")
-def list_(what: Literal["methods", "benchmarks", "games", "claims"]) -> None:
+def list_(
+    what: Literal["methods", "learners", "benchmarks", "games", "claims"],
+) -> None:
     """List what there is to run, with one line each.
 
     Parameters
     ----------
     what
-        methods, benchmarks, games or claims.
+        methods, learners (of tracking streams), benchmarks, games or claims.
     """
     print("\n".join(listing(what)))
 
@@ -150,6 +152,35 @@ def sweep(
     for line in failure_lines(outcome.failures):
         print(f"isometry: {line}", file=sys.stderr)
     return int(bool(outcome.failures))
+
+
+@app.command
+def cluster(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8786,
+    tls: Path | None = None,
+    workers: int = 1,
+    gpu: bool = False,
+) -> None:
+    """Print the commands that start a Dask cluster and send a sweep to it.
+
+    Parameters
+    ----------
+    host
+        Address on which the scheduler listens; other machines need --tls.
+    port
+        Its port.
+    tls
+        Folder for the key and the certificate that all show.
+    workers
+        Processes of one thread on each machine that works.
+    gpu
+        Each of them has a GPU.
+    """
+    from isometry.sweep.recipe import recipe
+
+    print(recipe(host, port, tls=tls, workers=workers, gpu=gpu))
 
 
 @app.command

@@ -34,6 +34,14 @@ ONE_THREAD = {
 }
 
 
+class LostCrewError(ValueError):
+    """The crew of a sweep is gone, or not to be trusted; says what to do."""
+
+
+def _nobody_is_lost(broken: bool) -> None:
+    """Processes of this machine need no looking after."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Crew:
     """Workers that take jobs.
@@ -43,12 +51,15 @@ class Crew:
         size: How many jobs it takes at a time.
         device: Of the jobs.
         submit: ``(place, job) -> Future``; a place below ``size`` has one job.
+        look: Called now and then, and with True after a job was broken off by what was
+            to do it; raises :class:`LostCrewError` if nobody is left to wait for.
     """
 
     workers: int
     size: int
     device: str
     submit: Callable[[int, Job], "Future[float]"]
+    look: Callable[[bool], None] = _nobody_is_lost
 
 
 @contextmanager

@@ -11,11 +11,12 @@ from pathlib import Path
 from isometry.core.messages import refusal
 from isometry.core.settings import settings_hash
 from isometry.lab.store import StoreError
-from isometry.sweep.crew import Crew
+from isometry.sweep.crew import Crew, LostCrewError
 from isometry.sweep.job import Job
 from isometry.sweep.progress import DONE, FAILED, RETRY, THERE, Tell
 
 ATTEMPTS = 2  # a failure is tried once more
+LOOK_SECONDS = 10.0  # between looks at who does the jobs
 Follow = Callable[[Job], Sequence[Job]]  # what is to be done after a job has ended
 
 
@@ -79,9 +80,15 @@ def finished(
                 taken = {place for place, _, _ in running.values()}
                 place = next(i for i in count() if i not in taken)
                 running[crew.submit(place, job)] = place, job, attempt
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            ended = wait(running, LOOK_SECONDS, return_when=FIRST_COMPLETED).done
+            crew.look(False)
+            for future in ended:
                 _, job, attempt = running.pop(future)
                 error = _error_of(future, job)
+                if isinstance(error, LostCrewError):
+                    raise error
+                if isinstance(error, CancelledError):
+                    crew.look(True)
                 if error is not None and attempt < ATTEMPTS:
                     waiting.append((job, attempt + 1))
                     tell(job, RETRY, None)
