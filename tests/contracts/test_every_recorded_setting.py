@@ -41,6 +41,8 @@ OFTEN = {
 ACTS = {
     "maturity": {"replacement_rate": 0.5},
     "utility_decay": {"replacement_rate": 0.5},
+    "cbp_utility": {"replacement_rate": 0.2},
+    "cbp_compensation": {"replacement_rate": 0.5},
     # Another start than the network's own is refused where it would be MaxMin's.
     "maxmin_start": {"init": "default", "maxmin_start": "network"},
     **dict.fromkeys(("snr_rejection", "snr_least", "snr_every"), OFTEN),
