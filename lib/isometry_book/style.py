@@ -107,6 +107,7 @@ METHOD_STYLES: dict[str, _MethodStyle] = {
     "smooth_leaky": _MethodStyle("smooth leaky ReLU", SKY, DOTTED, "4"),
     "fourier": _MethodStyle("Fourier features", SKY, SOLID, "3"),
     "aid": _MethodStyle("AID", SKY, LONG, "1"),
+    "adalin": _MethodStyle("AdaLin", SKY, DOUBLE, "2"),
 }
 
 # What a method does -> those that do it; in the order of figures and pages.
@@ -140,6 +141,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "smooth_leaky",
         "fourier",
         "aid",
+        "adalin",
         "maxmin",
     ),
 }

@@ -13,6 +13,7 @@ from isometry.core.denormals import denormals_flushed
 from isometry.core.seeding import generator
 from isometry.lab.run import plan
 from isometry.methods import get
+from isometry.methods.linearity import AdaLin
 from isometry.methods.structure import DRAWN
 from isometry.supervised.networks.kinds import network_of
 from isometry.supervised.networks.mlp import as_module
@@ -119,6 +120,8 @@ def exported_member(network, own):
             paths[-1] |= {"gain": f"{path}.weight", "offset": f"{path}.bias"}
         elif not isinstance(child, nn.Flatten | nn.Unflatten):
             points.append(path)
+            if isinstance(child, AdaLin):
+                paths[-1]["alpha"] = f"{path}.alpha"
     layers = [f"hidden.{i}" for i in range(len(paths) - 1)] + ["head"]
     names = {
         f"{layer}.{kind}": path

@@ -74,6 +74,7 @@ COMBINED = (
     "papo+fade",
     "redo+trac",
     "l2_init+kron",
+    "redo+adalin",
 )
 EVERY = (*METHODS.names(), *COMBINED)
 
@@ -209,9 +210,12 @@ def test_its_network_has_a_role_for_every_parameter(digits, name):
     network, training = stack_of(planned(name), digits)
     parameters, roles = training.parameters, training.roles
     assert set(roles) == set(parameters)
-    assert set(roles.values()) <= {"hidden", "head", "vector", "gain", "offset"}
+    vectors = {"vector", "gain", "offset"}
+    if network.architecture.alpha is not None:
+        vectors.add("spared")
+    assert set(roles.values()) <= {"hidden", "head"} | vectors
     for key, tensor in parameters.items():
-        assert (roles[key] in ("vector", "gain", "offset")) is (tensor.ndim == 2)
+        assert (roles[key] in vectors) is (tensor.ndim == 2)
     logits = network.forward(parameters, digits.train_inputs[:4].expand(3, 4, 64))
     assert logits.shape == (3, 4, 10)
     assert logits.isfinite().all()

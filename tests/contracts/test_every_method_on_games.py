@@ -164,6 +164,7 @@ def test_steps_without_autograd_lead_where_steps_with_it_lead(name, monkeypatch)
     method = plan_.method
     plain = method.architecture(ARCHITECTURE, plan_.method_settings)
     known = plain.normalisation == "none" and plain.activation in WRITTEN
+    known &= plain.alpha is None
     known &= method.penalty is None or method.penalty_gradient_ is not None
     known &= not method.watches_gradients
     assert asked == [known]

@@ -36,6 +36,7 @@ BRISK = {
     "selective_reinit": {"reinit_rate": 0.3},
     "regrama": {"grama_threshold": 0.7},
     "c_chain": {"churn_from": 0},
+    "trac": {"trac_scale": 1e-3},
 }
 NETWORKS = ("cnn", "transformer")
 EVERY = (*METHODS.names(), "nap+redo", "layernorm+cbp")

@@ -13,6 +13,7 @@ from isometry.core.messages import refusal
 from isometry.methods import Layer, Method
 from isometry.methods.activations import ACTIVATION_MODULES, NORMALISATION_EPS
 from isometry.methods.combine import ANY
+from isometry.methods.linearity import GATED, AdaLin, check_gated
 from isometry.methods.structure import DOUBLED
 
 NONLINEARITIES = (
@@ -43,9 +44,9 @@ def change_architecture(
     """Change a model as a method's architecture asks, in place, where that is exact.
 
     A nonlinearity that is a module becomes another one, and a LayerNorm comes before
-    it; over channels and places for maps, as in this library's own networks. Gains and
-    offsets join the optimiser as a group. Biases that a normalisation makes redundant
-    stay.
+    it; over channels and places for maps, as in this library's own networks. What is
+    new and learns joins the optimiser as a group. Biases that a normalisation makes
+    redundant stay.
 
     Args:
         model: The network.
@@ -61,7 +62,7 @@ def change_architecture(
     asked = method.architecture(ANY, settings)
     swapped = asked.activation != ANY.activation
     normalised = asked.normalisation != ANY.normalisation
-    if not swapped and not normalised:
+    if not swapped and not normalised and asked.alpha is None:
         return
     if asked.activation in DOUBLED:
         needed = f"a network built with it for {method.name}, which doubles outputs"
@@ -72,7 +73,7 @@ def change_architecture(
         needed = f"inputs= for {method.name}, which changes layers"
         raise ValueError(refusal(needed, "none", "pass a minibatch"))
     places = _nonlinearities(model, wired(*look), method.name)
-    norms: list[nn.Module] = []
+    joined: list[nn.Module] = []  # with parameters of their own
     for module, layer, point in places:
         new = module
         if swapped:
@@ -82,13 +83,16 @@ def change_architecture(
                 raise ValueError(refusal(needed, found, "change the width"))
             make = ACTIVATION_MODULES[asked.activation]
             new = make(asked.negative_slope, point.dim).train(module.training)
+        if asked.alpha is not None:
+            new = _adalin(model, layer, point, new, asked.alpha)
+            joined.append(new)
         if normalised and layer.gain is None and not _follows_norm(model, module):
             affine = asked.normalisation == "layer"
             norm = _norm(model, layer, point, affine)
-            norms.append(norm)
+            joined.append(norm)
             new = nn.Sequential(OrderedDict(norm=norm, activation=new))
         _put(model, module, new)
-    added = [parameter for norm in norms for parameter in norm.parameters()]
+    added = [parameter for new in joined for parameter in new.parameters()]
     if optimizer is not None and added:
         optimizer.add_param_group({"params": added})
 
@@ -131,6 +135,26 @@ def _norm(model: nn.Module, layer: Layer, point: Point, affine: bool) -> nn.Modu
         found = f"those of {layer.weight} along {point.dim}"
         raise ValueError(refusal(needed, found, "build the network with it"))
     return nn.LayerNorm(len(weight), NORMALISATION_EPS, affine, **keywords)
+
+
+def _adalin(
+    model: nn.Module, layer: Layer, point: Point, module: nn.Module, start: float
+) -> AdaLin:
+    """Return AdaLin round a nonlinearity, with an alpha for each unit of a layer."""
+    kinds = {type(ACTIVATION_MODULES[kind](0.0, -1)): kind for kind in GATED}
+    kind = kinds.get(type(module), type(module).__name__)
+    if getattr(module, "approximate", "none") != "none":
+        kind = "an approximate GELU"
+    check_gated(kind)
+    weight = model.get_parameter(layer.weight)
+    new = AdaLin(
+        kind,
+        len(weight),
+        start=start,
+        dim=point.dim,
+        negative_slope=getattr(module, "negative_slope", 0.01),
+    )
+    return new.to(weight)
 
 
 def _follows_norm(model: nn.Module, module: nn.Module) -> bool:

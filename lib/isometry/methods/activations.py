@@ -9,6 +9,7 @@ from torch.nn import functional
 from isometry.core.messages import unknown
 from isometry.core.stacking import Parameters
 from isometry.maxmin import MaxMin, group_sort
+from isometry.methods.linearity import AdaLin, with_share
 from isometry.methods.structure import ACTIVATIONS, Architecture
 
 NORMALISATION_EPS = 1e-5  # added to the variance, torch's own
@@ -150,6 +151,7 @@ def activate(
     architecture: Architecture,
     dim: int = -1,
     draws: list[torch.Generator] | None = None,
+    alpha: Tensor | None = None,
 ) -> Tensor:
     """Return the activation of a hidden layer.
 
@@ -160,6 +162,7 @@ def activate(
         dim: The dimension of the units.
         draws: In training, one generator a member for an activation that is drawn. None
             gives its mean, as do all others with draws or without.
+        alpha: ``(members, units)``, each unit's learned share, where there is one.
 
     Returns:
         The same shape; where a unit has two outputs twice as many.
@@ -170,6 +173,10 @@ def activate(
     Source: definitions; MaxMin: Anil et al. 2019; CReLU: Shang et al. 2016; the classes
         above.
     """
+    if alpha is not None:
+        kind, slope = architecture.activation, architecture.negative_slope
+        outputs = activate(inputs, architecture, dim)
+        return with_share(inputs, outputs, alpha, kind, slope, dim)
     match architecture.activation:
         case "relu":
             return functional.relu(inputs)
@@ -239,6 +246,26 @@ def as_samples(hidden: Tensor) -> Tensor:
     if hidden.ndim == 3:
         return hidden
     return hidden.movedim(2, -1).flatten(1, 3)
+
+
+def activation_module(
+    own: Parameters, name: str, architecture: Architecture, dim: int = -1
+) -> nn.Module:
+    """Return a layer's nonlinearity as a module.
+
+    Args:
+        own: One member's parameters.
+        name: Of the layer.
+        architecture: Names the activation.
+        dim: The dimension of the units.
+    """
+    kind, slope = architecture.activation, architecture.negative_slope
+    if f"{name}.alpha" not in own:
+        return ACTIVATION_MODULES[kind](slope, dim)
+    alpha = own[f"{name}.alpha"]
+    module = AdaLin(kind, len(alpha), dim=dim, negative_slope=slope)
+    module.to(alpha).load_state_dict({"alpha": alpha})
+    return module
 
 
 def linear_module(own: Parameters, name: str) -> nn.Linear:

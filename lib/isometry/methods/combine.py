@@ -31,6 +31,11 @@ REFUSED: tuple[tuple[tuple[str, ...], tuple[str, ...], str], ...] = (
         ),
         "a network for one task needs no {1}",
     ),
+    (
+        ("adalin",),
+        ("maxmin", "crelu", "fourier", "aid", "smooth_leaky"),
+        "adalin has no gate for {1}",
+    ),
     (("l2",), ("l2_er",), "l2_er has the penalty of l2"),
     (("fire",), ("optimizer_reset",), "with fire the optimiser starts anew anyway"),
     (("fire",), ("newton_schulz",), "both put weights at their nearest isometry"),

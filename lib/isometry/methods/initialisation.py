@@ -27,6 +27,8 @@ def role_of(name: str) -> Role:
         return kind  # type: ignore[return-value]
     if kind == "bias":
         return "vector"
+    if kind == "alpha":
+        return "spared"
     if name.startswith("embed"):
         return "embedding"
     return "head" if name.startswith("head") else "hidden"
@@ -145,6 +147,9 @@ def fresh_member(
         tensor = torch.zeros(shape)
         if name.endswith(("gain", "offset")):
             parameters[name] = tensor.fill_(name.endswith("gain"))
+            continue
+        if name.endswith("alpha"):
+            parameters[name] = tensor.fill_(architecture.alpha or 0.0)
             continue
         draw = generator(seed, "init", name, *labels)
         if name.endswith("positions"):

@@ -42,6 +42,8 @@ class Architecture:
         hidden_bias: Whether hidden layers have a bias of their own.
         units: How many units a hidden layer has: ``width``, ``half`` of it, or as many
             as keep the number of ``parameters`` of a network with one output a unit.
+        alpha: Start of the learned share of its input that each hidden unit lets round
+            a nonlinearity, see :mod:`isometry.methods.linearity`; None: there is none.
     """
 
     network: str
@@ -54,6 +56,7 @@ class Architecture:
     normalisation: str = "none"
     hidden_bias: bool = True
     units: str = "width"
+    alpha: float | None = None
 
     @property
     def normalised(self) -> bool:
@@ -64,6 +67,11 @@ class Architecture:
     def norm_vectors(self) -> tuple[str, ...]:
         """The kinds of parameters that each of these LayerNorms has."""
         return ("gain", "offset") if self.normalisation == "layer" else ()
+
+    @property
+    def unit_vectors(self) -> tuple[str, ...]:
+        """The kinds of parameters, beside biases, with one entry a hidden unit."""
+        return (*self.norm_vectors, *(() if self.alpha is None else ("alpha",)))
 
 
 @dataclass(frozen=True, kw_only=True)

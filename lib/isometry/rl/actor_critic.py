@@ -90,7 +90,7 @@ class ActorCritic(StackedNetwork):
                 shapes[f"{name}.weight"] = (units, fan_in)
                 if self.architecture.hidden_bias:
                     shapes[f"{name}.bias"] = (units,)
-                for kind in self.architecture.norm_vectors:
+                for kind in self.architecture.unit_vectors:
                     shapes[f"{name}.{kind}"] = (units,)
                 fan_in = units * outputs
             count = self.num_actions if part == "actor" else 1
@@ -277,7 +277,8 @@ class ActorCritic(StackedNetwork):
             if self.architecture.normalised:
                 gain = parameters.get(f"{name}.gain")
                 hidden = normalise(hidden, gain, parameters.get(f"{name}.offset"))
-            hidden = activate(hidden, self.architecture)
+            alpha = parameters.get(f"{name}.alpha")
+            hidden = activate(hidden, self.architecture, alpha=alpha)
             found.append(hidden)
         head = f"head.{part}"
         weight, bias = parameters[f"{head}.weight"], parameters[f"{head}.bias"]

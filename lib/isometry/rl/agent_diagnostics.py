@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from isometry.core.stacking import Parameters
 from isometry.diagnostics import Diagnostics, diagnose
 from isometry.methods.activations import (
-    ACTIVATION_MODULES,
+    activation_module,
     linear_module,
     norm_module,
 )
@@ -32,8 +32,7 @@ def _part_as_module(
         layers.append(linear_module(own, name))
         if architecture.normalised:
             layers.append(norm_module(own, name))
-        make = ACTIVATION_MODULES[architecture.activation]
-        layers.append(make(architecture.negative_slope, -1))
+        layers.append(activation_module(own, name, architecture))
     return nn.Sequential(*layers, linear_module(own, f"head.{part}"))
 
 

@@ -93,7 +93,7 @@ def screen_shapes(
         shapes[f"{name}.weight"] = (channels, fan_in, *kernel)
         if architecture.hidden_bias:
             shapes[f"{name}.bias"] = (channels,)
-        for kind in architecture.norm_vectors:
+        for kind in architecture.unit_vectors:
             shapes[f"{name}.{kind}"] = (channels,)
         fan_in = channels * outputs
     _, height, width = features_of(observation, layout)[-1]
@@ -172,6 +172,6 @@ def screen_activations(
                 for kind in architecture.norm_vectors
             )
             maps = torch.addcmul(offset, maps, gain)
-        maps = activate(maps, architecture, 2)
+        maps = activate(maps, architecture, 2, alpha=parameters.get(f"{name}.alpha"))
         found.append(maps)
     return maps.flatten(2), found

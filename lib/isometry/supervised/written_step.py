@@ -48,6 +48,8 @@ def is_written(network: Any, parameters: Parameters) -> TypeGuard[MLP]:
     own: Architecture = network.architecture
     if own.normalisation != "none" or own.activation not in BACKWARD:
         return False
+    if own.alpha is not None:
+        return False
     if own.activation == "leaky_relu" and own.negative_slope <= 0:
         return False
     return all(p.device.type == "cpu" for p in parameters.values())

@@ -1,9 +1,10 @@
-"""Nonlinearities made to keep networks plastic: smooth-leaky, Fourier, AID."""
+"""Nonlinearities that keep networks plastic: smooth-leaky, Fourier, AID, AdaLin."""
 
 from dataclasses import dataclass, replace
 from typing import Any
 
 from isometry.core.settings import require, setting
+from isometry.methods.linearity import check_gated
 from isometry.methods.method import AdamSettings, Method, register
 from isometry.methods.structure import Architecture
 
@@ -75,6 +76,36 @@ def _interval_network(
     return replace(architecture, activation="aid", negative_slope=1 - settings.aid_p)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _AdaLinSettings(AdamSettings):
+    """The setting of AdaLin.
+
+    Source: ours; that of Razavi Rohani et al. 2025 is not known.
+    """
+
+    adalin_start: float = setting(
+        0.0, "alpha of each unit at the start; 0: the network as it is."
+    )
+
+
+def _adalin_network(
+    architecture: Architecture, settings: _AdaLinSettings
+) -> Architecture:
+    """Return the architecture with a learned share round each unit's nonlinearity.
+
+    ``phi(x) + alpha x sg[cos(pi / 2 |phi'(x)| / L)]`` with an alpha a unit, that of a
+    convolution for its whole map. With ReLU it is PReLU. Other methods leave the alphas
+    alone, and a unit that is made new keeps its own.
+
+    Source: Razavi Rohani et al., CoLLAs 2025, PMLR 330:418-444, arXiv 2505.09486.
+
+    Raises:
+        ValueError: If the activation has no slope of its own at each input.
+    """
+    check_gated(architecture.activation)
+    return replace(architecture, alpha=settings.adalin_start)
+
+
 SMOOTH_LEAKY = register(
     Method(
         name="smooth_leaky",
@@ -102,5 +133,15 @@ AID = register(
         search={"aid_p": (0.7, 0.9, 0.95, 0.99)},
         architecture=_interval_network,
         not_for_games="what is learned would not be what has played",
+    )
+)
+ADALIN = register(
+    Method(
+        name="adalin",
+        summary="Adam on a network whose units learn how much goes round them",
+        source="Razavi Rohani et al., CoLLAs 2025, arXiv 2505.09486",
+        settings=_AdaLinSettings(),
+        search={"adalin_start": (0.0, 0.25, 1.0)},
+        architecture=_adalin_network,
     )
 )

@@ -143,7 +143,7 @@ class CNN(StackedNetwork):
                 sides = list(self.maps[layer][1:])
             if self.architecture.hidden_bias:
                 shapes[f"hidden.{layer}.bias"] = (own,)
-            for kind in self.architecture.norm_vectors:
+            for kind in self.architecture.unit_vectors:
                 shapes[f"hidden.{layer}.{kind}"] = (own,)
             fan_in = own * outputs
         shapes["head.weight"] = (self.num_classes, fan_in)
@@ -212,6 +212,7 @@ class CNN(StackedNetwork):
                 norm = normalise if dense else _normalise_maps
                 gain = parameters.get(f"{name}.gain")
                 hidden = norm(hidden, gain, parameters.get(f"{name}.offset"))
-            hidden = activate(hidden, self.architecture, -1 if dense else 2, draws)
+            alpha, dim = parameters.get(f"{name}.alpha"), -1 if dense else 2
+            hidden = activate(hidden, self.architecture, dim, draws, alpha)
             found.append(hidden)
         return found

@@ -4,8 +4,8 @@ from torch import nn
 
 from isometry.core.stacking import Parameters
 from isometry.methods.activations import (
-    ACTIVATION_MODULES,
     NORMALISATION_EPS,
+    activation_module,
     linear_module,
     norm_module,
 )
@@ -25,18 +25,17 @@ def cnn_as_module(network: CNN, parameters: Parameters, member: int) -> nn.Seque
     """
     architecture = network.architecture
     own = {name: tensor[member].detach() for name, tensor in parameters.items()}
-    make = ACTIVATION_MODULES[architecture.activation]
     layers: list[nn.Module] = [nn.Unflatten(1, network.image_shape)]
     for layer, (stride, _, _) in enumerate(network.maps):
         layers.append(_convolution_module(own, f"hidden.{layer}", stride))
         if architecture.normalised:
             layers.append(_group_norm_module(own, f"hidden.{layer}"))
-        layers.append(make(architecture.negative_slope, 1))
+        layers.append(activation_module(own, f"hidden.{layer}", architecture, 1))
     name = f"hidden.{len(network.maps)}"
     layers += [nn.Flatten(), linear_module(own, name)]
     if architecture.normalised:
         layers.append(norm_module(own, name))
-    layers.append(make(architecture.negative_slope, -1))
+    layers.append(activation_module(own, name, architecture))
     return nn.Sequential(*layers, linear_module(own, "head"))
 
 

@@ -11,8 +11,8 @@ from isometry.core.messages import refusal
 from isometry.core.stacking import Parameters, stacked_linear
 from isometry.methods import Structure
 from isometry.methods.activations import (
-    ACTIVATION_MODULES,
     activate,
+    activation_module,
     linear_module,
     norm_module,
     normalise,
@@ -47,7 +47,7 @@ class MLP(StackedNetwork):
             shapes[f"hidden.{layer}.weight"] = (units, fan_in)
             if self.architecture.hidden_bias:
                 shapes[f"hidden.{layer}.bias"] = (units,)
-            for kind in self.architecture.norm_vectors:
+            for kind in self.architecture.unit_vectors:
                 shapes[f"hidden.{layer}.{kind}"] = (units,)
             fan_in = units * outputs
         shapes["head.weight"] = (self.num_classes, fan_in)
@@ -111,7 +111,8 @@ class MLP(StackedNetwork):
                 gain = parameters.get(f"hidden.{layer}.gain")
                 offset = parameters.get(f"hidden.{layer}.offset")
                 hidden = normalise(hidden, gain, offset)
-            hidden = activate(hidden, self.architecture, draws=draws)
+            alpha = parameters.get(f"hidden.{layer}.alpha")
+            hidden = activate(hidden, self.architecture, draws=draws, alpha=alpha)
             activations.append(hidden)
         return activations
 
@@ -145,6 +146,5 @@ def _mlp_as_module(network: MLP, parameters: Parameters, member: int) -> nn.Sequ
         layers.append(linear_module(own, f"hidden.{layer}"))
         if architecture.normalised:
             layers.append(norm_module(own, f"hidden.{layer}"))
-        make = ACTIVATION_MODULES[architecture.activation]
-        layers.append(make(architecture.negative_slope, -1))
+        layers.append(activation_module(own, f"hidden.{layer}", architecture))
     return nn.Sequential(*layers, linear_module(own, "head"))

@@ -135,7 +135,7 @@ class Transformer(StackedNetwork):
             shapes[f"hidden.{block}.weight"] = (units, length)
             if self.architecture.hidden_bias:
                 shapes[f"hidden.{block}.bias"] = (units,)
-            norm(f"hidden.{block}", units, self.architecture.norm_vectors)
+            norm(f"hidden.{block}", units, self.architecture.unit_vectors)
             shapes[f"perceptron.{block}.weight"] = (length, units * outputs)
             shapes[f"perceptron.{block}.bias"] = (length,)
         norm("head.norm", length)
@@ -224,7 +224,9 @@ class Transformer(StackedNetwork):
             hidden = linear(seen, f"hidden.{block}")
             if self.architecture.normalised:
                 hidden = norm(hidden, f"hidden.{block}")
-            found.append(activate(hidden, self.architecture, draws=draws))
+            alpha = parameters.get(f"hidden.{block}.alpha")
+            hidden = activate(hidden, self.architecture, draws=draws, alpha=alpha)
+            found.append(hidden)
             stream = stream + linear(found[-1], f"perceptron.{block}")
         mean = stream.view(members, batch, tokens.shape[2], -1).mean(2)
         return linear(norm(mean, "head.norm"), "head"), found

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from isometry.core.stacking import Parameters
 from isometry.methods.activations import (
-    ACTIVATION_MODULES,
+    activation_module,
     linear_module,
     norm_module,
 )
@@ -52,12 +52,11 @@ class Block(nn.Module):
         self.projections = nn.ModuleList(
             linear_module(own, f"attention.{block}.{kind}") for kind in PROJECTIONS
         )
-        make = ACTIVATION_MODULES[architecture.activation]
         layers: list[nn.Module] = [norm_module(own, f"perceptron.{block}.norm")]
         layers.append(linear_module(own, f"hidden.{block}"))
         if architecture.normalised:
             layers.append(norm_module(own, f"hidden.{block}"))
-        layers.append(make(architecture.negative_slope, -1))
+        layers.append(activation_module(own, f"hidden.{block}", architecture))
         layers.append(linear_module(own, f"perceptron.{block}"))
         self.perceptron = nn.Sequential(*layers)
 

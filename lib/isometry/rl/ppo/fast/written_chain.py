@@ -166,7 +166,7 @@ def chain_of(
 def is_known(network: ActorCritic, parameters: Parameters) -> bool:
     """Return whether :func:`forward_` knows how to run a network.
 
-    It knows perceptrons without normalisation, with the activations of
+    It knows perceptrons without normalisation or learned shares, with activations of
     :data:`WRITTEN`, on a CPU.
 
     Args:
@@ -177,6 +177,7 @@ def is_known(network: ActorCritic, parameters: Parameters) -> bool:
     return (
         network.shared is None
         and own.normalisation == "none"
+        and own.alpha is None
         and own.activation in WRITTEN
         and all(p.device.type == "cpu" for p in parameters.values())
     )
