@@ -44,6 +44,7 @@ OTHER = {
     "diagnose_every": 1,
     "test_images": 100,
     "blend": 0.5,
+    "taper": 0.5,
     "precision": "bfloat16",
     "data": None,  # only the digits are here
 }

@@ -170,6 +170,7 @@ OTHER = {
     "init": "default",
     "init_gain": 1.7,
     "hidden_bias": False,
+    "taper": 0.5,
 }
 WITH = {
     "init": {"init_gain": 1.0},

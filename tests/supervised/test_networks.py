@@ -110,6 +110,33 @@ def test_a_member_as_a_module_of_its_own_computes_the_same(activation):
     assert (parameters["hidden.0.weight"][1] != 0).any(), "parameters are copies"
 
 
+def test_layers_taper_by_a_share_each():
+    network = mlp(width=300, depth=4, taper=0.5)
+    shapes = network.shapes()
+    widths = [shapes[f"hidden.{i}.bias"][0] for i in range(4)]
+    assert widths == [300, 150, 75, 38]  # 37.5 is rounded to the even number
+    assert [shapes[f"hidden.{i}.weight"][1] for i in range(4)] == [5, 300, 150, 75]
+    assert shapes["head.weight"] == (4, 38)
+    parameters = network.stacked([3, 4])
+    module = as_module(network, parameters, 1)
+    inputs = batch(2).float()
+    assert_close(module(inputs[1]), network.forward(parameters, inputs)[1])
+    assert mlp(width=3, depth=5, taper=0.1).shapes()["head.weight"] == (4, 1)
+
+
+@pytest.mark.parametrize("activation", ["crelu", "fourier"])
+def test_doubled_units_taper_too(activation):
+    shapes = mlp(activation, width=20, depth=2, taper=0.5, units="half").shapes()
+    assert shapes["hidden.1.weight"] == (5, 20)
+    assert shapes["head.weight"] == (4, 10)
+
+
+def test_pairs_need_every_width_even():
+    mlp("maxmin", width=8, depth=2, taper=0.5)
+    with pytest.raises(ValueError, match="needed an even width for maxmin, found 3"):
+        mlp("maxmin", width=6, depth=2, taper=0.5)
+
+
 def test_without_hidden_layers_it_is_torchs_linear_layer():
     network = mlp(depth=0)
     parameters, inputs = with_biases(network, [3, 4]), batch(2)

@@ -39,6 +39,17 @@ def _entries(shapes: Shapes) -> int:
     return sum(map(prod, shapes.values()))
 
 
+def tapered(units: int, architecture: Architecture, layer: int) -> int:
+    """Return the number of units of a hidden layer, at least one.
+
+    Args:
+        units: Of the first one.
+        architecture: How they taper.
+        layer: Which one, from 0.
+    """
+    return max(1, round(units * architecture.taper**layer))
+
+
 def check_pairs(architecture: Architecture) -> None:
     """Refuse MaxMin on an odd number of units, which do not make pairs.
 
@@ -48,14 +59,12 @@ def check_pairs(architecture: Architecture) -> None:
     Raises:
         ValueError: If they do not fit.
     """
-    if architecture.activation == "maxmin" and architecture.width % 2:
-        raise ValueError(
-            refusal(
-                "an even width for maxmin",
-                architecture.width,
-                "change width or activation",
-            )
-        )
+    layers = range(max(1, architecture.depth))
+    widths = [tapered(architecture.width, architecture, layer) for layer in layers]
+    odd = [width for width in widths if width % 2]
+    if architecture.activation == "maxmin" and odd:
+        needed = "an even width for maxmin"
+        raise ValueError(refusal(needed, odd[0], "change width or activation"))
 
 
 def units_of(architecture: Architecture, shapes: Callable[[int, int], Shapes]) -> int:

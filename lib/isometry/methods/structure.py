@@ -29,7 +29,7 @@ class Architecture:
 
     Attributes:
         network: The kind of network.
-        width: Units of a hidden layer.
+        width: Units of a hidden layer, of the first one where they taper.
         depth: Hidden layers; the head is not counted.
         activation: One of :data:`ACTIVATIONS`.
         negative_slope: Slope of ``leaky_relu`` for negative inputs, and of the others
@@ -42,6 +42,8 @@ class Architecture:
         hidden_bias: Whether hidden layers have a bias of their own.
         units: How many units a hidden layer has: ``width``, ``half`` of it, or as many
             as keep the number of ``parameters`` of a network with one output a unit.
+        taper: Units of a hidden layer as a share of those of the one before, in (0, 1],
+            rounded; of a perceptron.
         alpha: Start of the learned share of its input that each hidden unit lets round
             a nonlinearity, see :mod:`isometry.methods.linearity`; None: there is none.
     """
@@ -56,6 +58,7 @@ class Architecture:
     normalisation: str = "none"
     hidden_bias: bool = True
     units: str = "width"
+    taper: float = 1.0
     alpha: float | None = None
 
     @property

@@ -77,6 +77,12 @@ class SupervisedSettings:
         "once. For gradual streams only.",
         later=True,
     )
+    taper: float = setting(
+        1.0,
+        "Units of a hidden layer as a share of those of the one before, in (0, 1], "
+        "rounded. Of an mlp only.",
+        later=True,
+    )
     precision: Precision = setting(
         "float32",
         "Of a training step's products: float32; tf32 (on CUDA); bfloat16 (network "
@@ -98,6 +104,10 @@ class SupervisedSettings:
         require(self.depth >= least, "depth", needed, self.depth)
         for key in ("lr", "init_gain"):
             require(getattr(self, key) > 0, key, f"{key} > 0", getattr(self, key))
+        require(0 < self.taper <= 1, "taper", "0 < taper <= 1", self.taper)
+        narrows = self.network == "mlp" and self.depth >= 2
+        needed = "taper=1 but for an mlp of two hidden layers or more"
+        require(self.taper == 1 or narrows, "taper", needed, self.taper)
         require(0 <= self.blend <= 1, "blend", "0 <= blend <= 1", self.blend)
         needed = "0 <= momentum < 1"
         require(0 <= self.momentum < 1, "momentum", needed, self.momentum)

@@ -40,6 +40,7 @@ def network_of(
         negative_slope=settings.negative_slope,
         init=settings.init,
         init_gain=settings.init_gain,
+        taper=settings.taper,
     )
     asked, architecture = (
         architecture,

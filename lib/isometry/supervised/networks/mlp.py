@@ -20,6 +20,7 @@ from isometry.methods.activations import (
 from isometry.methods.initialisation import (
     Shapes,
     chain_structure,
+    tapered,
 )
 from isometry.methods.stacked_network import StackedNetwork
 
@@ -44,12 +45,13 @@ class MLP(StackedNetwork):
         fan_in = self.in_features
         shapes: Shapes = {}
         for layer in range(self.architecture.depth):
-            shapes[f"hidden.{layer}.weight"] = (units, fan_in)
+            own = tapered(units, self.architecture, layer)
+            shapes[f"hidden.{layer}.weight"] = (own, fan_in)
             if self.architecture.hidden_bias:
-                shapes[f"hidden.{layer}.bias"] = (units,)
+                shapes[f"hidden.{layer}.bias"] = (own,)
             for kind in self.architecture.unit_vectors:
-                shapes[f"hidden.{layer}.{kind}"] = (units,)
-            fan_in = units * outputs
+                shapes[f"hidden.{layer}.{kind}"] = (own,)
+            fan_in = own * outputs
         shapes["head.weight"] = (self.num_classes, fan_in)
         shapes["head.bias"] = (self.num_classes,)
         return shapes
