@@ -1,6 +1,6 @@
 """The figures of chapter 2."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,6 +10,7 @@ import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from isometry_book.c2_kernel.foretelling import LEAST, PREDICTORS
 from isometry_book.style import BLUE, GREEN, GREY, METHOD_STYLES, VERMILION
 
 SOURCE_STYLES: dict[str, dict[str, Any]] = {
@@ -30,6 +31,21 @@ FAMILY_LABELS = {
     ("condition", "maxmin"): "other spectrum, MaxMin",
 }
 LAW_STYLES = {"relu": (VERMILION, "ReLU", "-"), "maxmin": (GREEN, "MaxMin", "--")}
+PLACES = {
+    "over_time": "within a network,\nover time",
+    "across_seeds": "one age,\nacross seeds",
+    "across_methods": "one age, across\nmethods, networks",
+}
+OPTIMISER_STYLES: dict[str, dict[str, Any]] = {
+    "adam": {"color": BLUE, "marker": "o", "label": "by Adam", "shift": -0.15},
+    "sgd": {
+        "color": VERMILION,
+        "marker": "s",
+        "fillstyle": "none",
+        "label": "by gradient descent",
+        "shift": 0.2,
+    },
+}
 WIDTH_MARKERS = ("o", "s", "^", "D", "v", "P")
 
 
@@ -188,6 +204,41 @@ def layer_shares(ax: Axes, frame: pd.DataFrame, metric: str, methods) -> Axes:
     ax.set_xticks(range(len(names)), [str(i + 1) for i in range(len(names))])
     ax.set_xlabel("layer")
     return ax
+
+
+def foretold(axes: Sequence[Axes], frame: pd.DataFrame) -> None:
+    """Draw how each predictor goes with what is learned next, one panel a comparison.
+
+    A predictor's sign is turned so that to the right is as expected.
+
+    Args:
+        axes: One for each of ``foretelling.WHERE``.
+        frame: From :func:`isometry_book.c2_kernel.foretelling.foretold`.
+    """
+    names = list(PREDICTORS)
+    for ax, (place, title) in zip(axes, PLACES.items(), strict=True):
+        here = frame[frame["place"] == place]
+        for optimiser, look in OPTIMISER_STYLES.items():
+            chosen = here[here["optimiser"] == optimiser]
+            signs = np.array([PREDICTORS[n].sign for n in chosen["predictor"]], int)
+            ends = chosen[["low", "high"]].to_numpy() * signs[:, None]
+            middle = chosen["estimate"].to_numpy() * signs
+            error = np.abs(np.sort(ends, axis=1).T - middle)
+            form = dict(look)
+            shift = form.pop("shift")
+            height = [names.index(n) + shift for n in chosen["predictor"]]
+            ax.errorbar(middle, height, xerr=error, linestyle="", capsize=2, **form)
+        ax.axvline(0, color=GREY, linewidth=0.8)
+        ax.axvspan(-LEAST, LEAST, color=GREY, alpha=0.12, linewidth=0)
+        ax.set_xlim(-1.05, 1.05)
+        ax.set_title(title, fontsize=10)
+        ax.set_yticks(range(len(names)), [PREDICTORS[n].label for n in names])
+        ax.set_ylim(len(names) - 0.5, -0.5)
+        ax.label_outer()
+    figure = axes[0].figure
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.supxlabel("rank correlation; to the right as expected", fontsize=10)
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
 
 
 def side_by_side(columns: int = 2, height: float = 3.2):

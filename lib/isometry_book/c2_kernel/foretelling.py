@@ -7,6 +7,7 @@ optimization readiness. Beside them stands what the network then learns of that 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,7 @@ from isometry.core.profile import ByProfile
 from isometry.core.seeding import generator
 from isometry.diagnostics import optimization_readiness
 from isometry.lab.plans import Plan, plan
-from isometry.lab.store import TIDY
+from isometry.lab.store import TIDY, load_results
 from isometry.plasticity import feature_effective_rank
 from isometry.stream.run import Run
 from isometry.supervised.data.sets import load
@@ -208,6 +209,21 @@ def _numbers(sizes: Sizes, data: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TIDY)
 
 
+def worn_networks(store: str | Path) -> pd.DataFrame:
+    """Return the study's numbers: stored ones, or a small live run.
+
+    Args:
+        store: The results store.
+
+    Returns:
+        Columns ``benchmark, method, seed, task, metric, value``, at least.
+    """
+    folder = Path(store) / WORN
+    if folder.is_dir() and any(folder.glob("*.parquet")):
+        return load_results(folder)
+    return FORETELLING.at("smoke", "digits")
+
+
 def foretold(
     frame: pd.DataFrame, target: str = "plasticity", other: str | None = None
 ) -> pd.DataFrame:
@@ -242,6 +258,36 @@ def foretold(
                 )
     columns = ["predictor", "optimiser", "place", "estimate", "low", "high", "holds"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def where_it_holds(told: pd.DataFrame) -> pd.DataFrame:
+    """Return for each predictor where the criterion holds.
+
+    Args:
+        told: From :func:`foretold`.
+
+    Returns:
+        Rows are predictors by their labels; ``within`` (both over time and across
+        seeds, networks trained by Adam), ``across`` (methods and networks) and
+        ``within, by descent``: yes, no, or a dash where Adam's second moment is asked
+        for and there is none.
+    """
+    holds = told.set_index(["predictor", "optimiser", "place"])["holds"].to_dict()
+    columns = {
+        "within": ("adam", WHERE[:2]),
+        "across": ("adam", WHERE[2:]),
+        "within, by descent": ("sgd", WHERE[:2]),
+    }
+
+    def said(name: str, optimiser: str, places: tuple[str, ...]) -> str:
+        found = [holds.get((name, optimiser, place)) for place in places]
+        return "-" if None in found else "yes" if all(found) else "no"
+
+    rows = {
+        predictor.label: {key: said(name, *where) for key, where in columns.items()}
+        for name, predictor in PREDICTORS.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 # Adam's networks have lost nearly all after ten tasks, as chapter 1's runs show.

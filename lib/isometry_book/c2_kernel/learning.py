@@ -83,7 +83,7 @@ def random_directions(count: int, like: Tensor, seed: int) -> Tensor:
     return directions / directions.flatten(1).norm(dim=1)[:, None, None]
 
 
-class _Scaled(nn.Module):
+class Scaled(nn.Module):
     """A network with a constant factor on its outputs: the kernel times its square."""
 
     def __init__(self, model: nn.Module, factor: float):
@@ -140,7 +140,7 @@ def scale_against_condition(sizes: Sizes, seed: int = 0) -> pd.DataFrame:
     rows = []
     for (family, factor, spread), kind in product(families, ("identity", "maxmin")):
         base = network(shape, kind, seed=seed, bias_scale=None)
-        model = _Scaled(_stretched(base, spread), factor)
+        model = Scaled(_stretched(base, spread), factor)
         summary = conditioning(ntk_matrix(empirical_ntk(model, inputs)))
         largest = float(summary.eigenvalues[-1])
         with torch.no_grad():

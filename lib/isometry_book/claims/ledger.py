@@ -386,6 +386,14 @@ CLAIM_TEXTS: tuple[tuple[str, int, str, str, str], ...] = (
 
 OUTSIDE_TEXTS: tuple[tuple[str, str, str, str], ...] = (
     (
+        "anisotropy",
+        "a paper on optimization readiness, as a reader of it reports",
+        "It prints networks in which the rank of the kernel and that of the features "
+        "do not foretell whether they train. It speaks of ranks, this claim of the "
+        "condition number; chapter 2 has such pairs for both.",
+        "arXiv 2605.09044, May 2026",
+    ),
+    (
         "strength",
         "the project ASI",
         "At lambda = 1e-3, over 512 steps and 4 seeds, AdamO's Gram penalty went from "

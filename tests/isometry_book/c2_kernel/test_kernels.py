@@ -260,7 +260,7 @@ def test_law_fit_finds_a_law_that_is_there():
 
 def test_factor_on_the_outputs_scales_the_kernel_by_its_square():
     model, inputs = network([4, 6, 2], seed=0), white_inputs(3, 4)
-    scaled = learning._Scaled(model, 3.0)
+    scaled = learning.Scaled(model, 3.0)
     expected = 9 * empirical_ntk(model, inputs)
     torch.testing.assert_close(empirical_ntk(scaled, inputs), expected)
 
