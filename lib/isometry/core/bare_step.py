@@ -1,6 +1,7 @@
 """An optimiser's step without what it asks itself before it calls its kernels."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,11 +24,7 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
 
     Source: ours; ``torch.optim.adam`` and ``torch.optim.sgd``.
     """
-    hooks = (
-        optimizer._optimizer_step_pre_hooks,
-        optimizer._optimizer_step_post_hooks,
-    )
-    if any(hooks):
+    if _hooked(optimizer):
         return None
     if type(optimizer) is torch.optim.SGD:
         return _bare_sgd_step(optimizer)
@@ -70,6 +67,12 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
     return step
 
 
+def _hooked(optimizer: torch.optim.Optimizer) -> bool:
+    """Return whether something is called before or after the optimiser's step."""
+    before, after = "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"
+    return bool(getattr(optimizer, before) or getattr(optimizer, after))
+
+
 def _bare_sgd_step(optimizer: torch.optim.SGD) -> Callable[[], None] | None:
     """Return SGD's step, with momentum or without, see :func:`bare_step`.
 
@@ -78,9 +81,7 @@ def _bare_sgd_step(optimizer: torch.optim.SGD) -> Callable[[], None] | None:
     """
     calls = []
     for group in optimizer.param_groups:
-        modes = ("fused", "nesterov", "maximize", "differentiable")
-        other = any(group[key] for key in (*modes, "weight_decay", "dampening"))
-        if other or isinstance(group["lr"], Tensor):
+        if not _is_bare_sgd(group):
             return None
         gradients = [p.grad for p in group["params"]]
         moving = gradients
@@ -99,3 +100,28 @@ def _bare_sgd_step(optimizer: torch.optim.SGD) -> Callable[[], None] | None:
             torch._foreach_add_(group["params"], moving, alpha=-group["lr"])
 
     return step
+
+
+def _is_bare_sgd(group: dict[str, Any]) -> bool:
+    """Return whether a group of an SGD has no mode but, perhaps, a momentum."""
+    modes = ("fused", "nesterov", "maximize", "differentiable")
+    other = any(group[key] for key in (*modes, "weight_decay", "dampening"))
+    return not other and not isinstance(group["lr"], Tensor)
+
+
+def descent_rate(optimizer: torch.optim.Optimizer) -> float | None:
+    """Return the learning rate of an SGD whose whole step is ``W <- W - lr g``.
+
+    Args:
+        optimizer: Of any kind.
+
+    Returns:
+        The rate, or None if the optimiser is another one, has hooks, momentum, a mode
+        of its own, or several groups.
+    """
+    if type(optimizer) is not torch.optim.SGD or len(optimizer.param_groups) > 1:
+        return None
+    group = optimizer.param_groups[0]
+    if _hooked(optimizer) or group["momentum"] or not _is_bare_sgd(group):
+        return None
+    return float(group["lr"])

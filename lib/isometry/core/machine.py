@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-PACKAGES = ("torch", "numpy", "plasticity-by-isometry")
+PACKAGES = ("torch", "numpy", "numba", "plasticity-by-isometry")
 
 
 def versions() -> dict[str, str]:

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from itertools import count
+from functools import partial
+from itertools import chain, count
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from isometry.core.stacking import Parameters
 from isometry.stream.binding import Hooks
 from isometry.supervised.blending import rows_before
 from isometry.supervised.networks.kinds import Network
+from isometry.supervised.online import is_online, train_online
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import Task
 from isometry.supervised.written_step import Pass, is_written, written_pass
@@ -139,9 +141,8 @@ def batches(
             old = old.to(device)
             inputs[old] = before[members.expand_as(order)[old], order[old]]
         again = old is not None
-        for start in range(0, settings.images_per_task, settings.batch_size):
-            part = slice(start, start + settings.batch_size)
-            yield inputs[:, part], labels[:, part]
+        size = settings.batch_size
+        yield from zip(inputs.split(size, 1), labels.split(size, 1), strict=True)
 
 
 def _recorded_pass(
@@ -187,6 +188,9 @@ def train_task(
 ) -> tuple[Tensor, Tensor]:
     """Train on the minibatches and return what each step saw before its update.
 
+    Minibatches of one image take the way of :mod:`isometry.supervised.online` where it
+    knows network, optimiser and method.
+
     Args:
         network: The network.
         parameters: Leaf tensors that the optimiser holds.
@@ -199,7 +203,26 @@ def train_task(
     Returns:
         Loss in nats and accuracy in [0, 1], each ``(steps, members)``.
     """
-    some, hooks = next(iter(parameters.values())), hooks or Hooks()
+    ordinary = partial(_train, network, hooks or Hooks(), precision)
+    first = next(stream)
+    stream = chain((first,), stream)
+    single = first[1].shape[1] == 1 and precision == "float32"
+    if single and is_online(network, parameters, optimizer, hooks or Hooks()):
+        return train_online(network, parameters, optimizer, stream, steps, ordinary)
+    return ordinary(parameters, optimizer, stream, steps)
+
+
+def _train(
+    network: Network,
+    hooks: Hooks,
+    precision: Precision,
+    parameters: Parameters,
+    optimizer: torch.optim.Optimizer,
+    stream: Iterator[tuple[Tensor, Tensor]],
+    steps: int,
+) -> tuple[Tensor, Tensor]:
+    """Take ordinary steps and return what each saw, see :func:`train_task`."""
+    some = next(iter(parameters.values()))
     losses = torch.empty(steps, some.shape[0], device=some.device)
     hits = []  # counted at the end: a kernel costs more between two large ones
     written = False
