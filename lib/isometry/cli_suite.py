@@ -23,7 +23,8 @@ def list_() -> None:
         count = len(suite.runs)
         rows = "1 row" if count == 1 else f"{count} rows"
         source = f" ({suite.source})" if suite.source else ""
-        print(f"{suite.name:<{width}}  {suite.title}, {rows}{source}")
+        title = f"{suite.title}, reduced" if suite.reduced else suite.title
+        print(f"{suite.name:<{width}}  {title}, {rows}{source}")
 
 
 @suite_app.command
