@@ -1,6 +1,7 @@
 """Drawings of chapter 6: streams of tasks and methods over them."""
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
 import numpy as np
 import pandas as pd
@@ -135,6 +136,27 @@ def stream_spread(ax: Axes, frame: pd.DataFrame, metric: str, label: str) -> Axe
         ax.fill_between(table.columns, low, high, color=color, alpha=0.18, linewidth=0)
     ax.set(xlabel="tasks learned", ylabel=label)
     ax.legend(fontsize=8)
+    return ax
+
+
+def losses_over_blends(ax: Axes, table: pd.DataFrame, label: str) -> Axes:
+    """Draw what methods lose against the length of the blend, evenly spaced.
+
+    Args:
+        ax: Where to draw.
+        table: From :func:`isometry_book.c6_benchmark.gradual.intervals_by_blend`.
+        label: The y axis.
+    """
+    blends = list(dict.fromkeys(table.index.get_level_values("blend")))
+    for place, (method, rows) in enumerate(table.groupby(level="method", sort=False)):
+        own = rows.droplevel("method").loc[blends]
+        errors = [own["mean"] - own["low"], own["high"] - own["mean"]]
+        style = method_style(str(method))
+        places = np.arange(len(blends)) + 0.06 * (place - 1)  # bars beside each other
+        ax.errorbar(places, own["mean"], yerr=errors, capsize=3, **style)
+    ax.set_xticks(range(len(blends)), [str(Fraction(blend)) for blend in blends])
+    ax.axhline(0, color="black", linewidth=0.8, zorder=0)
+    ax.set(xlabel="share of a task that blends", ylabel=label)
     return ax
 
 
