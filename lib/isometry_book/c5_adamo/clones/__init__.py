@@ -1,0 +1,1 @@
+"""Chapter 5: units that are copies of each other, under the pull and in training."""
