@@ -26,6 +26,7 @@ from isometry.supervised.networks.transformer_module import Block
 from isometry.supervised.streams import permuted, scaled
 from isometry.supervised.trainer import train
 from isometry_book.c6_benchmark.gradual import GRADUAL
+from isometry_book.c6_benchmark.looks import LOOKS
 from isometry_book.study import Study
 
 BENCHMARK, DRIFT = "permuted_cifar10", "residual_drift"
@@ -137,4 +138,4 @@ RESIDUAL = Study(
     ),
     run=_numbers,
 )
-STUDIES = (RESIDUAL, GRADUAL)
+STUDIES = (RESIDUAL, GRADUAL, LOOKS)
