@@ -21,6 +21,7 @@ from isometry.adamo.pull import (
     skipped,
     warn_of_rate,
 )
+from isometry.core.hooks import Outermost
 from isometry.core.messages import refusal
 
 ATTACHED = "_isometry_attached"  # an attribute, for torch does not copy these either
@@ -119,10 +120,13 @@ def step_hooks(
         own: What a group that is added later has under :data:`ISOMETRY_KEYS`.
     """
     held: list[Changes] = []
+    nested = Outermost()
 
     def before(
-        _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+        stepped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        if not nested.enter(stepped):
+            return None
         held.clear()
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if closure is None:
@@ -141,6 +145,8 @@ def step_hooks(
 
     @torch.no_grad()
     def after(*_: Any) -> None:
+        if not nested.leave():
+            return
         found_inf = getattr(optimizer, "found_inf", None)
         for weight, change in held.pop() if held else ():
             if found_inf is not None:

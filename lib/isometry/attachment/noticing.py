@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from isometry.core.hooks import Outermost
 from isometry.core.messages import refusal
 
 
@@ -29,7 +30,7 @@ class Steps:
         before: Callable[[], None] | None,
     ) -> None:
         self._parameters = list(parameters)
-        self._before = before
+        self._before, self._nested = before, Outermost()
         self._called = self._left_out = self._passed = False
         self._handles: list[Any] = [optimizer.register_step_post_hook(self._after)]
         if before is not None:
@@ -48,6 +49,8 @@ class Steps:
 
     def _first(self, optimizer: Any, args: Any, kwargs: Any) -> Any:
         """Let the method act before a step, or after each evaluation of a closure."""
+        if not self._nested.enter(optimizer):
+            return None
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if closure is None:
             self._act(optimizer)
@@ -77,7 +80,8 @@ class Steps:
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """Note a step."""
-        self._called, self._left_out = True, _left_out(optimizer)
+        if self._nested.leave():
+            self._called, self._left_out = True, _left_out(optimizer)
 
     def taken(self) -> bool:
         """Return whether a step was taken since the last question, or was left out.
@@ -87,6 +91,7 @@ class Steps:
         """
         called, left_out, passed = self._called, self._left_out, self._passed
         self._called = self._left_out = self._passed = False
+        self._nested.clear()
         if called and passed:
             return not left_out
         graded = [p.grad for p in self._parameters if p.grad is not None]

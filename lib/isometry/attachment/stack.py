@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 import torch
@@ -198,8 +200,9 @@ def _narrowed(
 class Memory:
     """What a method sees of an optimiser: its state, as the views see it.
 
-    Any tensor in the state of a parameter that has the parameter's shape counts as
-    memory of its entries, whatever the optimiser is.
+    Any tensor in the state of a parameter that has the parameter's shape, or that shape
+    with neighbouring dimensions made one, counts as memory of its entries, whatever the
+    optimiser is; also one that it keeps for all parameters under a name of its own.
 
     Args:
         optimizer: Holds the model's parameters, or the stack's views.
@@ -248,14 +251,27 @@ class Memory:
         held: Tensor = stack.owners[name]
         if self._own:
             held = stack.parameters[stack.columns[name]]
-        known = self.optimizer.state.get(held)
+        known = self._known(held)
         if not known:
             return default
-        return {
-            key: self._part(name, value) if value.shape == held.shape else value
-            for key, value in known.items()
-            if isinstance(value, Tensor)
-        }
+        found = {}
+        for key, value in known.items():
+            if _merged(value, held):
+                value = value.view(held.shape)
+            same = value.shape == held.shape
+            found[key] = self._part(name, value) if same else value
+        return found
+
+    def _known(self, held: Tensor) -> dict[str, Tensor]:
+        """Return the tensors that the optimiser keeps for a parameter, by key."""
+        state = self.optimizer.state
+        parts = [state.get(held, {})]
+        for key, kept in state.items():
+            if not isinstance(key, Tensor) and isinstance(kept, Mapping):
+                own = kept.get(held, {})
+                parts.append(own if isinstance(own, Mapping) else {key: own})
+        tensors = (item for part in parts for item in part.items())
+        return {key: value for key, value in tensors if isinstance(value, Tensor)}
 
     def _part(self, name: str, memory: Tensor) -> Tensor:
         """Return the part of a memory that is a view's."""
@@ -270,9 +286,19 @@ class Memory:
         """Make the optimiser forget the model's parameters."""
         stack = self._stack
         held = stack.parameters.values() if self._own else stack.owners.values()
-        for one in held:
+        named = [key for key in self.optimizer.state if not isinstance(key, Tensor)]
+        for one in (*held, *named):
             self.optimizer.state.pop(one, None)
         for group in self.optimizer.param_groups:
             group.update(
                 {key: value for key, value in COUNTERS.items() if key in group}
             )
+
+
+def _merged(memory: Tensor, parameter: Tensor) -> bool:
+    """Return whether a memory has a parameter's shape with neighbours made one."""
+    shapes = memory.shape, parameter.shape
+    if not memory.is_contiguous() or not 0 < memory.ndim < parameter.ndim:
+        return False
+    merged, whole = (list(accumulate(shape, mul)) for shape in shapes)
+    return merged[-1] == whole[-1] and set(merged) <= set(whole)
