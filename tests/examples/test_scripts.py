@@ -25,6 +25,7 @@ SCRIPTS = {  # and what it needs
     "avalanche_plugin": "avalanche",
     "hf_trainer": "transformers",
     "lightning_fit": "lightning",
+    "outside_optimisers": "kron_torch",
     "sb3_ppo": "stable_baselines3",
     "torchrl_ppo": "torchrl",
 }
@@ -205,3 +206,19 @@ def test_a_plugin_of_avalanche_takes_the_steps_of_a_loop_of_one_s_own():
         plastic.step()
     assert sum(row.replaced for row in plastic.report().layers) > 0
     assert_close(strategy.model.state_dict(), model.state_dict(), **BIT_FOR_BIT)
+
+
+@pytest.mark.parametrize("method", ["redo+l2_init", "optimizer_reset+l2"])
+@pytest.mark.parametrize("name", ["trac", "kron"])
+def test_optimisers_of_others_learn_every_task_beside_a_method(name, method):
+    pytest.importorskip("trac_optimizer")
+    script = example("outside_optimisers")
+    torch.compiler.set_stance("force_eager")
+    try:
+        settings = {"redo_every": 20} if "redo" in method else {}
+        _, plastic, losses = script.train(name, method, **settings)
+    finally:
+        torch.compiler.set_stance("default")
+    assert len(losses) == 3
+    assert all(last < first / 2 for first, last in losses)
+    assert plastic.state_dict()["steps"] == 180
