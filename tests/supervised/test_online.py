@@ -11,7 +11,8 @@ from torch.testing import assert_close
 from isometry.core.denormals import denormals_flushed
 from isometry.core.seeding import generator
 from isometry.core.stacking import member
-from isometry.methods import Architecture, get
+from isometry.methods import METHODS, Architecture, get
+from isometry.methods.method import adam
 from isometry.stream.binding import Hooks
 from isometry.supervised import SupervisedSettings, online, training
 from isometry.supervised.benchmarks import PERMUTED_MNIST
@@ -331,6 +332,24 @@ def run(seeds, tasks=3, method="adam", **more):
 
 def by_key(records):
     return {(r["seed"], r["task"], r["metric"]): r["value"] for r in records}
+
+
+# Methods that do nothing in a step; those with other units or layers are ordinary.
+PLACES = ("penalty", "penalty_gradient_", "before_step", "after_step", "offset")
+IDLE = [
+    name
+    for name in METHODS.names()
+    if get(name).optimizer is adam and not any(getattr(get(name), p) for p in PLACES)
+]
+
+
+@pytest.mark.parametrize("method", IDLE)
+def test_a_method_that_does_nothing_in_a_step_runs_as_ever(method, ordinary):
+    fast = run(SEEDS, method=method)
+    ordinary()
+    slow = run(SEEDS, method=method)
+    assert by_key(fast.records) == pytest.approx(by_key(slow.records), rel=1e-3)
+    assert_close(fast.parameters, slow.parameters, rtol=1e-3, atol=1e-4)
 
 
 def test_a_run_records_what_the_ordinary_one_does(monkeypatch, ordinary):

@@ -146,11 +146,11 @@ def _one_member(
     number = flat.numpy().dtype.type
     losses, hits = flat.new_empty(steps), torch.empty(steps, dtype=torch.bool)
     images = inputs[0].to(flat.dtype).numpy(), labels[0].numpy()
-    rates = number(_slope(network.architecture)), number(descent_rate(optimizer))
+    numbers = number(_slope(network.architecture)), number(descent_rate(optimizer))
     descend = _compiled()
     assert descend is not None
     out = losses.numpy(), hits.numpy()
-    done = descend(*images, flat.numpy(), sizes.numpy(), *rates, *out)
+    done = descend(*images, flat.numpy(), sizes.numpy(), *numbers, *out)
     for p, values in zip(layers, flat.split([p.numel() for p in layers]), strict=True):
         p.copy_(values.view(p.shape))
     accuracies = hits.float()
