@@ -142,6 +142,7 @@ def entry(method: Method, words: Mapping[str, Any], facts: Known) -> str:
     if cost is not None:
         spent = f"{cost['time_ratio']:.2f} x the time, {cost['kept_ratio']:.2f} x "
         spent += "the memory"
+    spent += f"; {words['cost']}" if "cost" in words else ""
     lines.append(f"* **Costs**: {spent}")
     own = []
     if name in facts.measured:
@@ -154,9 +155,11 @@ def entry(method: Method, words: Mapping[str, Any], facts: Known) -> str:
     lines.append(f"* **Measured**: {'; '.join(own) or 'not yet'}")
     cited = ", ".join(f"{{cite:t}}`{key}`" for key in words.get("cite", ()))
     lines.append(f"* **Source**: {cited or method.source}")
-    for row in words.get("choices", ()):
+    rows = words.get("choices", ())
+    for row in rows:
         choice, why = facts.choices[row]
-        lines.append(f"* **Our choices**: {choice}; *why*: {why}")
+        of = f", {row}" if len(rows) > 1 else ""
+        lines.append(f"* **Our choices**{of}: {choice}; *why*: {why}")
     return "\n".join(lines)
 
 
