@@ -14,8 +14,9 @@ from isometry.supervised import data
 from isometry.supervised.data import DataError, download
 from isometry.supervised.data import files as data_files
 
-# pooch leaves the connection of an answer that it refuses to the garbage collector.
-unclosed = "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+# pooch leaves the connection of an answer that it refuses to the collector.
+UNRAISABLE = "pytest.PytestUnraisableExceptionWarning"
+unclosed = f"ignore:Exception ignored in. <socket:{UNRAISABLE}"
 pytestmark = pytest.mark.filterwarnings(unclosed, "ignore:unclosed:ResourceWarning")
 
 NAMES = {
