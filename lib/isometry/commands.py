@@ -79,7 +79,7 @@ def run(
     benchmark
         See `isometry list benchmarks`.
     method
-        See `isometry list methods`.
+        See `isometry list methods`; on tracking streams `isometry list learners`.
     seeds
         a:b (b excluded) or a,b,c.
     set_
