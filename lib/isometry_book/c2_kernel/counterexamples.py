@@ -191,6 +191,23 @@ def examples(frame: pd.DataFrame) -> dict[str, bool]:
     }
 
 
+def numbers(frame: pd.DataFrame) -> dict[str, float]:
+    """Return each number of each network, the mean over draws, for the prose.
+
+    Args:
+        frame: From :func:`counterexamples`.
+
+    Returns:
+        ``<pair>_<number>_first`` and ``_second``.
+    """
+    means = frame.drop(columns="seed").groupby(["pair", "network"]).mean()
+    return {
+        f"{pair}_{number}_{place}": float(value)
+        for (pair, place), row in means.iterrows()
+        for number, value in row.items()
+    }
+
+
 def pairs_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the pairs as a reader compares them: first / second, means over draws.
 
@@ -210,9 +227,7 @@ def pairs_table(frame: pd.DataFrame) -> pd.DataFrame:
             "readiness": both("readiness", ".2g"),
             "by descent": both("descent", ".2f"),
             "at own rate": both("descent_best", ".2f"),
-            "Adam's rank": both("adam_ntk_rank", ".1f"),
             "Adam's κ": both("adam_ntk_condition", ".2g"),
-            "its readiness": both("adam_readiness", ".2g"),
             "by Adam": both("adam_best", ".2f"),
         }
     ).reindex(list(PAIRS))

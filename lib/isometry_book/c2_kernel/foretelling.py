@@ -5,7 +5,7 @@ kernels at the task's images, the rank of its features, the size of its gradient
 optimization readiness. Beside them stands what the network then learns of that task.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,9 @@ WORN = f"worn_{STREAM}"
 # Of three rates, 0.01, 0.03 and 0.1, the one that learned most of the first task on two
 # seeds that are not shown.
 DESCENT = {"optimizer": "sgd", "lr": 0.1}
-# Beside the three methods of the interventions: one more, two more networks, and
-# gradient descent, whose kernel is the plain one.
-METHODS = {**CASES, "l2_init": ("l2_init", {})}
-BY_ADAM = (*METHODS, "adam_narrow", "adam_deep")
+# Beside the three methods of the interventions: another network, and gradient descent,
+# whose kernel is the plain one.
+BY_ADAM = (*CASES, "adam_narrow")
 BY_DESCENT = "sgd"
 
 
@@ -124,10 +123,9 @@ def planned_case(case: str, sizes: Sizes, data: str) -> Plan:
     usual = plan(STREAM, "adam", stream, sizes.profile).settings
     others: dict[str, dict[str, Any]] = {
         "adam_narrow": {"width": usual.width // 2},
-        "adam_deep": {"depth": 2 * usual.depth},
         BY_DESCENT: DESCENT,
     }
-    method, changes = METHODS.get(case) or ("adam", others[case])
+    method, changes = CASES.get(case) or ("adam", others[case])
     return plan(STREAM, method, {**stream, **changes}, sizes.profile)
 
 
@@ -225,14 +223,18 @@ def worn_networks(store: str | Path) -> pd.DataFrame:
 
 
 def foretold(
-    frame: pd.DataFrame, target: str = "plasticity", other: str | None = None
+    frame: pd.DataFrame,
+    target: str = "plasticity",
+    other: str | None = None,
+    names: Sequence[str] = tuple(PREDICTORS),
 ) -> pd.DataFrame:
-    """Return how every predictor goes with what is learned next.
+    """Return how predictors go with what is learned next.
 
     Args:
         frame: Tidy, of the benchmark ``WORN``.
         target: What is learned: a measure of the task.
         other: A predictor: then all are differences in size to it.
+        names: Of the predictors.
 
     Returns:
         One row a predictor, optimiser (``adam``: all of ``BY_ADAM``; ``sgd``) and place
@@ -242,8 +244,10 @@ def foretold(
     ages = sorted(frame.loc[frame["metric"] == "readiness", "task"].unique())
     rows = []
     for optimiser, cases in (("adam", list(BY_ADAM)), ("sgd", [BY_DESCENT])):
-        for name, predictor in PREDICTORS.items():
-            if (predictor.adam and optimiser == "sgd") or name == other:
+        for name in names:
+            predictor = PREDICTORS[name]
+            asks = predictor.adam or (other is not None and PREDICTORS[other].adam)
+            if (asks and optimiser == "sgd") or name == other:
                 continue
             found = correlations(
                 frame, name, cases, ages, target, other=other, each=False

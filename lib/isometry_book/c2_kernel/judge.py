@@ -76,9 +76,10 @@ def _kernel_correlations(
 ) -> tuple[dict[str, Interval], dict[str, Interval]]:
     """Return a kernel's correlations with plasticity, and how far its trace's are."""
     arguments = (list(WORN_METHODS), _ages_of(frame, kernel))
-    condition = correlations(frame, f"{kernel}_{CONDITION}", *arguments)
+    own = f"{kernel}_{CONDITION}"
+    condition = correlations(frame, own, *arguments, each=False)
     trace = f"{kernel}_log_trace"
-    gap = correlations(frame, f"{kernel}_{CONDITION}", *arguments, other=trace)
+    gap = correlations(frame, own, *arguments, other=trace, each=False)
     return condition, gap
 
 

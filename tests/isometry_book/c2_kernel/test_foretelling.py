@@ -104,7 +104,6 @@ def test_cases_differ_as_they_are_called():
     }
     usual = plans["adam"].settings
     assert plans["adam_narrow"].settings.width == usual.width // 2
-    assert plans["adam_deep"].settings.depth == 2 * usual.depth
     assert plans["sgd"].settings.optimizer == "sgd"
     assert len({p.hash() for p in plans.values()}) == len(plans)
 
