@@ -44,7 +44,7 @@ class SuiteTables(TableDirective):
             for number in row["numbers"]:
                 line.append(number["ours"])
                 line += [self.theirs(number)] if known else []
-            cells.append([*line, _seconds(row)])
+            cells.append([*line, row["core_seconds"]])
         heads = [
             head for name in names for head in [name, *(["published"] if known else [])]
         ]
@@ -151,8 +151,3 @@ def _run_of(row: Data) -> str:
     """Return method and settings of a row as code."""
     settings = f" with `{row['settings']}`" if row["settings"] else ""
     return f"`{row['method']}` on `{row['benchmark']}`{settings}"
-
-
-def _seconds(row: Data) -> str:
-    """Return the seconds of a row, as text."""
-    return "" if row["seconds"] is None else f"{row['seconds']:,}"

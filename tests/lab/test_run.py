@@ -180,6 +180,7 @@ def test_the_record_says_how_the_numbers_came_about(tmp_path):
     assert entry["seeds"] == [0, 1]
     assert entry["status"] == {"0": "finished", "1": "finished"}
     assert entry["seconds"] > 0
+    assert entry["core_seconds"] > 0
     assert set(entry) >= {"commit", "versions", "device"}
 
 

@@ -110,8 +110,21 @@ def test_a_number_is_the_mean_over_its_tasks_and_its_interval_students(small, st
         assert number.estimate == pytest.approx(mean, rel=1e-12)
         assert (number.low, number.high) == pytest.approx(ends, rel=1e-12)
     assert found.complete
-    assert found.seconds == pytest.approx(record["runs"][0]["seconds"])
+    assert found.seconds == pytest.approx(record["runs"][0]["core_seconds"])
     assert found.devices == (record["runs"][0]["device"],)
+
+
+def test_without_core_seconds_those_of_the_clock_are_an_upper_bound(small, store):
+    suite = small("small")
+    path = suite.rows[0].planned.path(store)
+    frame, record = read_file(path)
+    del record["runs"][0]["core_seconds"]
+    record["runs"][0]["seconds"] = 1234.4
+    write_file(path, frame, record)
+    adam, slower, wider = described(suite, store, {})["rows"]
+    assert adam["core_seconds"] == "at most 1,234"
+    assert slower["core_seconds"] == ""
+    assert wider["core_seconds"].isdigit()
 
 
 def test_seeds_that_were_not_asked_for_do_not_count(small, store):

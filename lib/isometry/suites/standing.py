@@ -32,7 +32,9 @@ class Standing:
         numbers: A number for each of the suite's measures: mean over seeds with
             Student's 95 % interval; none before a seed has run; not finite where a
             seed's is not.
-        seconds: That its seeds took, each process with one thread; in seconds.
+        seconds: Of processor cores that its seeds took; 0 before one has run.
+        measured: Whether these are known; else they are those of the clock, of which
+            one thread cannot have taken more.
         devices: On which they ran.
     """
 
@@ -41,6 +43,7 @@ class Standing:
     diverged: int
     numbers: Mapping[str, Interval]
     seconds: float
+    measured: bool
     devices: tuple[str, ...]
 
     @property
@@ -84,26 +87,25 @@ def standing(row: Row, suite: Suite, store: Path) -> Standing:
         StoreError: If the row's file cannot be used.
     """
     there = sorted(set(row.seeds) - set(missing_seeds(row.planned, row.seeds, store)))
-    if not there:
-        return Standing(
-            row=row, done=0, diverged=0, numbers={}, seconds=0.0, devices=()
-        )
-    frame, record = read_file(row.planned.path(store))
-    own, tasks = frame[frame["seed"].isin(there)], row.planned.settings.tasks
-    numbers = {
-        measure.name: _interval(values_of(own, measure, tasks))
-        for measure in suite.measures
-    }
-    runs = [_share(run, there) for run in record["runs"]]
+    runs: list[Record] = []
+    numbers = {}
+    if there:
+        frame, record = read_file(row.planned.path(store))
+        runs = [run for run in record["runs"] if {*run["seeds"]} & {*there}]
+        own, tasks = frame[frame["seed"].isin(there)], row.planned.settings.tasks
+        numbers = {
+            measure.name: _interval(values_of(own, measure, tasks))
+            for measure in suite.measures
+        }
+    shares = [_share(run, there) for run in runs]
     return Standing(
         row=row,
         done=len(there),
-        diverged=sum(count for count, _ in runs),
+        diverged=sum(count for count, _ in shares),
         numbers=numbers,
-        seconds=sum(seconds for _, seconds in runs),
-        devices=tuple(
-            sorted({run["device"] for run in record["runs"] if "device" in run})
-        ),
+        seconds=sum(seconds for _, seconds in shares),
+        measured=all("core_seconds" in run for run in runs),
+        devices=tuple(sorted({run["device"] for run in runs if "device" in run})),
     )
 
 
@@ -115,13 +117,13 @@ def _interval(values: pd.Series) -> Interval:
 
 
 def _share(run: Record, seeds: list[int]) -> tuple[int, float]:
-    """Return how many of some seeds diverged in a run, and the seconds they took."""
+    """Return how many of some seeds diverged in a run, and the core-seconds of all."""
     both = set(run["seeds"]) & set(seeds)
     states = [run.get("status", {}).get(str(seed), "") for seed in both]
     share = len(both) / len(run["seeds"])
     return (
         sum(state.startswith("diverged") for state in states),
-        share * float(run.get("seconds", 0.0)),
+        share * {"core_seconds": run.get("seconds", NAN), **run}["core_seconds"],
     )
 
 
@@ -173,6 +175,13 @@ def seeds_text(one: Standing) -> str:
     """
     text = f"{one.done} of {len(one.row.seeds)}"
     return f"{text}, {one.diverged} diverged" if one.diverged else text
+
+
+def _seconds_text(one: Standing) -> str:
+    """Return the core-seconds of a row, as text; "" if there are none."""
+    if not one.done or math.isnan(one.seconds):
+        return ""
+    return f"{'' if one.measured else 'at most '}{one.seconds:,.0f}"
 
 
 def own_settings(row: Row, suite: Suite) -> str:
@@ -238,7 +247,7 @@ def _described(row: Row, suite: Suite, store: Path, values: Values) -> dict[str,
         "settings": own_settings(row, suite),
         "seeds": seeds_text(one),
         "numbers": numbers,
-        "seconds": round(one.seconds) if one.done else None,
+        "core_seconds": _seconds_text(one),
         "devices": list(one.devices),
     }
 
@@ -251,7 +260,7 @@ def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
     Returns:
         Text: columns ``row, method, settings, seeds``, for each measure its name, and
-        with ``published`` and ``verdict`` where a value is known; ``seconds``.
+        with ``published`` and ``verdict`` where a value is known; ``core-seconds``.
     """
     lines = []
     for row in rows:
@@ -264,7 +273,7 @@ def table(rows: list[dict[str, Any]]) -> pd.DataFrame:
                 f"{name}, published": number["theirs"] or "",
                 f"{name}, verdict": number["verdict"],
             }
-        line["seconds"] = "" if row["seconds"] is None else str(row["seconds"])
+        line["core-seconds"] = row["core_seconds"]
         lines.append(line)
     found = pd.DataFrame(lines)
     added = [c for c in found if c.endswith((", published", ", verdict"))]
