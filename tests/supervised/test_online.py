@@ -22,7 +22,7 @@ from isometry.supervised.streams import Pixels
 from isometry.supervised.trainer import train
 from isometry.supervised.training import train_task
 
-SEEDS = [4, 9, 2]
+SEEDS, ALL = [4, 9, 2], slice(None)
 FEATURES, CLASSES = 20, 4
 
 
@@ -57,16 +57,19 @@ def images(steps, dtype=torch.float32, dense=False):
     return inputs.to(dtype), torch.randint(CLASSES, (3, steps), generator=draw)
 
 
-def one_by_one(inputs, labels, size=1):
+def pieces_of(inputs, labels, size):
     return zip(inputs.split(size, 1), labels.split(size, 1), strict=True)
 
 
-def trained(network, inputs, labels, lr=0.05, dtype=torch.float32, members=slice(None)):
+def trained(network, inputs, labels, dtype=torch.float32, members=ALL, size=10):
     """Return losses, accuracies and parameters after a step on each image."""
     parameters = leaves(network, dtype, SEEDS[members])
-    optimizer = torch.optim.SGD(parameters.values(), lr=lr)
-    stream = one_by_one(inputs[members], labels[members])
-    found = train_task(network, parameters, optimizer, None, stream, labels.shape[1])
+    optimizer = torch.optim.SGD(parameters.values(), lr=0.05)
+    stream = pieces_of(inputs[members], labels[members], size)
+    steps = labels.shape[1]
+    found = train_task(
+        network, parameters, optimizer, None, stream, steps, batch_size=1
+    )
     return *found, {name: p.detach() for name, p in parameters.items()}
 
 
@@ -137,8 +140,9 @@ def test_of_equal_logits_the_first_is_the_prediction(ordinary):
         parameters = {n: torch.zeros_like(p) for n, p in leaves(network).items()}
         own = {n: p.requires_grad_() for n, p in parameters.items()}
         optimizer = torch.optim.SGD(own.values(), lr=0.0)
-        stream = one_by_one(inputs, labels)
-        losses, hits = train_task(network, own, optimizer, None, stream, 12)
+        losses, hits = train_task(
+            network, own, optimizer, None, iter([(inputs, labels)]), 12, batch_size=1
+        )
         assert torch.equal(hits, (labels.mT == 0).float())
         seen.append(losses)
         ordinary()
@@ -146,27 +150,34 @@ def test_of_equal_logits_the_first_is_the_prediction(ordinary):
     assert_close(seen[0], torch.full((12, 3), math.log(CLASSES)))
 
 
-def test_a_chunk_ends_without_a_trace(monkeypatch):
+@pytest.mark.parametrize("size", [1, 3, 25])
+def test_pieces_of_the_stream_and_chunks_end_without_a_trace(monkeypatch, size):
     network, (inputs, labels) = mlp(), images(25)
     whole = trained(network, inputs, labels)
     monkeypatch.setattr(online, "CHUNK", 7)
-    assert_close(trained(network, inputs, labels), whole, rtol=0, atol=0)
+    assert_close(trained(network, inputs, labels, size=size), whole, rtol=0, atol=0)
 
 
-def test_minibatches_that_are_larger_in_between_are_ordinary_ones(ordinary):
-    network, (inputs, labels) = mlp(), images(9)
-    runs = []
-    for _ in range(2):
+def test_it_takes_one_image_at_a_time_only_where_it_is_asked_to(monkeypatch):
+    monkeypatch.setattr(training, "train_online", lambda *_: "online")
+    network, (inputs, labels) = mlp(), images(4)
+    for size, precision, expected in (
+        (1, "float32", True),
+        (1, "bfloat16", False),
+        (2, "float32", False),
+        (None, "float32", False),
+    ):
         parameters = leaves(network)
-        optimizer = torch.optim.SGD(parameters.values(), lr=0.05)
-        stream = [
-            *one_by_one(inputs[:, :3], labels[:, :3]),
-            (inputs[:, 3:9], labels[:, 3:9]),
-        ]
-        seen = train_task(network, parameters, optimizer, None, iter(stream), 4)
-        runs.append((seen, parameters))
-        ordinary()
-    assert_close(*runs)
+        own = network, parameters, plain_sgd(parameters), None
+        found = train_task(
+            *own,
+            iter([(inputs, labels)]),
+            4 // (size or 4),
+            precision=precision,
+            batch_size=size,
+        )
+        assert (found == "online") is expected
+        assert expected or found[0].shape == (4 // (size or 4), 3)
 
 
 # --- members --------------------------------------------------------------------------

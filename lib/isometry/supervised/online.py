@@ -9,7 +9,6 @@ how many members there are. Without numba (the extra ``rl``) every step is ordin
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import islice
 from typing import Any, TypeGuard
 
 import torch
@@ -22,7 +21,7 @@ from isometry.stream.binding import Hooks
 from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.written_step import is_written
 
-CHUNK = 1000  # steps for which a member's weights are laid out once
+CHUNK = 1000  # images for which a member's weights are at least laid out once
 Stream = Iterator[tuple[Tensor, Tensor]]
 Steps = tuple[Tensor, Tensor]  # loss and accuracy before each, (steps, members)
 # (parameters, optimizer, minibatches, steps): the ordinary steps.
@@ -100,7 +99,8 @@ def train_online(
         network: One for which :func:`is_online` holds.
         parameters: Leaf tensors that the optimiser holds.
         optimizer: Plain SGD.
-        stream: Minibatches of one image a member.
+        stream: Images ``(members, n, features)``, of which each is a minibatch of a
+            member, and labels.
         steps: How many there are.
         ordinary: Takes ordinary steps.
 
@@ -110,14 +110,9 @@ def train_online(
     members = next(iter(parameters.values())).shape[0]
     losses, hits = torch.empty(steps, members), torch.empty(steps, members)
     start = 0
-    while pieces := list(islice(stream, CHUNK)):
-        part = slice(start, start + len(pieces))
+    for inputs, labels in _in_chunks(stream):
+        part = slice(start, start + labels.shape[1])
         start = part.stop
-        if any(labels.shape[1] != 1 for _, labels in pieces):
-            found = ordinary(parameters, optimizer, iter(pieces), len(pieces))
-            losses[part], hits[part] = found
-            continue
-        inputs, labels = (torch.cat(kind, 1) for kind in zip(*pieces, strict=True))
         for member in range(members):
             one = slice(member, member + 1)
             own = {name: p.detach()[one] for name, p in parameters.items()}
@@ -126,6 +121,27 @@ def train_online(
             )
             losses[part, one], hits[part, one] = seen
     return losses, hits
+
+
+def _in_chunks(stream: Stream) -> Stream:
+    """Yield at least so many images at once, those of small pieces side by side."""
+    pieces, count = [], 0
+    for piece in stream:
+        pieces.append(piece)
+        count += piece[1].shape[1]
+        if count >= CHUNK:
+            yield _joined(pieces)
+            pieces, count = [], 0
+    if pieces:
+        yield _joined(pieces)
+
+
+def _joined(pieces: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return pieces of a stream as one."""
+    if len(pieces) == 1:
+        return pieces[0]
+    inputs, labels = zip(*pieces, strict=True)
+    return torch.cat(inputs, 1), torch.cat(labels, 1)
 
 
 def _one_member(
@@ -145,7 +161,7 @@ def _one_member(
     sizes = torch.tensor([inputs.shape[2], *(len(b) for b in biases)])
     number = flat.numpy().dtype.type
     losses, hits = flat.new_empty(steps), torch.empty(steps, dtype=torch.bool)
-    images = inputs[0].to(flat.dtype).numpy(), labels[0].numpy()
+    images = inputs[0].to(flat.dtype).contiguous().numpy(), labels[0].numpy()
     numbers = number(_slope(network.architecture)), number(descent_rate(optimizer))
     descend = _compiled()
     assert descend is not None

@@ -28,6 +28,8 @@ from isometry.supervised.streams import Pixels, Task
 from isometry.supervised.training import (
     batches,
     evaluate,
+    minibatches,
+    passes,
     stacked_tasks,
     train_task,
 )
@@ -71,7 +73,9 @@ def one_task(
         return evaluate(network, own, seen, labels, offset=hooks.offset)
 
     initial_loss, _ = measured(task.inputs, task.labels)
-    stream = scaled_stream(run.seen, batches(task, settings, run.seeds, run.task))
+    stream = passes(task, settings, run.seeds, run.task)
+    if run.seen:
+        stream = scaled_stream(run.seen, minibatches(stream, settings.batch_size))
     losses, accuracies = train_task(
         network,
         run.parameters,
@@ -80,6 +84,7 @@ def one_task(
         stream,
         steps,
         precision=settings.precision,
+        batch_size=settings.batch_size,
     )
     final_loss, final_accuracy = measured(task.inputs, task.labels)
     metrics = {

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import partial
-from itertools import chain, count
+from itertools import count
 from typing import Any
 
 import torch
@@ -114,14 +114,13 @@ def _epoch_order(
     )
 
 
-def batches(
+def passes(
     task: Task, settings: SupervisedSettings, seeds: list[int], index: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the minibatches of a task, ``(members, batch, features)`` and labels.
+    """Yield the images of each epoch in order, ``(members, n, features)``, and labels.
 
-    A last, smaller batch is kept, so that every epoch sees every image. Where a task
-    blends with the one before, some images come as that one had them, the fewer the
-    later the step.
+    Where a task blends with the one before, some images come as that one had them, the
+    fewer the later the step.
 
     Args:
         task: The stacked task.
@@ -141,8 +140,36 @@ def batches(
             old = old.to(device)
             inputs[old] = before[members.expand_as(order)[old], order[old]]
         again = old is not None
-        size = settings.batch_size
+        yield inputs, labels
+
+
+def minibatches(
+    stream: Iterator[tuple[Tensor, Tensor]], size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield minibatches ``(members, batch, features)`` and labels, pass by pass.
+
+    A last, smaller batch of a pass is kept, so that every epoch sees every image.
+
+    Args:
+        stream: As :func:`passes` gives it.
+        size: Images in a minibatch.
+    """
+    for inputs, labels in stream:
         yield from zip(inputs.split(size, 1), labels.split(size, 1), strict=True)
+
+
+def batches(
+    task: Task, settings: SupervisedSettings, seeds: list[int], index: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the minibatches of a task, those of :func:`passes` in turn.
+
+    Args:
+        task: The stacked task.
+        settings: Epochs and batch size.
+        seeds: One a member.
+        index: The task's number.
+    """
+    return minibatches(passes(task, settings, seeds, index), settings.batch_size)
 
 
 def _recorded_pass(
@@ -185,10 +212,11 @@ def train_task(
     steps: int,
     *,
     precision: Precision = "float32",
+    batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Train on the minibatches and return what each step saw before its update.
 
-    Minibatches of one image take the way of :mod:`isometry.supervised.online` where it
+    With ``batch_size=1`` steps are those of :mod:`isometry.supervised.online` where it
     knows network, optimiser and method.
 
     Args:
@@ -196,19 +224,20 @@ def train_task(
         parameters: Leaf tensors that the optimiser holds.
         optimizer: Takes the step.
         hooks: Where a method intervenes, if one does.
-        stream: Minibatches.
-        steps: How many there are.
+        stream: Minibatches, or what holds several.
+        steps: How many minibatches there are.
         precision: Of the network's products.
+        batch_size: Images of a minibatch; None: the stream has them one by one.
 
     Returns:
         Loss in nats and accuracy in [0, 1], each ``(steps, members)``.
     """
     ordinary = partial(_train, network, hooks or Hooks(), precision)
-    first = next(stream)
-    stream = chain((first,), stream)
-    single = first[1].shape[1] == 1 and precision == "float32"
+    single = batch_size == 1 and precision == "float32"
     if single and is_online(network, parameters, optimizer, hooks or Hooks()):
         return train_online(network, parameters, optimizer, stream, steps, ordinary)
+    if batch_size is not None:
+        stream = minibatches(stream, batch_size)
     return ordinary(parameters, optimizer, stream, steps)
 
 
