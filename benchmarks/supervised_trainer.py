@@ -44,7 +44,7 @@ def write_problem(path: Path, sizes, batch: int, seeds: int, lr: float) -> None:
         weight = square.Q[:, :out, :fan_in]
         arrays[f"weight{layer}"] = np.ascontiguousarray(weight, dtype=np.float32)
         arrays[f"bias{layer}"] = np.zeros((seeds, out), dtype=np.float32)
-    np.savez(path, **arrays, batch=batch, lr=lr)
+    np.savez(path, **arrays, batch=batch, lr=lr, sgd=False)
 
 
 def step_flops(sizes, batch: int, seeds: int) -> int:
@@ -60,6 +60,11 @@ def same_losses(contestants: dict, problem: Path) -> dict[str, float]:
         row = measure(python, SCRIPT, name, problem, "--steps", str(CHECKED_STEPS))
         if row is not None and name != SGEMM:
             losses[name] = np.asarray(row["losses"])
+    return deviations(losses)
+
+
+def deviations(losses: dict[str, np.ndarray]) -> dict[str, float]:
+    """Return the largest deviation of each from ours; refuse one that learns else."""
     ours = losses[OURS]
     found = {
         name: float(np.abs(loss / ours - 1).max()) for name, loss in losses.items()

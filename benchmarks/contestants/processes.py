@@ -63,6 +63,31 @@ def measure(python: Path | str, script: Path, name: str, problem: Path, *more: s
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
+def started(python: Path | str, script: Path, *arguments: str) -> subprocess.Popen:
+    """Start a contestant that stays and answers lines, on one core."""
+    core = min(os.sched_getaffinity(0))
+    return subprocess.Popen(
+        [str(python), str(script), *arguments],
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, **ONE_CORE},
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+    )
+
+
+def answer(contestant: subprocess.Popen, *, asked: bool = True):
+    """Return a contestant's next line of JSON, for which it is asked; None if it fails.
+
+    The process says why on stderr.
+    """
+    if asked and contestant.poll() is None:
+        contestant.stdin.write("\n")
+        contestant.stdin.flush()
+    line = contestant.stdout.readline()
+    return json.loads(line) if line else None
+
+
 def cpu_model() -> str:
     """Return the processor's name."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():

@@ -1,12 +1,13 @@
 """One way to train several seeds of an MLP, in a process of its own.
 
-Called by ``supervised_trainer.py`` in this project's environment for the PyTorch
-contestants and in the peer's for JAX. Prints one JSON line: seconds of the core for all
-steps, and the loss of every seed at the last step.
+Called by ``supervised_trainer.py`` and ``online_sgd.py``, in this project's environment
+for the PyTorch contestants and in the peer's for JAX. Prints one JSON line: seconds of
+the core for all steps, and the loss of every seed at the last step.
 """
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +19,12 @@ LOOP = "PyTorch, one seed after the other"
 FUSED_LOOP = "PyTorch, one seed after the other, fused Adam"
 JAX = "JAX, vmap over seeds, scan over steps"
 SGEMM = "sgemm of torch, 1024 x 1024"
+AXPY = "y += a x of torch, as long as the weights"
 Train = Callable[[int], np.ndarray]  # steps -> loss of each seed at the last step
 
 # A problem: weight{l} (seeds, out, in), bias{l} (seeds, out), inputs (seeds, n, in),
-# labels (seeds, n), batch, lr. Minibatches go through the inputs in order.
+# labels (seeds, n), batch, lr, sgd: whether the optimiser is plain SGD, else Adam.
+# Minibatches go through the inputs in order.
 
 
 def isometry(problem) -> Train:
@@ -30,6 +33,7 @@ def isometry(problem) -> Train:
 
     from isometry.core.denormals import denormals_flushed
     from isometry.methods import Architecture, Training, get
+    from isometry.methods.optimisers.gradient_descent import sgd
     from isometry.supervised.networks.mlp import MLP
     from isometry.supervised.training import train_task
 
@@ -56,7 +60,7 @@ def isometry(problem) -> Train:
         for kind in ("weight", "bias"):
             values = torch.from_numpy(problem[f"{kind}{layer}"].copy())
             parameters[f"{name}.{kind}"] = values.requires_grad_()
-    method = get("adam")
+    method, optimizer_of = get("adam"), sgd if problem["sgd"] else get("adam").optimizer
     training = Training(
         structure=network.structure(),
         parameters=parameters,
@@ -64,22 +68,20 @@ def isometry(problem) -> Train:
         settings=method.settings,
         lr=float(problem["lr"]),
     )
-    optimizer = method.optimizer(training)
+    optimizer = optimizer_of(training)
     inputs, labels = (torch.from_numpy(problem[k]) for k in ("inputs", "labels"))
     batch = int(problem["batch"])
     starts = range(0, inputs.shape[1], batch)
 
     def stream(steps: int):
-        for step in range(steps):
-            start = starts[step % len(starts)]
-            part = slice(start, start + batch)
-            yield inputs[:, part], labels[:, part]
+        for first in range(0, steps, len(starts)):
+            images = batch * min(len(starts), steps - first)
+            yield inputs[:, :images], labels[:, :images]
 
     def train(steps: int) -> np.ndarray:
+        own = network, parameters, optimizer, None, stream(steps), steps
         with denormals_flushed():
-            losses, _ = train_task(
-                network, parameters, optimizer, None, stream(steps), steps
-            )
+            losses, _ = train_task(*own, batch_size=batch)
         return losses[-1].numpy()
 
     return train
@@ -107,9 +109,8 @@ def pytorch_loop(problem, fused: bool) -> Train:
             linear.bias = nn.Parameter(bias)
             layers += [linear, nn.ReLU()]
         model = nn.Sequential(*layers[:-1])
-        optimizer = torch.optim.Adam(
-            model.parameters(), lr=float(problem["lr"]), fused=fused
-        )
+        kind = torch.optim.SGD if problem["sgd"] else torch.optim.Adam
+        optimizer = kind(model.parameters(), lr=float(problem["lr"]), fused=fused)
         members.append((model, optimizer))
 
     def train(steps: int) -> np.ndarray:
@@ -133,7 +134,7 @@ def pytorch_loop(problem, fused: bool) -> Train:
 
 
 def jax_scan(problem) -> Train:
-    """Seeds by ``vmap``, steps by ``lax.scan``, the whole compiled; Adam from optax."""
+    """Seeds by ``vmap``, steps by ``lax.scan``, the whole compiled; steps by optax."""
     import jax
     import optax
     from jax import numpy as jnp
@@ -146,7 +147,8 @@ def jax_scan(problem) -> Train:
     inputs, labels = jnp.asarray(problem["inputs"]), jnp.asarray(problem["labels"])
     batch = int(problem["batch"])
     count = inputs.shape[1] // batch
-    optimizer = optax.adam(float(problem["lr"]))
+    kind = optax.sgd if problem["sgd"] else optax.adam
+    optimizer = kind(float(problem["lr"]))
 
     def loss_of(values, x, y):
         for layer, (weight, bias) in enumerate(values):
@@ -199,12 +201,29 @@ def sgemm(problem) -> Train:
     return train
 
 
+def axpy(problem) -> Train:
+    """A step that changes as many numbers as the weights are, and computes nothing."""
+    import torch
+
+    torch.set_num_threads(1)
+    count = sum(v[0].size for k, v in problem.items() if k.startswith("weight"))
+    one, other = torch.zeros(count), torch.ones(count)
+
+    def train(steps: int) -> np.ndarray:
+        for _ in range(steps):
+            one.add_(other, alpha=1e-3)
+        return np.zeros(1)
+
+    return train
+
+
 CONTESTANTS: dict[str, Callable[..., Train]] = {
     OURS: isometry,
     LOOP: lambda problem: pytorch_loop(problem, fused=False),
     FUSED_LOOP: lambda problem: pytorch_loop(problem, fused=True),
     JAX: jax_scan,
     SGEMM: sgemm,
+    AXPY: axpy,
 }
 
 
@@ -213,10 +232,21 @@ def main() -> None:
     parser.add_argument("name", choices=CONTESTANTS)
     parser.add_argument("problem", type=Path, help="weights and data, .npz")
     parser.add_argument("--steps", type=int, default=100)
+    help = "train so many first, print losses, and again for each line that comes"
+    parser.add_argument("--checked", type=int, default=0, help=help)
     args = parser.parse_args()
     with np.load(args.problem) as file:
         problem = dict(file)
     train = CONTESTANTS[args.name](problem)
+    if args.checked:
+        print(json.dumps({"losses": train(args.checked).tolist()}), flush=True)
+        train(args.steps)
+        for _ in sys.stdin:
+            start = time.process_time()
+            train(args.steps)
+            seconds = time.process_time() - start
+            print(json.dumps({"seconds": seconds}), flush=True)
+        return
     first = train(args.steps)  # compiles, and touches all memory once
     start = time.process_time()
     train(args.steps)
