@@ -63,6 +63,24 @@ def spelled_interval(estimate: float, low: float, high: float, digits: int = 3) 
     return f"{estimate:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
+def telling_digits(low: float, high: float) -> int:
+    """Return how many digits after the point show the width of an interval.
+
+    Args:
+        low: Lower end; NaN if there is none.
+        high: Upper end.
+
+    Returns:
+        Three, or as many as half the width has zeros before its first digit and one.
+
+    Example:
+        >>> telling_digits(0.0168, 0.0172), telling_digits(0.7, 0.9)
+        (4, 3)
+    """
+    half = (high - low) / 2
+    return max(3, -math.floor(math.log10(half))) if half > 0 else 3
+
+
 def as_scores(scores: ArrayLike) -> NDArray:
     """Return scores as a finite float array ``(strata, seeds)``.
 

@@ -186,7 +186,7 @@ def hessian_spectrum(
     Args:
         model: Any module that can be differentiated twice; its frozen parameters take
             no part.
-        inputs: As for :func:`isometry.diagnose`.
+        inputs: As for ``isometry.diagnose``.
         targets: Theirs, ``(n, ...)``, as the loss takes them.
         generator: Draws the random directions, on the CPU.
         loss: Maps outputs ``(n, ...)`` and targets to a scalar.
@@ -197,7 +197,7 @@ def hessian_spectrum(
 
     Raises:
         TypeError: If model, inputs or outputs are of the wrong type.
-        ValueError: If these cannot be looked at (:func:`isometry.diagnose`), targets
+        ValueError: If these cannot be looked at (``isometry.diagnose``), targets
             are not one for each input, a number is out of range, no parameter is
             trainable, or the loss is no finite scalar that can be differentiated twice.
 

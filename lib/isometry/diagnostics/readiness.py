@@ -84,7 +84,7 @@ def optimization_readiness(
 
     Args:
         model: Any module; its frozen parameters take no part.
-        inputs: Observations of the task, as for :func:`isometry.diagnose`.
+        inputs: Observations of the task, as for ``isometry.diagnose``.
         targets: Theirs, ``(n, ...)``, as the loss takes them.
         generator: Draws the minibatches, on the CPU.
         loss: Maps outputs ``(c, ...)`` and targets ``(c, ...)`` to the mean of the
@@ -92,13 +92,13 @@ def optimization_readiness(
         batches: How many minibatches, >= 1; the paper's are 128.
         batch_size: Observations in one, 1 to n; the paper's are 4.
         outputs: Makes one tensor ``(c, ...)`` of what the model returns.
-        scales: The diagonal D of :mod:`isometry.ntk.preconditioned`, by name:
+        scales: The diagonal D of ``isometry.ntk.preconditioned``, by name:
             each squared norm is ``g^T D g`` then, and the learning rate is that of the
             optimiser that takes the step ``D g``, e.g. Adam's.
 
     Raises:
         TypeError: If model, inputs or outputs are of the wrong type.
-        ValueError: If these cannot be looked at (:func:`isometry.diagnose`), targets
+        ValueError: If these cannot be looked at (``isometry.diagnose``), targets
             are not one for each input, batches or batch_size are out of range, no
             parameter is trainable, the loss is no mean over observations, not finite,
             or not above 0, or the scales do not fit the parameters.

@@ -24,6 +24,7 @@ BOOTSTRAP_SEED = 20260609
 Row = dict[str, Any]
 FORMATS = ("table", "csv", "json", "markdown")
 # The first that a store has.
+SMALLER_IS_BETTER = ("squared_error", "initial_loss", "final_loss")
 MAIN_METRICS = ("online_accuracy", "episodic_return", "squared_error")
 
 
@@ -148,7 +149,7 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
         tasks, ``first`` and ``last`` fifth of the tasks, each with ``_low`` and
         ``_high``; ``difference`` to ``adam`` on the same seeds over all tasks, and
         ``probability`` that a seed of the method beats a seed of ``adam``, see
-        :func:`baselines_of`. Within a scale, largest mean first. A number is missing
+        :func:`baselines_of`. Within a scale, best mean first. A number is missing
         where a seed's score is infinite, as the loss of one that diverged is, or where
         no seed has one.
 
@@ -187,7 +188,7 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
     table = pd.DataFrame(rows)
     return table.sort_values(
         ["benchmark", "scale", "mean"],
-        ascending=[True, True, False],
+        ascending=[True, True, metric.startswith(SMALLER_IS_BETTER)],
         ignore_index=True,
     )
 

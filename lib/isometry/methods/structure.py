@@ -45,7 +45,7 @@ class Architecture:
         taper: Units of a hidden layer as a share of those of the one before, in (0, 1],
             rounded; of a perceptron.
         alpha: Start of the learned share of its input that each hidden unit lets round
-            a nonlinearity, see :mod:`isometry.methods.linearity`; None: there is none.
+            a nonlinearity, see ``isometry.methods.linearity``; None: there is none.
     """
 
     network: str

@@ -25,7 +25,12 @@ from typing import Any, Literal
 from scipy.stats import t as student_t
 
 from isometry.core.messages import refusal, unknown
-from isometry.core.statistics import NAN, Interval, spelled_interval
+from isometry.core.statistics import (
+    NAN,
+    Interval,
+    spelled_interval,
+    telling_digits,
+)
 from isometry.suites import suite
 from isometry.suites.suite import PUBLISHED, Measure, all_suites
 from isometry.sweep.file import check_kinds, parsed_file
@@ -60,7 +65,8 @@ class Published:
         own = self.interval
         if math.isnan(own.low):
             return f"{own.estimate:.3f}"
-        return spelled_interval(own.estimate, own.low, own.high)
+        digits = telling_digits(own.low, own.high)
+        return spelled_interval(own.estimate, own.low, own.high, digits)
 
 
 def read_published(folder: Path | None = None) -> Values:

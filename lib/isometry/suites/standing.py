@@ -9,7 +9,13 @@ from typing import Any
 import pandas as pd
 
 from isometry.core.messages import unknown
-from isometry.core.statistics import NAN, Interval, spelled_interval, t_interval
+from isometry.core.statistics import (
+    NAN,
+    Interval,
+    spelled_interval,
+    t_interval,
+    telling_digits,
+)
 from isometry.lab.choices import spelled
 from isometry.lab.performance_profiles import table_text
 from isometry.lab.run import missing_seeds
@@ -164,7 +170,8 @@ def number_text(one: Standing, measure: Measure) -> str:
     found = one.numbers[measure.name]
     if not math.isfinite(found.estimate):
         return "diverged"
-    return spelled_interval(found.estimate, found.low, found.high)
+    digits = telling_digits(found.low, found.high)
+    return spelled_interval(found.estimate, found.low, found.high, digits)
 
 
 def seeds_text(one: Standing) -> str:

@@ -1,6 +1,6 @@
 """The rules in the papers' symbols, one equation a line: the form to read.
 
-:mod:`isometry.tracking.linear_kernel` and :mod:`isometry.tracking.network_kernel` are
+``isometry.tracking.linear_kernel`` and ``isometry.tracking.network_kernel`` are
 the fast forms; tests hold these against them, and these against autograd.
 """
 
