@@ -94,7 +94,7 @@ REFUSALS = [
     ),
     (
         f"run permuted_mnist --method adamoo {SMALL}",
-        "unknown method 'adamoo'; did you mean 'adamo'? known: adam, ",
+        "unknown method 'adamoo'; did you mean 'adamo'? known: adalin, adam, ",
     ),
     ("data verify mnits", "unknown data set 'mnits'; did you mean 'mnist'?"),
     ("data fetch mnits", "unknown data set 'mnits'; did you mean 'mnist'?"),

@@ -163,6 +163,7 @@ REFUSALS = [
     ("cbp", {"replacement_rate": 2}, "needed 0 <= replacement_rate <= 1"),
     ("cbp", {"maturity": -1}, "needed maturity >= 0"),
     ("cbp", {"utility_decay": 1}, "needed 0 <= utility_decay < 1"),
+    ("cbp", {"cbp_utility": "none"}, "unknown value for cbp_utility 'none'"),
     ("snr", {"snr_rejection": 0}, "needed 0 < snr_rejection < 1"),
     ("snr", {"snr_least": 0}, "needed snr_least >= 1"),
     ("snr", {"snr_most": 5}, r"needed snr_most >= snr_least \(100\), found 5"),
@@ -183,7 +184,7 @@ def test_settings_out_of_range_are_refused(toy, method, values, message):
 def test_every_new_setting_is_refused_somewhere():
     refused = {(method, key) for method, values, _ in REFUSALS for key in values}
     free = {("weight_clipping", "clip_head"), ("nap", "nap_affine")}
-    free |= {("l2_init", "l2_init_vectors")}
+    free |= {("l2_init", "l2_init_vectors"), ("cbp", "cbp_compensation")}
     for method in {method for method, *_ in REFUSALS}:
         own = dataclasses.fields(METHODS.get(method).settings)
         for key in {f.name for f in own} - {"beta1", "beta2", "eps"}:
