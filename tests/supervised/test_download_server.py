@@ -153,6 +153,7 @@ def test_a_mirror_that_does_not_deliver_is_one_line(mirror, tmp_path, behaviour,
     assert whole(data.fetch("mnist", tmp_path)), "the same call goes on"
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_download_each_file_once(mirror, tmp_path):
     mirror.behaviour = "slow"
     program = (
