@@ -382,3 +382,13 @@ def test_markdown_is_a_table_of_as_many_cells_in_every_line(two):
 def test_reports_of_what_is_not_there_are_refused(two, call, error, message):
     with pytest.raises(error, match=message):
         call(two[0])
+
+
+@pytest.mark.parametrize(
+    ("metric", "first"),
+    [("squared_error", "low"), ("squared_error/fast", "low"), ("plasticity", "high")],
+)
+def test_the_best_stands_first_also_where_that_is_the_smallest(tmp_path, metric, first):
+    for name, value in (("low", 0.1), ("high", 0.9)):
+        stored(tmp_path, name, name, values=np.full((5, 10), value), metric=metric)
+    assert summary(tmp_path, metric)["method"].iloc[0] == first

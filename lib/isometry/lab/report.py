@@ -23,8 +23,8 @@ LEVEL = 0.95
 BOOTSTRAP_SEED = 20260609
 Row = dict[str, Any]
 FORMATS = ("table", "csv", "json", "markdown")
-# The first that a store has.
 SMALLER_IS_BETTER = ("squared_error", "initial_loss", "final_loss")
+# The first that a store has.
 MAIN_METRICS = ("online_accuracy", "episodic_return", "squared_error")
 
 

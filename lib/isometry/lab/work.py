@@ -92,10 +92,10 @@ def unfinished(
         return missing
     found = []
     for checkpoint in work.parent.glob(f"{_stem(work)}-*/{CHECKPOINT}"):
-        seeds = identity_in(checkpoint).get("seeds", [])
-        own = bool(seeds) and set(seeds) <= set(missing)
-        if own and folder_of(seeds) == checkpoint.parent:
-            found += [seeds] if identity_in(checkpoint) == identity(seeds) else []
+        said = identity_in(checkpoint)
+        seeds = said.get("seeds", [])
+        if seeds and set(seeds) <= set(missing) and said == identity(seeds):
+            found += [seeds] if folder_of(seeds) == checkpoint.parent else []
     return max(found, key=len, default=missing)
 
 

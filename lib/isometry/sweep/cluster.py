@@ -62,11 +62,11 @@ def cluster(address: str, device: str) -> Iterator[Crew]:
         _check_workers(client, list(workers))
         resources = {GPU: 1} if device != "cpu" else {}
         executor = client.get_executor(pure=False, retries=0, resources=resources)
-        look = _watch(client, address)
+        look, wanted = _watch(client, address), signature()
 
         def submit(place: int, job: Job) -> Future[float]:
             try:
-                return executor.submit(_checked, job, signature())
+                return executor.submit(_checked, job, wanted)
             except Exception:
                 look(True)  # says what the client's own error does not
                 raise
@@ -119,6 +119,7 @@ def _check_workers(client: Any, addresses: list[str]) -> None:
     }
     with client.as_current(), suppress(TimeoutError):
         wait(list(asked.values()), timeout=ANSWER_SECONDS)
+    wanted = signature()
     for address, future in asked.items():
         if future.status == "error":  # its code is so old that it cannot say
             found = {"code": f"without a name ({future.exception()})"}
@@ -126,7 +127,7 @@ def _check_workers(client: Any, addresses: list[str]) -> None:
             found = future.result()
         else:
             continue
-        differing = _differing(found, signature(), address)
+        differing = _differing(found, wanted, address)
         if differing:
             raise ValueError(differing)
 
