@@ -59,12 +59,17 @@ def check_pairs(architecture: Architecture) -> None:
     Raises:
         ValueError: If they do not fit.
     """
-    layers = range(max(1, architecture.depth))
-    widths = [tapered(architecture.width, architecture, layer) for layer in layers]
-    odd = [width for width in widths if width % 2]
-    if architecture.activation == "maxmin" and odd:
+    if architecture.activation != "maxmin":
+        return
+    differ = architecture.depth if architecture.taper != 1 else 1
+    widths = (
+        tapered(architecture.width, architecture, layer)
+        for layer in range(max(1, differ))
+    )
+    odd = next((width for width in widths if width % 2), None)
+    if odd is not None:
         needed = "an even width for maxmin"
-        raise ValueError(refusal(needed, odd[0], "change width or activation"))
+        raise ValueError(refusal(needed, odd, "change width or activation"))
 
 
 def units_of(architecture: Architecture, shapes: Callable[[int, int], Shapes]) -> int:
