@@ -1,10 +1,11 @@
 """The book's own roles and directives.
 
-``{number}`` prints a published number, ``{claim}`` a claim with its verdict, and
-``{claims-table}`` and ``{status-table}`` list them; ``{suite-tables}`` and
-``{suite-changes}``, from ``suite_pages``, show our numbers beside others'. All read
-JSON files that lie beside the configuration; what is not there is an error, so a strict
-build fails.
+``{number}`` prints a published number, ``{claim}`` a claim with its verdict,
+``{chapter-claims}`` a line of links to those of a chapter, and ``{claims-table}``,
+``{verdict-counts}``, ``{status-table}`` and ``{statements-table}`` list them;
+``{suite-tables}`` and ``{suite-changes}``, from ``suite_pages``, show our numbers
+beside others'. All read JSON files that lie beside the configuration; what is not there
+is an error, so a strict build fails.
 """
 
 from typing import Any
@@ -60,7 +61,7 @@ def badge(verdict: str) -> nodes.inline:
 
 
 class ClaimDirective(SphinxDirective):
-    """``{claim} key``: a claim, how it is judged, and the verdict."""
+    """``{claim} key``: a claim, the verdict, and, folded, numbers and criterion."""
 
     required_arguments = 1
 
@@ -77,40 +78,61 @@ class ClaimDirective(SphinxDirective):
         row = rows[key]
         box = nodes.container(classes=["claim"], ids=[f"claim-{key}"])
         head = nodes.paragraph(classes=["claim-head"])
-        head += [
-            nodes.strong("", "Claim"),
-            nodes.Text(" "),
-            nodes.inline("", row["source"], classes=["claim-source"]),
-            nodes.Text(" "),
-            badge(row["verdict"]),
-        ]
+        head += [nodes.strong("", f"Claim: {row['title']}"), badge(row["verdict"])]
         box += head
-        box += self.parsed(row["text"], "claim-text")
-        for label, name in (("Verdict", "reason"), ("Scale", "gap")):
-            if row.get(name):
-                box += self.parsed(f"**{label}.** {row[name]}", "claim-note")
+        box += self.parsed(f"{row['text']} *{row['source']}.*", "claim-text")
+        box += self.parsed(row["reason"], "claim-note")
         for one in row.get("outside", ()):
             text = f"**Elsewhere.** {one['what']} ({one['who']}, {one['where']}.)"
             box += self.parsed(text, "claim-note")
-        summary = "<details><summary>Criterion</summary>"
-        box += nodes.raw("", summary, format="html")
-        box += self.parsed(row["criterion"], "claim-note")
-        box += nodes.raw("", "</details>", format="html")
-        before = row.get("before")
-        if before:
-            summary = "<details><summary>Under the first protocol</summary>"
-            box += nodes.raw("", summary, format="html")
-            for name in ("verdict", "reason", "criterion"):
-                text = f"**{name.capitalize()}.** {before[name]}"
-                box += self.parsed(text, "claim-note")
-            box += nodes.raw("", "</details>", format="html")
+        shared = f" ({row['shared']}, the same for others)" if row["shared"] else ""
+        notes = [f"**Criterion{shared}.** {row['criterion']}"]
+        if row["gap"]:
+            notes.insert(0, f"**Scale.** {row['gap']}")
+        self.fold(box, "How it was judged", notes)
+        if before := row.get("before"):
+            notes = [
+                f"**{name.capitalize()}.** {before[name]}"
+                for name in ("verdict", "reason", "criterion")
+            ]
+            self.fold(box, "Under the first protocol", notes)
         return [box]
+
+    def fold(self, box: nodes.container, summary: str, texts: list[str]) -> None:
+        """Add Markdown texts that open with a click."""
+        start = f"<details><summary>{summary}</summary>"
+        box += nodes.raw("", start, format="html")
+        box += [self.parsed(text, "claim-note") for text in texts]
+        box += nodes.raw("", "</details>", format="html")
 
     def parsed(self, text: str, kind: str) -> nodes.container:
         """Return Markdown text as nodes."""
         part = nodes.container(classes=[kind])
         part += self.parse_text_to_nodes(text)
         return part
+
+
+class ChapterClaims(SphinxDirective):
+    """``{chapter-claims}``: one line, the verdicts of the chapter's claims as links."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the line."""
+        number = str(int(self.env.docname.rpartition("/")[2].split("_")[0]))
+        rows = read(self.env, "claims.json")
+        mine = [row for row in rows if number in chapters_of(row)]
+        word = "claim" if len(mine) == 1 else "claims"
+        line = nodes.paragraph("", f"Judged here, {len(mine)} {word}: ")
+        line["classes"].append("chapter-claims")
+        for row in mine:
+            link = nodes.reference("", "", refuri=f"#claim-{row['key']}", internal=True)
+            sign = BADGES[row["verdict"]]
+            kind = row["verdict"].replace(" ", "-")
+            label = nodes.inline("", f"{sign} {row['title']}")
+            label["classes"] += ["verdict", f"verdict-{kind}"]
+            link["reftitle"] = row["verdict"]
+            link += label
+            line += [link, nodes.Text(" ")]
+        return [line]
 
 
 class ClaimsTable(TableDirective):
@@ -123,7 +145,11 @@ class ClaimsTable(TableDirective):
         if not rows:
             LOGGER.error("there are no claims", location=self.get_location())
             return []
-        out: list[nodes.Node] = [self.summary(rows)]
+        out: list[nodes.Node] = [counts_of(rows)]
+        shared = {row["shared"]: row for row in reversed(rows) if row["shared"]}
+        for name, row in reversed(shared.items()):
+            text = f"**{name.capitalize()}**, as for *{row['title']}*: "
+            out += self.parse_text_to_nodes(text + row["criterion"])
         for chapter in sorted(status):
             number = str(int(chapter.split("_")[0]))
             mine = [row for row in rows if number in chapters_of(row)]
@@ -133,8 +159,9 @@ class ClaimsTable(TableDirective):
             heading += self.inline(f"{{doc}}`/chapters/{chapter}`")
             cells = [
                 [
-                    f"{row['text']} ({row['source']})"
-                    f"\n\n*Criterion.* {row['criterion']}",
+                    f"**{row['title']}.** {row['text']} ({row['source']})"
+                    "\n\n*Criterion.* "
+                    + (f"{row['shared']}." if row["shared"] else row["criterion"]),
                     self.verdicts(row),
                     " ".join(part for part in (row["reason"], row["gap"]) if part),
                 ]
@@ -158,14 +185,6 @@ class ClaimsTable(TableDirective):
         """Return one paragraph's content."""
         parsed = self.parse_text_to_nodes(text)
         return list(parsed[0].children)
-
-    def summary(self, rows: list[dict[str, Any]]) -> nodes.paragraph:
-        """Return how many claims have each verdict."""
-        line = nodes.paragraph(classes=["claims-summary"])
-        for verdict in BADGES:
-            count = sum(row["verdict"] == verdict for row in rows)
-            line += [badge(verdict), nodes.Text(f" {count}   ")]
-        return line
 
 
 def chapters_of(row: dict[str, Any]) -> list[str]:
@@ -207,6 +226,43 @@ class StatusTable(TableDirective):
         ]
 
 
+class StatementsTable(TableDirective):
+    """``{statements-table}``: what captions and prose say and a run has checked."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return one table over all chapters."""
+        found = read(self.env, "statements.json")
+        rows = [
+            [f"{{doc}}`/chapters/{chapter}`", place(one["where"]), one["statement"]]
+            for chapter, statements in sorted(found.items())
+            for one in statements
+        ]
+        head = ["Chapter", "Where", "Statement"]
+        return [self.table(head, rows, [25, 20, 55], "statements-table")]
+
+
+class VerdictCounts(TableDirective):
+    """``{verdict-counts}``: how many claims have each verdict."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return one line."""
+        return [counts_of(read(self.env, "claims.json"))]
+
+
+def place(where: str) -> str:
+    """Return a figure's reference, or a heading's text as it is."""
+    return f"{{numref}}`{where}`" if where.startswith("fig-") else where
+
+
+def counts_of(rows: list[dict[str, Any]]) -> nodes.paragraph:
+    """Return how many claims have each verdict."""
+    line = nodes.paragraph(classes=["claims-summary"])
+    for verdict in BADGES:
+        count = sum(row["verdict"] == verdict for row in rows)
+        line += [badge(verdict), nodes.Text(f" {count}   ")]
+    return line
+
+
 def without_thebe(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any
 ) -> None:
@@ -223,8 +279,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the roles and directives."""
     app.add_role("number", NumberRole())
     app.add_directive("claim", ClaimDirective)
+    app.add_directive("chapter-claims", ChapterClaims)
     app.add_directive("claims-table", ClaimsTable)
     app.add_directive("status-table", StatusTable)
+    app.add_directive("statements-table", StatementsTable)
+    app.add_directive("verdict-counts", VerdictCounts)
     app.add_directive("suite-tables", SuiteTables)
     app.add_directive("suite-changes", SuiteChanges)
     app.connect("html-page-context", without_thebe, priority=900)

@@ -17,9 +17,12 @@ import yaml
 from nbformat import NotebookNode
 
 from press import BookError, chapter_files, repository, run_folder, stage_folder
+from press.fold import fold
 
 BANNER = "application/vnd.isometry.banner+json"
 NUMBERS = "application/vnd.isometry.numbers+json"
+STATEMENTS = "application/vnd.isometry.statements+json"
+FOR_THE_PRESS = {BANNER, NUMBERS, STATEMENTS}
 CHAPTER_LINK = re.compile(r"(\]\((?:\.\./chapters/)?\d\d_\w+)\.md([)#])")
 NOT_PAGES = {"press", "build.py", "lock.py", "lab-settings.json"}
 
@@ -103,11 +106,13 @@ def banner_html(facts: dict[str, Any]) -> str:
 def dress(notebook: NotebookNode, facts: dict[str, Any]) -> NotebookNode:
     """Return the notebook as the page and the download show it.
 
-    The injected parameters are hidden, what varies between two equal runs is stripped,
-    outputs meant for the press are removed, and the banner stands under the title.
+    The injected parameters are hidden, code is folded, what varies between two equal
+    runs is stripped, outputs meant for the press are removed, and the banner stands
+    under the title. The state of widgets goes: they live in a running notebook.
     """
     notebook = nbformat.from_dict(notebook)
-    notebook.metadata.pop("papermill", None)
+    for name in ("papermill", "widgets"):
+        notebook.metadata.pop(name, None)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = linked(cell.source)
@@ -120,8 +125,9 @@ def dress(notebook: NotebookNode, facts: dict[str, Any]) -> NotebookNode:
             cell.outputs = [
                 output
                 for output in cell.outputs
-                if not {BANNER, NUMBERS} & set(output.get("data", {}))
+                if not FOR_THE_PRESS & set(output.get("data", {}))
             ]
+            fold(cell)
     first = notebook.cells[0]
     head, _, rest = first.source.lstrip().partition("\n")
     while not head.splitlines()[-1].startswith("# "):
@@ -159,7 +165,7 @@ def claims(root: Path) -> list[dict[str, Any]]:
     rows = []
     for key in CLAIMS.names():
         claim = CLAIMS.get(key)
-        fields = ("key", "text", "source", "chapter", "criterion")
+        fields = ("key", "title", "text", "source", "chapter", "criterion", "shared")
         row = {name: getattr(claim, name) for name in fields}
         row["outside"] = [asdict(one) for one in claim.outside]
         rows.append(row | asdict(verdicts[key]) | {"before": before.get(key)})
@@ -237,6 +243,7 @@ def stage(root: Path, profile: str) -> Path:
             files[name.as_posix()] = linked(source.read_text()) if page else source
     numbers: dict[str, dict[str, Any]] = {}
     status: dict[str, dict[str, Any]] = {}
+    statements: dict[str, list[dict[str, Any]]] = {}
     for path in chapter_files(root):
         done = run_folder(root, profile) / f"{path.stem}.ipynb"
         if not done.with_suffix(".key").exists():
@@ -245,11 +252,13 @@ def stage(root: Path, profile: str) -> Path:
         refuse_noise(notebook, path.stem)
         status[path.stem] = facts_of(notebook, path.stem)
         numbers[path.stem] = numbers_of(notebook, path.stem)
+        statements[path.stem] = take(notebook, STATEMENTS)
         page = dress(notebook, status[path.stem])
         files[f"chapters/{path.stem}.ipynb"] = nbformat.writes(page) + "\n"
     for name, value in (
         ("numbers.json", numbers),
         ("status.json", status),
+        ("statements.json", statements),
         ("claims.json", claims(root)),
         ("suites.json", suites(root)),
     ):

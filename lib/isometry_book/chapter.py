@@ -1,9 +1,9 @@
 """What every chapter of the book does first, and how its numbers reach the prose.
 
 ``begin`` sets a chapter up and says under which conditions it runs; ``publish`` hands
-numbers to the book, where ``{number}`` reads them. Both speak through outputs of a MIME
-type of our own, which the book's press collects from the executed notebook. In plain
-Python they print and show nothing.
+numbers to the book, where ``{number}`` reads them; ``check`` holds a statement against
+the numbers. They speak through outputs of a MIME type of our own, which the book's press
+collects from the executed notebook. In plain Python they print and show nothing.
 """
 
 import atexit
@@ -25,6 +25,7 @@ from isometry_book import style
 
 BANNER_MIME = "application/vnd.isometry.banner+json"
 NUMBERS_MIME = "application/vnd.isometry.numbers+json"
+STATEMENTS_MIME = "application/vnd.isometry.statements+json"
 DATA_LABELS = {
     "digits": "scikit-learn digits (8x8)",
     "mnist": "MNIST",
@@ -91,6 +92,26 @@ class Chapter:
         """
         plain = {key: _plain(key, value) for key, value in values.items()}
         _show({NUMBERS_MIME: plain}, ", ".join(f"{k} = {v}" for k, v in plain.items()))
+
+    def check(self, where: str, statement: str, holds: Any) -> None:
+        """Hold what a caption or the prose says against the numbers.
+
+        What was checked is listed on the book's status page.
+
+        Args:
+            where: The figure's name, or the heading's text.
+            statement: What is said, in a few words.
+            holds: Whether it is so: a truth value, of Python, NumPy or a tensor.
+
+        Raises:
+            AssertionError: If it is not so.
+
+        Example:
+            >>> begin("smoke").check("fig-loss", "the loss falls", 0.2 < 0.9)
+        """
+        if not bool(holds):
+            raise AssertionError(f"{where} says what is not so: {statement}")
+        _show({STATEMENTS_MIME: {"where": where, "statement": statement}}, statement)
 
 
 def begin(profile: str, data: str | None = None) -> Chapter:

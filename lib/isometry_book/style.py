@@ -183,6 +183,19 @@ RC: Any = {
 }
 
 
+def method_label(name: str) -> str:
+    """Return a method's name as the figures print it; others stay as they are.
+
+    Args:
+        name: As on the command line.
+
+    Example:
+        >>> method_label("adamo_maxmin")
+        'AdamO + MaxMin'
+    """
+    return METHOD_STYLES[name].label if name in METHOD_STYLES else name
+
+
 def method_style(name: str, **override: Any) -> dict[str, Any]:
     """Return the keyword arguments that draw a method's curve.
 

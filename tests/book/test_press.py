@@ -353,6 +353,29 @@ def test_a_page_hides_the_parameters_and_strips_what_varies():
     assert page.cells[3].outputs == [shown({"text/plain": "kept"})]
 
 
+@pytest.mark.parametrize(
+    ("source", "tags", "outputs", "seen"),
+    [
+        ("chapter.publish(a=1)", [], [], ["remove-input"]),
+        ("x = 1\nassert x", [], [], ["remove-input"]),
+        ('chapter.check("fig-a", "it falls", True)', [], [], ["remove-input"]),
+        ("import torch", [], [], ["hide-input"]),
+        ("assert x\nx", [], [shown({"text/plain": "1"})], ["hide-input"]),
+        ("assert x", ["show"], [], ["show"]),
+        ("slider()", ["remove-cell"], [], ["remove-cell"]),
+    ],
+)
+def test_a_page_folds_code_and_leaves_out_bookkeeping(source, tags, outputs, seen):
+    notebook = notebook_of(published(a=1))
+    notebook.cells[1].source = source
+    notebook.cells[1].metadata.update(tags=tags)
+    notebook.cells[1].outputs = [*outputs, published(a=1)]
+    notebook.metadata["widgets"] = {"state": {}}
+    page = dress(notebook, FACTS)
+    assert "widgets" not in page.metadata
+    assert page.cells[3].metadata["tags"] == seen
+
+
 def test_the_banner_shows_text_and_never_markup():
     page = dress(notebook_of(), FACTS | {"device": "<b>CPU</b>"})
     assert "&lt;b&gt;CPU&lt;/b&gt;" in page.cells[1].source

@@ -14,7 +14,13 @@ from isometry.core.matrices import singular_values
 from isometry_book.c5_adamo.drifted_network import LAYERS
 from isometry_book.c5_adamo.neighbours import QUANTILES, SCHEDULES, curves
 from isometry_book.c5_adamo.regulariser_variants import variant
-from isometry_book.style import BLUE, GREY, METHOD_STYLES, VERMILION, method_style
+from isometry_book.style import (
+    BLUE,
+    GREY,
+    VERMILION,
+    method_label,
+    method_style,
+)
 
 FLOOR = 3e-3  # singular values below are drawn here
 
@@ -93,15 +99,6 @@ def spectrum_under_force(ax: Axes, numbers: pd.DataFrame, name: str) -> Axes:
     ax.set_title(style["label"], fontsize=10)
     ax.tick_params(labelsize=8)
     return ax
-
-
-def method_label(name: str) -> str:
-    """Return a method's name as the figures print it; others stay as they are.
-
-    Args:
-        name: As on the command line.
-    """
-    return METHOD_STYLES[name].label if name in METHOD_STYLES else name
 
 
 def spectra_over_switches(ax: Axes, numbers: pd.DataFrame, name: str) -> Axes:

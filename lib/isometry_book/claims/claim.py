@@ -1,11 +1,12 @@
 """What a claim is, and what a verdict; each claim's judge enters itself here."""
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from isometry.core.registry import Registry
-from isometry_book.claims.ledger import CLAIM_TEXTS, OUTSIDE_TEXTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,38 +64,47 @@ class Claim:
 
     Attributes:
         key: Its name in the book and on the command line.
-        text: What is claimed.
+        title: It in a few words.
+        text: What is claimed, Markdown.
         source: Where in the paper, or who reports it.
         chapter: Which chapter judges it, 1 to 7.
         criterion: What the results must show for the verdict "reproduced".
+        shared: What several claims call the same criterion, or empty.
         outside: What others measured; it takes no part in the verdict.
     """
 
     key: str
+    title: str
     text: str
     source: str
     chapter: int
     criterion: str
+    shared: str = ""
     outside: tuple[Outside, ...] = ()
 
 
+LEDGER = tomllib.loads(Path(__file__).with_name("ledger.toml").read_text("utf-8"))
 CLAIMS: Registry[Claim] = Registry("claim")
-for _key, _chapter, _source, _text, _criterion in CLAIM_TEXTS:
-    CLAIMS.register(
-        _key,
-        Claim(
-            key=_key,
-            text=_text,
-            source=_source,
-            chapter=_chapter,
-            criterion=_criterion,
-            outside=tuple(
-                Outside(who=who, what=what, where=where)
-                for key, who, what, where in OUTSIDE_TEXTS
-                if key == _key
-            ),
-        ),
+
+
+def _claim(row: dict[str, Any]) -> Claim:
+    """Return a claim of the ledger."""
+    row = dict(row)
+    source = row.pop("source").format(**LEDGER["sources"])
+    if name := row.pop("shared", ""):
+        rule = LEDGER["shared"][name]
+        name = rule["name"]
+        row["criterion"] = rule["text"].format(rivals=row.pop("rivals"))
+    outside = tuple(
+        Outside(who=one["who"], what=one["what"], where=one["where"])
+        for one in LEDGER["outside"]
+        if one["claim"] == row["key"]
     )
+    return Claim(**row, source=source, shared=name, outside=outside)
+
+
+for _row in LEDGER["claims"]:
+    CLAIMS.register(_row["key"], _claim(_row))
 
 
 def get(key: str) -> Claim:

@@ -15,6 +15,7 @@ from isometry_book.c1_plasticity.judge import _change, _plasticity_loss, _same_s
 from isometry_book.claims.claim import (
     CLAIMS,
     JUDGES,
+    LEDGER,
     NOT_TESTED,
     OUTCOMES,
     Outside,
@@ -22,10 +23,9 @@ from isometry_book.claims.claim import (
     get,
     judged,
 )
-from isometry_book.claims.ledger import CLAIM_TEXTS, OUTSIDE_TEXTS
 from isometry_book.claims.verdicts import _verdict_on, judge_all
 
-KEYS = [row[0] for row in CLAIM_TEXTS]
+KEYS = [row["key"] for row in LEDGER["claims"]]
 RESULTS = Path(__file__).parents[3] / "results"
 EMPTY = pd.DataFrame(columns=COLUMNS)
 
@@ -44,7 +44,8 @@ def test_every_claim_says_what_where_and_by_which_criterion(key):
     assert claim.key == key
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", key)
     assert 1 <= claim.chapter <= 7
-    for text in (claim.text, claim.source, claim.criterion):
+    assert len(claim.title) < 60
+    for text in (claim.title, claim.text, claim.source, claim.criterion):
         assert text.strip() == text
         assert "\n" not in text
         assert "  " not in text
@@ -55,14 +56,15 @@ def test_every_claim_says_what_where_and_by_which_criterion(key):
 
 
 def test_what_others_measured_stands_with_its_claim_and_judges_nothing():
-    for key, who, what, where in OUTSIDE_TEXTS:
-        assert Outside(who=who, what=what, where=where) in get(key).outside
-        assert who.strip() == who
-        assert what.endswith(".")
-        assert where.startswith(("github.com/", "arXiv "))
+    for row in LEDGER["outside"]:
+        own = Outside(who=row["who"], what=row["what"], where=row["where"])
+        assert own in get(row["claim"]).outside
+        assert own.who.strip() == own.who
+        assert own.what.endswith(".")
+        assert own.where.startswith(("github.com/", "arXiv "))
     found = {key: get(key).outside for key in KEYS if get(key).outside}
     assert list(found) == ["anisotropy", "strength", "bench-permuted-mnist"]
-    assert sum(map(len, found.values())) == len(OUTSIDE_TEXTS), "no key is misspelt"
+    assert sum(map(len, found.values())) == len(LEDGER["outside"]), "no key is misspelt"
     assert "224.69 to 224.67" in get("strength").outside[0].what
     assert _verdict_on(get("strength"), EMPTY, []) is NOT_TESTED
 
