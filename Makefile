@@ -3,7 +3,7 @@ PROFILE ?= laptop
 VENV ?= .venv
 SITE ?= _build/html
 PORT ?= 8000
-TORCH := $(shell sed -n 's/^torch==//p' requirements.lock)
+TORCH := $(shell sed -n 's/^\# torch==//p' requirements.lock)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BUILD := $(BIN)/python book/build.py
@@ -42,9 +42,9 @@ $(READY): requirements.lock pyproject.toml
 	"ensurepip (Debian: python3-venv), found $(PYTHON):" \
 	"$$($(PYTHON) -V 2>&1 | head -1)"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install -q "torch==$(TORCH)"
-	$(BIN)/python -m pip install -q -r requirements.lock
-	$(BIN)/python -m pip install -q --no-deps -e .
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
 lint: $(READY) ## ruff and mypy
