@@ -2,8 +2,9 @@
 
 ``begin`` sets a chapter up and says under which conditions it runs; ``publish`` hands
 numbers to the book, where ``{number}`` reads them; ``check`` holds a statement against
-the numbers. They speak through outputs of a MIME type of our own, which the book's press
-collects from the executed notebook. In plain Python they print and show nothing.
+the numbers. They speak through outputs of a MIME type of our own, which the press of
+the book collects from the executed notebook. In plain Python they print and show
+nothing.
 """
 
 import atexit
