@@ -160,6 +160,7 @@ def claims(root: Path) -> list[dict[str, Any]]:
         return []
     from isometry_book.claims.claim import CLAIMS
     from isometry_book.claims.verdicts import first_verdicts, judge_all
+    from isometry_book.style import worded
 
     verdicts, before = judge_all(root / "results"), first_verdicts(root / "results")
     rows = []
@@ -168,7 +169,11 @@ def claims(root: Path) -> list[dict[str, Any]]:
         fields = ("key", "title", "text", "source", "chapter", "criterion", "shared")
         row = {name: getattr(claim, name) for name in fields}
         row["outside"] = [asdict(one) for one in claim.outside]
-        rows.append(row | asdict(verdicts[key]) | {"before": before.get(key)})
+        row |= asdict(verdicts[key])
+        row |= {name: worded(row[name]) for name in ("criterion", "reason", "gap")}
+        old = before.get(key)
+        row["before"] = old and {name: worded(text) for name, text in old.items()}
+        rows.append(row)
     return rows
 
 

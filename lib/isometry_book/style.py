@@ -5,6 +5,7 @@ families; a family of methods shares a colour. No two methods share both line st
 and marker, so every curve can be told apart in grey print as well.
 """
 
+import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ class _MethodStyle:
             **override,
         }
 
+
+_NAMES = ("adam", "adamo", "nap", "redo", "muon", "cbp")
 
 METHOD_STYLES: dict[str, _MethodStyle] = {
     # The ceiling and the plain optimisers.
@@ -108,6 +111,17 @@ METHOD_STYLES: dict[str, _MethodStyle] = {
     "fourier": _MethodStyle("Fourier features", SKY, SOLID, "3"),
     "aid": _MethodStyle("AID", SKY, LONG, "1"),
     "adalin": _MethodStyle("AdaLin", SKY, DOUBLE, "2"),
+}
+# Keys that cannot be words of a sentence, the longest first.
+_KEYS = sorted((k for k in METHOD_STYLES if "_" in k or k in _NAMES), key=len)[::-1]
+_METHOD_KEYS = re.compile(rf"(?<![\w-])(?:{'|'.join(_KEYS)})(?![\w-])")
+_WRITTEN = {
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "minatar": "MinAtar",
+    "octax": "Octax",
+    "ntk": "NTK",
 }
 
 # What a method does -> those that do it; in the order of figures and pages.
@@ -194,6 +208,24 @@ def method_label(name: str) -> str:
         'AdamO + MaxMin'
     """
     return METHOD_STYLES[name].label if name in METHOD_STYLES else name
+
+
+def worded(text: str) -> str:
+    """Return a sentence with methods as the figures print them, and no underscores.
+
+    Args:
+        text: Markdown; what stands in backticks stays.
+
+    Example:
+        >>> worded("adamo minus newton_schulz, on permuted_mnist: `lr`")
+        'AdamO minus Newton-Schulz, on permuted MNIST: `lr`'
+    """
+    parts = re.split(r"(`[^`]*`|\$[^$]*\$)", text)
+    for place in range(0, len(parts), 2):
+        named = _METHOD_KEYS.sub(lambda found: method_label(found[0]), parts[place])
+        spaced = re.sub(r"(?<=[a-z0-9])_(?=[a-z0-9])", " ", named)
+        parts[place] = re.sub(r"[a-z0-9]+", lambda w: _WRITTEN.get(w[0], w[0]), spaced)
+    return "".join(parts)
 
 
 def method_style(name: str, **override: Any) -> dict[str, Any]:
