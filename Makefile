@@ -21,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 CAMPAIGN ?= ../plasticity-campaign
 .PHONY: help book test lint format unit chapters nbval site lab serve notebooks bench paper \
-	pdf campaign campaign-collect lock setup clean
+	pdf campaign campaign-collect lock sbom setup clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -108,6 +108,13 @@ campaign-collect: $(READY) ## bring what the campaign has finished into results/
 
 lock: ## solve the dependencies anew into requirements.lock
 	$(PYTHON) book/lock.py
+
+# The tool has an environment of its own: it lists what is installed, not itself.
+sbom: $(READY) ## list all packages that are installed, as CycloneDX, in _build/sbom.json
+	@test -x _build/sbom/bin/cyclonedx-py || $(PYTHON) -m venv _build/sbom
+	_build/sbom/bin/pip install -q cyclonedx-bom
+	_build/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library \
+	--output-reproducible --of JSON -o _build/sbom.json $(BIN)/python
 
 clean: ## remove everything that was built; .venv stays
 	rm -rf _build _run _stage notebooks .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -41,7 +41,7 @@ def locked(solved: str) -> str:
     r"""Return the requirements, with their hashes, that belong in the lock.
 
     Example:
-        >>> locked("rich==15 \\\n    --hash=sha256:1\ntorch==2 \\\n    --hash=sha256:2\n")
+        >>> locked("rich==15 \\\n    --hash=sha256:1\ntorch==2\ntriton==3\n")
         'rich==15 \\\n    --hash=sha256:1\n'
     """
     blocks = re.split(r"^(?=\S)", solved, flags=re.M)
