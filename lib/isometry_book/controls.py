@@ -1,7 +1,9 @@
-"""Parts that the explorables share: sliders and buttons with their labels."""
+"""Parts that the explorables share: sliders and buttons with labels, and their data."""
 
+import json
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 
 def slider(key: str, name: str, text: str, shown: Sequence[str], start: int) -> str:
@@ -56,3 +58,23 @@ def polyline(points: Sequence[tuple[float, float]]) -> str:
         '0.0,1.0 2.2,3.0'
     """
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+
+
+def data_script(data: Any) -> str:
+    r"""Return an element with what the explorable's script reads, as HTML.
+
+    Args:
+        data: What JSON can hold, with finite numbers. No text in it can end the element
+            or open a comment: each ``<`` is written as JSON's own escape.
+
+    Raises:
+        ValueError: If a number is not finite.
+        TypeError: If JSON cannot hold it.
+
+    Example:
+        >>> data_script({"label": "</script>"})
+        '<script type="application/json">{"label":"\\u003c/script>"}</script>'
+    """
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    text = text.replace("<", "\\u003c")
+    return f'<script type="application/json">{text}</script>'

@@ -4,7 +4,6 @@ The page holds the kernels of all positions of the sliders; a small script draws
 Without the script the figure stands still at the first position.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import cos, pi, radians, sin
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from isometry.ntk import empirical_ntk, ntk_matrix
+from isometry_book.controls import data_script
 from isometry_book.style import BLUE, GREEN, VERMILION
 
 STRETCHES = (1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
@@ -167,7 +167,7 @@ fill="currentColor">{STEPS} gradient steps</text>
 <p aria-live="polite">Condition number: <output data-condition="">{
         _summary(values)
     }</output></p>
-<script type="application/json">{json.dumps(data, separators=(",", ":"))}</script>
+{data_script(data)}
 <script src="../_static/explorables/kernel_ellipse.js" defer></script>
 </div>"""
 

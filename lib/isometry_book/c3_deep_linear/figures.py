@@ -1,6 +1,5 @@
 """The figures of chapter 3, and its explorable."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from isometry_book.controls import data_script
 from isometry_book.style import (
     BLUE,
     DASHDOT,
@@ -212,7 +212,7 @@ ways of drawing the weights; the table below gives their condition numbers.">
 <th scope="col">condition number</th></tr></thead><tbody>
 {rows}
 </tbody></table>
-<script type="application/json">{json.dumps(data, separators=(",", ":"))}</script>
+{data_script(data)}
 <script src="../_static/explorables/depth_spectra.js" defer></script>
 </div>"""
 

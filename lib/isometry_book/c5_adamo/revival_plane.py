@@ -5,14 +5,13 @@ The pull on the 2 x 2 matrix of both rows turns and stretches the row and leaves
 bias alone. Without the script the drawing shows the start and where the pull ends.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from math import cos, exp, hypot, radians, sin, sqrt
 
 import torch
 
 from isometry.core.seeding import generator
-from isometry_book.controls import button, polyline, slider
+from isometry_book.controls import button, data_script, polyline, slider
 from isometry_book.style import BLUE, GREEN, VERMILION
 
 Point = tuple[float, float]
@@ -232,7 +231,7 @@ style="cursor: grab; touch-action: none"/>
 end. Thick: its row w, thin: the other unit's row. Filled points reach the unit.</p>
 <p aria-live="polite"><output data-verdict="">{_verdict(state, points)}</output></p>
 <noscript><p>Without JavaScript the figure shows this start and its end.</p></noscript>
-<script type="application/json">{json.dumps(data, separators=(",", ":"))}</script>
+{data_script(data)}
 <script src="../_static/explorables/revival_plane.js" defer></script>
 </div>"""
 

@@ -4,14 +4,13 @@ The page holds the start, the positions of the sliders and the size of the drawi
 small script evaluates the closed form. Without it the figure stands still.
 """
 
-import json
 from dataclasses import asdict, dataclass
 from math import log10
 
 import torch
 
 from isometry.adamo import relaxation_steps, singular_value_flow
-from isometry_book.controls import button, polyline, slider
+from isometry_book.controls import button, data_script, polyline, slider
 from isometry_book.style import BLUE, VERMILION
 
 STARTS = (0.05, 0.2, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0)
@@ -146,7 +145,7 @@ line under the drawing gives the numbers.">
 <output data-summary="">{summary(strength, lr, steps)}</output></p>
 <p>Learning rate η = {lr:g} throughout.</p>
 <noscript><p>Without JavaScript the figure shows this one setting.</p></noscript>
-<script type="application/json">{json.dumps(data, separators=(",", ":"))}</script>
+{data_script(data)}
 <script src="../_static/explorables/sigma_flow.js" defer></script>
 </div>"""
 

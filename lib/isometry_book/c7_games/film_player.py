@@ -4,7 +4,6 @@ One fragment of HTML holds everything: boards, drawings, script. Without the scr
 shows still frames.
 """
 
-import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
@@ -21,7 +20,7 @@ from isometry.rl.film import Film
 from isometry.rl.games.pictures import BACKGROUND, CHANNEL_COLOURS, first_channel
 from isometry.rl.games.registry import GAMES
 from isometry_book.c7_games.film import BIG, shown_channels, still_steps
-from isometry_book.controls import button, polyline, slider
+from isometry_book.controls import button, data_script, polyline, slider
 from isometry_book.style import BLUE, VERMILION
 
 STILLS = 5
@@ -56,9 +55,9 @@ def film_html(films: Mapping[str, Film], discount: float) -> str:
         "curve": CURVE,
         "films": [_data(film) for film in kept],
     }
-    text = json.dumps(data, separators=(",", ":"))
+    script_data = data_script(data)
     narrow = 9 if max(film.cells.shape[2] for film in kept) <= BIG else 18
-    digest = blake2b((text + "".join(films)).encode(), digest_size=5)
+    digest = blake2b((script_data + "".join(films)).encode(), digest_size=5)
     key = f"film-{digest.hexdigest()}"
     steps = [f"{step} of {longest}" for step in range(longest + 1)]
     players = "\n".join(
@@ -86,7 +85,7 @@ the discounted rewards that followed (dashed).</p>
 </div>
 <p>{_legend(kept)}</p>
 <noscript><p>Without JavaScript the films stand still.</p></noscript>
-<script type="application/json">{text}</script>
+{script_data}
 <script>{script}</script>
 </div>"""
 
