@@ -1,7 +1,7 @@
 """Chapter 5, one matrix at a time: how long a pull takes, and what bends it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -291,3 +291,24 @@ def state_ratio(sizes: list[int]) -> float:
         )
 
     return state_bytes(AdamO) / state_bytes(torch.optim.Adam)
+
+
+def distance_from_adamo(step: Callable[..., None], steps: int = 5) -> float:
+    """Return how far a step written by hand ends from the optimiser, largest entry.
+
+    Args:
+        step: ``(w, grad, m, v, t, lr, strength)``, changes ``w``, ``m`` and ``v``.
+        steps: How many are taken, on a tall matrix and on a wide one.
+    """
+    worst = 0.0
+    for shape in ((6, 4), (4, 6)):
+        start = torch.linspace(-1, 2, 24, dtype=torch.float64).view(shape)
+        weight, own = nn.Parameter(start.clone()), start.clone()
+        moments = torch.zeros_like(own), torch.zeros_like(own)
+        optimizer = AdamO([weight], lr=0.01, isometry_strength=0.5)
+        for t in range(1, steps + 1):
+            weight.grad = torch.sin(t * weight.detach())
+            optimizer.step()
+            step(own, torch.sin(t * own), *moments, t, lr=0.01, strength=0.5)
+        worst = max(worst, float((weight - own).abs().max()))
+    return worst
