@@ -8,6 +8,7 @@ from isometry.core.registry import Registry
 from isometry.core.settings import settings_hash
 from isometry.lab.provenance import provenance
 from isometry.lab.store import COLUMNS, finished_seeds, result_path, write_file
+from isometry_book.c1_plasticity import train_it as c1
 from isometry_book.c2_kernel import study as c2
 from isometry_book.c3_deep_linear import study as c3
 from isometry_book.c4_maxmin import study as c4
@@ -19,6 +20,7 @@ from isometry_book.study import Study
 VERSION = 1
 STUDIES: Registry[Study[Any]] = Registry("study")
 for _study in (
+    *c1.STUDIES,
     *c2.STUDIES,
     *c3.STUDIES,
     *c4.STUDIES,

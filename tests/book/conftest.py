@@ -8,6 +8,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "book"))
+STATIC = (ROOT / "book" / "_static").as_uri()
+PAGE = f"""<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8">
+<title>Explorables</title><link rel="stylesheet" href="{STATIC}/book.css"><body>"""
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +48,26 @@ def browser():
         running = play.chromium.launch(executable_path=path, args=flags)
         yield running
         running.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Return a function that opens HTML of explorables, and fails on any error."""
+    contexts, wrong = [], []
+
+    def opens(html, address="", before="", **options):
+        file = tmp_path / "page.html"
+        file.write_text(PAGE + html.replace("../_static", STATIC))
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("requestfailed", lambda request: wrong.append(request.url))
+        page.add_init_script(before)
+        page.goto(file.as_uri() + address, wait_until="load")
+        return page
+
+    yield opens
+    for context in contexts:
+        context.close()
+    assert wrong == []

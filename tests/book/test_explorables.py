@@ -5,18 +5,15 @@ import re
 import numpy as np
 import pytest
 import torch
-from press import ROOT
 from press.site import pages
 
 from isometry.adamo import singular_value_flow
 from isometry.rl.film import Film
+from isometry_book.c4_maxmin.fold_the_plane import fold_the_plane
 from isometry_book.c5_adamo import revival_plane as plane
 from isometry_book.c5_adamo import sigma_flow as flow
 from isometry_book.c7_games import film_player
 
-STATIC = (ROOT / "book" / "_static").as_uri()
-PAGE = """<!doctype html><html lang="en" data-theme="{theme}"><meta charset="utf-8">
-<title>Explorables</title><body>{body}</body></html>"""
 SLIDERS = 'input[type="range"]'
 
 
@@ -35,29 +32,7 @@ def random_film(seed, steps):
 
 FILMS = {"first": random_film(0, 12), "second": random_film(1, 40)}
 FILM = film_player.film_html(FILMS, 0.99)
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    """Return a function that opens HTML of explorables, and fails on any error."""
-    contexts, wrong = [], []
-
-    def opens(html, **options):
-        file = tmp_path / "page.html"
-        body = html.replace("../_static", STATIC)
-        file.write_text(PAGE.format(theme="light", body=body))
-        context = browser.new_context(**options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("requestfailed", lambda request: wrong.append(request.url))
-        page.goto(file.as_uri(), wait_until="load")
-        return page
-
-    yield opens
-    for context in contexts:
-        context.close()
-    assert wrong == []
+FOLD = fold_the_plane()
 
 
 def numbers(text):
@@ -87,7 +62,7 @@ def press_every_slider(page, explorable):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("html", [flow.sigma_flow(), plane.revival_plane(), FILM])
+@pytest.mark.parametrize("html", [flow.sigma_flow(), plane.revival_plane(), FILM, FOLD])
 def test_every_slider_is_moved_by_the_keyboard_and_redraws(opened, html):
     page = opened(html)
     explorable = page.locator(".explorable")
@@ -96,7 +71,7 @@ def test_every_slider_is_moved_by_the_keyboard_and_redraws(opened, html):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("html", [flow.sigma_flow(), plane.revival_plane()])
+@pytest.mark.parametrize("html", [flow.sigma_flow(), plane.revival_plane(), FOLD])
 def test_script_draws_the_first_state_as_the_library_does(opened, html):
     with_script = opened(html)
     without = opened(html, java_script_enabled=False)
@@ -113,7 +88,7 @@ def test_script_draws_the_first_state_as_the_library_does(opened, html):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("html", [flow.sigma_flow(), plane.revival_plane(), FILM])
+@pytest.mark.parametrize("html", [flow.sigma_flow(), plane.revival_plane(), FILM, FOLD])
 def test_explorable_fits_a_phone(opened, html):
     page = opened(html, viewport={"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
