@@ -4,7 +4,6 @@ Lists and the version need neither torch nor the extra ``bench``; all else is do
 :mod:`isometry.commands`.
 """
 
-import errno
 import re
 import sys
 import warnings
@@ -17,13 +16,13 @@ from typing import Any
 from isometry import __version__
 from isometry.catalogue import LISTINGS, listing
 from isometry.core.extras import missing
+from isometry.core.files import system_error
 from isometry.core.messages import Notice
 
 USAGE_EXIT = 2
 # The errors that say what to do: Python's, and those of our rooms.
 REFUSALS: tuple[type[Exception], ...] = (KeyError, ValueError)
 ROOMS = ("isometry.lab.store:StoreError", "isometry.supervised.data:DataError")
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # What torch says of a tensor that it cannot have, on a CPU and on a GPU.
 NO_MEMORY = re.compile("can't allocate memory|CUDA out of memory|Storage size calc")
 PLUGINS = "isometry.cli"  # entry points: functions as `added` calls them
@@ -125,10 +124,7 @@ def refused(error: Exception) -> str | None:
     if isinstance(error, _opened("cyclopts:CycloptsError")):
         line = f"{str(error).rstrip().rstrip('.')}; see isometry --help"
     elif isinstance(error, OSError) and error.strerror:
-        names = [str(n) for n in (error.filename, error.filename2) if n is not None]
-        line = f"{error.strerror}: {' and '.join(names)}" if names else error.strerror
-        if error.errno in NO_ROOM:
-            line += "; make room, and the same command goes on"
+        line = system_error(error)
     elif isinstance(error, MemoryError) or NO_MEMORY.search(str(error)):
         line = "out of memory; lower the sizes, or run fewer seeds at a time"
     elif type(error) is ImportError or isinstance(error, REFUSALS + _opened(*ROOMS)):

@@ -1,6 +1,7 @@
 """Sweeps: fair choices, nothing done twice, nothing lost, the same numbers anywhere."""
 
 import dataclasses
+import errno
 import json
 import multiprocessing
 import os
@@ -253,12 +254,12 @@ def failing(monkeypatch):
     """Let runs with a learning rate of 1e-2 and seed 1 or 5 fail ``times`` times."""
     tries = []
 
-    def fail(times):
+    def fail(times, error=RuntimeError("no\nmemory")):  # noqa: B008
         def broken(benchmark, method, seeds, settings, **keywords):
             if method == "adam" and settings["lr"] == 1e-2 and {1, 5} & set(seeds):
                 tries.append(seeds)
                 if len(tries) <= times:
-                    raise RuntimeError("no\nmemory")
+                    raise error
             return run(benchmark, method, seeds, settings, **keywords)
 
         monkeypatch.setattr(job, "run", broken)
@@ -290,6 +291,25 @@ def test_a_run_that_fails_twice_is_counted_and_the_others_go_on(tmp_path, failin
     assert sorted(seeds) == [2, 3, 3, 3]
     failing(0)
     assert swept(tmp_path, GRID, members=1).failures == ()
+
+
+def test_a_full_disk_ends_a_sweep_that_goes_on_later(tmp_path, failing):
+    tries = failing(99, OSError(errno.ENOSPC, "No space left on device", "a.parquet"))
+    with pytest.raises(OSError, match="No space left on device"):
+        swept(tmp_path / "full", GRID)
+    assert len(tries) == 1, "nothing is tried that cannot be stored"
+    failing(0)
+    for store in ("full", "whole"):
+        assert swept(tmp_path / store, GRID).failures == ()
+    pd.testing.assert_frame_equal(
+        load_results(tmp_path / "full"), load_results(tmp_path / "whole")
+    )
+
+
+def test_another_error_of_the_system_is_said_with_its_file(tmp_path, failing):
+    failing(99, PermissionError(errno.EACCES, "Permission denied", "a.parquet"))
+    (failure,) = swept(tmp_path, GRID, members=1).failures
+    assert failure.reason == "PermissionError: Permission denied: a.parquet"
 
 
 def test_a_method_whose_search_has_a_hole_is_not_chosen_for(tmp_path, failing):

@@ -1,10 +1,13 @@
 """Files that are written whole or not at all, and stay after a power cut."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -50,6 +53,27 @@ def onto_disk(file: BinaryIO) -> None:
     """
     file.flush()
     os.fsync(file.fileno())
+
+
+def system_error(error: OSError) -> str:
+    """Return in a line what the system says, of which files, and what to do.
+
+    Args:
+        error: Any.
+
+    Example:
+        >>> system_error(OSError(errno.ENOSPC, "No space left", "a.parquet"))
+        'No space left: a.parquet; make room, and the same command goes on'
+        >>> system_error(OSError("no network"))
+        'no network'
+    """
+    if not error.strerror:
+        return str(error)
+    names = [str(n) for n in (error.filename, error.filename2) if n is not None]
+    line = f"{error.strerror}: {' and '.join(names)}" if names else error.strerror
+    if error.errno in NO_ROOM:
+        line += "; make room, and the same command goes on"
+    return line
 
 
 @contextmanager

@@ -7,7 +7,9 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import TypeGuard
 
+from isometry.core.files import NO_ROOM, system_error
 from isometry.core.messages import refusal
 from isometry.core.settings import settings_hash
 from isometry.lab.store import StoreError
@@ -56,6 +58,10 @@ def finished(
         tell: Is told how each job ended.
         follow: Says what is to be done next after a job that ended, whichever way;
             this is done before all that still waits.
+
+    Raises:
+        LostCrewError: If nobody is left to do them.
+        OSError: If the disk is full.
     """
     waiting: deque[tuple[Job, int]] = deque()
 
@@ -85,7 +91,7 @@ def finished(
             for future in ended:
                 _, job, attempt = running.pop(future)
                 error = _error_of(future, job)
-                if isinstance(error, LostCrewError):
+                if isinstance(error, LostCrewError) or _without_room(error):
                     raise error
                 if isinstance(error, CancelledError):
                     crew.look(True)
@@ -118,12 +124,20 @@ def _error_of(future: "Future[float]", job: Job) -> BaseException | None:
     return error
 
 
+def _without_room(error: BaseException | None) -> TypeGuard[OSError]:
+    """Return whether a disk is full: no other job could store anything either."""
+    return isinstance(error, OSError) and error.errno in NO_ROOM
+
+
 def _failure(job: Job, error: BaseException, store: Path) -> Failure:
     """Return the failure of a job, with its traceback in a log."""
     name = settings_hash(job.phase, job.name(), job.settings)
     log = store / ".work" / "failures" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    said = " ".join(str(error.args[0] if error.args else "").split())
+    said = str(error.args[0] if error.args else "")
+    if isinstance(error, OSError):
+        said = system_error(error)
+    said = " ".join(said.split())
     kind = type(error).__name__
     return Failure(name=job.name(), reason=f"{kind}: {said}" if said else kind, log=log)
