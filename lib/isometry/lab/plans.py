@@ -251,3 +251,34 @@ def needs_images(planned: Plan) -> bool:
         planned: Any plan.
     """
     return isinstance(planned.benchmark, Benchmark)
+
+
+def command_of(record: Mapping[str, Any]) -> str:
+    """Return the command that runs what a record of the store says, with its seeds.
+
+    Args:
+        record: From :func:`isometry.lab.store.load_records`.
+
+    Raises:
+        KeyError: If its benchmark or method is not known here.
+    """
+    usual = plan(record["benchmark"], record["method"])
+    changes = [
+        f"--set {key}={value}"
+        for part, own in (
+            (usual.settings, record["settings"]),
+            (usual.method_settings, record["method_settings"]),
+        )
+        for key, value in own.items()
+        if getattr(part, key) != value
+    ]
+    seeds = sorted({seed for run in record["runs"] for seed in run["seeds"]})
+    in_a_row = seeds == list(range(seeds[0], seeds[-1] + 1))
+    parts = [
+        f"isometry run {record['benchmark']} --method {record['method']}",
+        f"--seeds {seeds[0]}:{seeds[-1] + 1}"
+        if in_a_row
+        else f"--seeds {','.join(map(str, seeds))}",
+        *changes,
+    ]
+    return " ".join(parts)
