@@ -4,20 +4,24 @@
 ``{chapter-claims}`` a line of links to those of a chapter, and ``{claims-table}``,
 ``{verdict-counts}``, ``{status-table}`` and ``{statements-table}`` list them;
 ``{suite-tables}`` and ``{suite-changes}``, from ``suite_pages``, show our numbers
-beside others'. All read JSON files that lie beside the configuration; what is not there
-is an error, so a strict build fails.
+beside others', and ``{cluster-plan}``, from ``plan_pages``, counts what a cluster
+would have to do. The others read JSON files that lie beside the configuration; what is
+not there is an error, so a strict build fails.
 """
 
+import re
 from typing import Any
 
 from docutils import nodes
 from page_tables import TableDirective, read
+from plan_pages import ClusterPlan
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from suite_pages import SuiteChanges, SuiteTables
 
 LOGGER = logging.getLogger(__name__)
+PLACES = re.compile(r"(?:Sec|Eq|Fig)\. \d+(?:[.-]\d+)*|abstract|appendix")
 BADGES = {
     "reproduced": "✓",
     "partly": "◐",
@@ -226,6 +230,42 @@ class StatusTable(TableDirective):
         ]
 
 
+class PaperMap(TableDirective):
+    """``{paper-map}``: where in the paper a claim stands, and where in the book."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return one table, in the paper's order as far as it is known."""
+        status = read(self.env, "status.json")
+        pages = {str(int(name.split("_")[0])): name for name in status}
+        found = [
+            (place_in_paper(row["source"]), row)
+            for row in read(self.env, "claims.json")
+            if place_in_paper(row["source"])
+        ]
+        rows = [
+            [
+                where,
+                row["title"],
+                " ".join(f"{{doc}}`/chapters/{pages[n]}`" for n in chapters_of(row)),
+            ]
+            for where, row in sorted(found, key=lambda one: in_order(one[0]))
+        ]
+        head = ["In the paper", "What it says", "Here"]
+        return [self.table(head, rows, [20, 50, 30], "paper-map")]
+
+
+def place_in_paper(source: str) -> str:
+    """Return the sections and equations that a source names, or an empty text."""
+    return ", ".join(PLACES.findall(source))
+
+
+def in_order(where: str) -> tuple[bool, str, float]:
+    """Return a key that sorts equations, figures and sections, then the rest."""
+    number = re.search(r"\d+(?:\.\d+)?", where)
+    kind = "Abstract" if where == "abstract" else where
+    return number is None, kind[:3], float(number[0]) if number else 0.0
+
+
 class StatementsTable(TableDirective):
     """``{statements-table}``: what captions and prose say and a run has checked."""
 
@@ -281,9 +321,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("claim", ClaimDirective)
     app.add_directive("chapter-claims", ChapterClaims)
     app.add_directive("claims-table", ClaimsTable)
+    app.add_directive("paper-map", PaperMap)
     app.add_directive("status-table", StatusTable)
     app.add_directive("statements-table", StatementsTable)
     app.add_directive("verdict-counts", VerdictCounts)
+    app.add_directive("cluster-plan", ClusterPlan)
     app.add_directive("suite-tables", SuiteTables)
     app.add_directive("suite-changes", SuiteChanges)
     app.connect("html-page-context", without_thebe, priority=900)
