@@ -139,6 +139,19 @@ def test_code_versions_device_and_threads_must_be_the_same(
         restored(path, CPU, identity())
 
 
+def test_another_number_of_threads_is_refused_in_one_line(tmp_path, stopped):
+    path, threads = tmp_path / "checkpoint.pt", torch.get_num_threads()
+    save(stopped, path, identity())
+    try:
+        torch.set_num_threads(threads + 1)
+        with pytest.raises(ValueError, match=rf"{threads + 1} threads") as refused:
+            restored(path, CPU, identity())
+    finally:
+        torch.set_num_threads(threads)
+    assert "\n" not in str(refused.value)
+    assert restored(path, CPU, identity()).task == stopped.task
+
+
 def test_a_checkpoint_of_before_or_of_somebody_else_is_refused(tmp_path, stopped):
     path = tmp_path / "checkpoint.pt"
     torch.save({f.name: getattr(stopped, f.name) for f in fields(Run)}, path)

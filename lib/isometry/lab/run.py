@@ -184,7 +184,9 @@ def run(
     """Run a method on a benchmark and return its numbers, tidy.
 
     Seeds whose results the store has are not run again. A killed run goes on where it
-    stopped when the same call is made again, and gives the same numbers.
+    stopped when the same call is made again, and gives the same numbers: equal bits
+    need the same code, machine, build of torch, device and number of threads, and a
+    checkpoint of others is refused.
 
     Args:
         benchmark: Name of a benchmark.

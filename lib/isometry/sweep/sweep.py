@@ -55,7 +55,8 @@ def sweep(
 
     What the store has is not run again. A sweep that was stopped or killed goes on when
     the same call is made again, and gives the same numbers, bit for bit if its stacks
-    are the same: with the same number of workers, or with ``members`` set. A run that
+    are the same, with the same number of workers or with ``members`` set, on the
+    same machine, build of torch and device; a worker has one thread. A run that
     fails is tried once more, then counted; the others go on.
 
     A script that calls this needs ``if __name__ == "__main__":``, for worker processes
