@@ -98,6 +98,7 @@ def test_the_point_is_dragged_by_touch_and_mouse_alike(opened):
 def test_the_network_trains_in_a_worker_or_else_in_the_page(opened, train, before):
     page = opened(train, before=before, reduced_motion="reduce")
     assert told(page) == "Adam, task 1 of 30: not trained yet."
+    assert len(page.workers) == (0 if before else 1)
     said = one_pass(page)
     # The same seed gives the same numbers wherever it is trained.
     assert one_pass(opened(train, before=NO_WORKER)) == said
@@ -127,7 +128,11 @@ def test_words_start_training_and_the_button_pauses_it(opened, train):
     page.wait_for_timeout(300)
     assert told(page) == said
     assert page.evaluate("location.hash") == "#train-it:method=adamo,speed=1000000"
-    assert page.locator("[data-line=adamo]").get_attribute("points")
+    own = page.locator("[data-line=adamo]").get_attribute("points").split()
+    # The library's mean goes as far as one has trained oneself.
+    told_of = page.locator("[data-ghost=adamo]").get_attribute("points").split()
+    assert len(told_of) == len(own) > 0
+    assert page.locator("[data-ghost=adam]").get_attribute("points") == ""
 
 
 @pytest.mark.browser

@@ -73,8 +73,9 @@ const foldThePlane = (function () {
       return across.toFixed(1) + "," + down.toFixed(1);
     }
 
+    let activation, depth;
     function now(x, y) {
-      return through(data.layers, value("activation"), Number(value("depth")), x, y);
+      return through(data.layers, activation, depth, x, y);
     }
 
     function middle(p, q) {
@@ -174,6 +175,8 @@ const foldThePlane = (function () {
     }
 
     function drawPlane() {
+      activation = value("activation");
+      depth = Number(value("depth"));
       part("upright").setAttribute("d", grid(true));
       part("level").setAttribute("d", grid(false));
       part("folds").setAttribute("d", folds());
@@ -204,6 +207,7 @@ const foldThePlane = (function () {
     });
     plane.addEventListener("click", drag);
 
+    plane.querySelector("text").textContent += ": drag the point";
     root.querySelector(".explorable-controls").hidden = false;
     drawPlane();
     drawPoint();

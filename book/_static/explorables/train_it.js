@@ -156,7 +156,11 @@ const trainIt = (function () {
     const runButton = root.querySelector('[data-control="run"]');
     const live = root.querySelector("[data-now]");
     const lines = {};
+    const means = {};
     let shown = null;
+    root.querySelectorAll("[data-ghost]").forEach(function (ghost) {
+      means[ghost.getAttribute("data-ghost")] = ghost.getAttribute("points").split(" ");
+    });
 
     function part(name) {
       return root.querySelector("[data-" + name + "]");
@@ -220,12 +224,13 @@ const trainIt = (function () {
       });
     }
 
-    // The library's mean of a method is not told before the reader has begun it.
+    // The library's mean goes as far as the reader has trained, or there is nothing to
+    // guess; what a fresh network can do is told at once.
     function ghosts() {
       root.querySelectorAll("[data-ghost]").forEach(function (ghost) {
         const name = ghost.getAttribute("data-ghost");
-        const begun = name === "fresh" || (lines[name] || []).length > 0;
-        ghost.setAttribute("visibility", begun ? "visible" : "hidden");
+        const told = name === "fresh" ? data.tasks : (lines[name] || []).length;
+        ghost.setAttribute("points", means[name].slice(0, told).join(" "));
       });
     }
 

@@ -48,7 +48,7 @@ class _Box:
     samples: int = 80
     corners: int = 72
     radius: float = 78
-    raster: int = 40
+    raster: int = 80
 
 
 BOX = _Box()
@@ -210,7 +210,7 @@ def _dot(name: str, point: tuple[float, float]) -> str:
 def _inputs(point: tuple[float, float]) -> str:
     folds = '<path data-folds="" d="" fill="none" stroke="currentColor"/>'
     return _panel(
-        "input: drag the point",
+        "input",
         "The plane of inputs with a grid, the lines along which the network folds it, "
         "and a point that the sliders move.",
         _lines(None) + folds + _dot("input", point),
