@@ -13,6 +13,17 @@ from press.fold import BOOKKEEPING
 from press.text import normalised
 
 LINES, COLUMNS = 15, 79
+# Figures whose captions only say how to read them.
+STATES_NOTHING = {
+    "fig-permuted",
+    "fig-standings",
+    "fig-profiles",
+    "fig-cost",
+    "fig-health",
+    "fig-film",
+    "fig-expectation",
+    "fig-learning",
+}
 OFF_THE_PAGE = 30, 88  # of a cell that no page shows
 HEADER = """\
 ---
@@ -161,6 +172,16 @@ def test_every_figure_has_a_caption_and_words_for_those_who_cannot_see_it(path):
             assert shown["figure"].get("caption", "").strip(), cell.source
             assert shown["figure"].get("name", "").startswith("fig-"), cell.source
             assert len(shown.get("image", {}).get("alt", "")) > 20, cell.source
+
+
+@chapter
+def test_what_a_caption_states_is_checked(path):
+    cells = cells_of(path, "code")
+    shown = [cell.metadata.get("mystnb", {}).get("figure", {}) for cell in cells]
+    names = {figure["name"] for figure in shown if figure}
+    code = "\n".join(cell.source for cell in cells)
+    checked = {name for name in names if f'"{name}"' in code}
+    assert names - checked == STATES_NOTHING & names, "chapter.check, or list it above"
 
 
 @chapter
