@@ -1,6 +1,7 @@
 """The code on the book's pages runs as it stands there."""
 
 import re
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -88,3 +89,32 @@ def test_the_code_that_shows_the_games_runs(tmp_path):
 
 def test_the_imports_of_the_api_page_work():
     exec(compile(code_of("api.md"), "api.md", "exec"), {})
+
+
+def test_the_scripts_that_start_clusters_are_python_whose_arguments_exist():
+    blocks = BLOCK.findall((ROOT / "book" / "use-cluster.md").read_text())
+    slurm, kubernetes = (compile(b, "use-cluster.md", "exec") for b in blocks)
+    assert {"start", "SLURMCluster", "Security"} <= set(slurm.co_names)
+    assert {"specification", "KubeCluster"} <= set(kubernetes.co_names)
+    if find_spec("dask_kubernetes"):
+        names = {"__name__": "x"}
+        exec(kubernetes, names)
+        worker = names["specification"]()["spec"]["worker"]
+        assert worker["spec"]["containers"][0]["args"][2:4] == ["--nthreads", "1"]
+    if find_spec("dask_jobqueue"):
+        from dask_jobqueue import SLURMCluster
+
+        names = {"__name__": "x"}
+        exec(slurm, names)
+        assert names["SLURMCluster"] is SLURMCluster
+
+
+def test_the_page_on_clusters_says_how_long_a_sweep_waits():
+    from isometry.sweep import cluster
+
+    page = (ROOT / "book" / "use-cluster.md").read_text()
+    assert f"answers within {cluster.CONNECT_SECONDS:g} s" in page
+    assert cluster.WORKER_SECONDS == 120
+    assert "within two minutes" in page
+    assert f"at least every {cluster.WORKERLESS_SECONDS / 60:g} minutes" in page
+    assert f"At most {cluster.WINDOW:,} jobs" in page
