@@ -46,3 +46,13 @@ def test_the_graphics_card_never_runs_the_code_of_a_fork():
     assert asked == "github.event_name == 'workflow_dispatch'"
     assert labelled == f"(github.event.label.name == 'gpu' && {same})"
     assert job["environment"] == "gpu"
+
+
+def test_a_release_is_built_in_one_job_and_published_in_another_that_a_person_allows():
+    build, publish = (
+        WORKFLOWS["release.yml"]["jobs"][name] for name in ("build", "pypi")
+    )
+    assert "permissions" not in build
+    assert publish["permissions"] == {"id-token": "write"}
+    assert (publish["needs"], publish["environment"]) == ("build", "pypi")
+    assert not any("run" in step for step in publish["steps"])
