@@ -68,7 +68,7 @@ CONFIG = """\
 title: A tiny book
 execute: {execute_notebooks: "off"}
 sphinx:
-  local_extensions: {book_pages: book/_ext}
+  local_extensions: {book_pages: book/_ext, explore: book/_ext}
   config: {nb_ipywidgets_js: {}}
 """
 
@@ -159,6 +159,8 @@ HOLES = {
     "{ref}`no-such-label`": "no-such-label",
     "{py:func}`isometry.nothing`": "isometry.nothing",
     "```{claim} no-such-claim\n```": "unknown claim 'no-such-claim'",
+    "{set}`words <depth=2>`": "needed words <explorable:key=value,...>",
+    "```{explorable} nothing\n```": "needed an explorable of train-it",
 }
 
 

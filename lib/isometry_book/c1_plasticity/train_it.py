@@ -6,6 +6,7 @@ same arithmetic, which a test holds to the library's. Without a script the means
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import log10
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -62,8 +63,8 @@ class _Box:
     bottom: float = 154
     strip_left: float = 56
     strip_right: float = 278
-    smallest: float = 0.01
-    largest: float = 10
+    smallest: float = 0.004
+    largest: float = 16
 
 
 BOX = _Box()
@@ -288,8 +289,9 @@ def _accuracies(means: dict[str, list[float]]) -> str:
 
 def _strips() -> str:
     """Return the panel of singular values, one strip a layer, still empty."""
-    width = (BOX.strip_right - BOX.strip_left) / (len(DECADES) - 1)
-    place = {value: BOX.strip_left + width * i for i, value in enumerate(DECADES)}
+    low, high = log10(BOX.smallest), log10(BOX.largest)
+    unit = (BOX.strip_right - BOX.strip_left) / (high - low)
+    place = {v: BOX.strip_left + unit * (log10(v) - low) for v in DECADES}
     parts = [
         _text(BOX.strip_left, BOX.top - 10, "singular values of each layer", "start"),
         _text(BOX.right, BOX.top - 10, "silent", "end"),
@@ -312,7 +314,7 @@ def _strips() -> str:
             parts.append(_text(BOX.right, y + 4, "0 %", "end", f' data-silent="{i}"'))
     return (
         '<svg viewBox="0 0 340 178" role="img" hidden aria-label="The singular values '
-        "of each weight matrix on a logarithmic scale from 0.01 to 10, with a line at "
+        "of each weight matrix on a logarithmic scale, with a line at "
         'one, and the share of silent units of each hidden layer.">'
         + "\n".join(parts)
         + "</svg>"
