@@ -15,6 +15,7 @@ from typing import Any
 from docutils import nodes
 from page_tables import TableDirective, read
 from plan_pages import ClusterPlan
+from quiz_pages import Quiz
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
@@ -326,6 +327,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("statements-table", StatementsTable)
     app.add_directive("verdict-counts", VerdictCounts)
     app.add_directive("cluster-plan", ClusterPlan)
+    app.add_directive("quiz", Quiz)
     app.add_directive("suite-tables", SuiteTables)
     app.add_directive("suite-changes", SuiteChanges)
     app.connect("html-page-context", without_thebe, priority=900)
