@@ -13,6 +13,7 @@ from pathlib import Path
 from bs4 import BeautifulSoup
 
 from press import BookError
+from press.policy import add_policies
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET_BROWSER = (
@@ -143,6 +144,7 @@ def build(root: Path, stage: Path, output: Path, builder: str = "html") -> Path:
     static = stage / "book" / "_static"
     if static.is_dir():
         shutil.copytree(static, new / "_static", dirs_exist_ok=True)
+    add_policies(new)
     (new / ".built-from").write_text(key)
     shutil.rmtree(output, ignore_errors=True)
     new.rename(output)
