@@ -242,15 +242,15 @@ def report(
     plot
         A picture of the courses over tasks, to be written: .png, .svg or .pdf.
     """
-    from isometry.lab.report import main_metric
+    from isometry.lab.metrics import load_metric
     from isometry.sweep.report import view
 
-    metric = metric or main_metric(directory)
+    stored, metric = load_metric(directory, metric)
     if plot:
         from isometry.lab.curves import draw
 
-        draw(directory, plot, metric)
-    print(view(directory, metric, format, show))
+        draw(stored, plot, metric)
+    print(view(directory, metric, format, show, stored))
 
 
 @app.command

@@ -10,8 +10,12 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from isometry.core.seeding import numpy_generator
 from isometry.core.settings import parsed_changes
+from isometry.core.statistics import paired_difference, stratified_bootstrap
+from isometry.lab.metrics import load_metric
 from isometry.lab.report import (
+    BOOTSTRAP_SEED,
     _against,
     _diverged_seeds,
     _shown,
@@ -23,7 +27,7 @@ from isometry.lab.report import (
     seed_scores,
     summary,
 )
-from isometry.lab.store import StoreError, add_results, result_path
+from isometry.lab.store import StoreError, add_results, load_results, result_path
 
 RNG = np.random.default_rng(0)
 RUN = {"lr": 1e-3, "data": "digits", "tasks": 10, "width": 8}
@@ -153,10 +157,12 @@ def test_a_worse_method_has_a_difference_below_zero(tmp_path):
 
 
 def test_scores_are_matched_by_seed_not_by_place():
-    first = pd.Series({3: 1.0, 1: 2.0, 2: 3.0, 0: 9.0})
-    second = pd.Series({1: 1.0, 2: 2.0, 3: 0.0, 9: 7.0})
-    row = _against(first, second, "x")
-    assert row["difference"] == row["difference_low"] == 1.0
+    first = np.array([0, 1, 2, 3]), np.array([9.0, 2.0, 3.0, 1.0])
+    second = np.array([1, 2, 3, 9]), np.array([1.0, 2.0, 0.0, 7.0])
+    scores = {("x", "first"): first, ("x", "second"): second}
+    found = _against(scores, {"first": "second"}, {"first": "f", "second": "s"})
+    assert found["difference"][0] == found["difference_low"][0] == 1.0
+    assert found.loc[1].isna().all()
 
 
 def test_benchmarks_are_summarised_apart(tmp_path):
@@ -177,6 +183,40 @@ def test_a_report_is_the_same_every_time_and_for_every_part_of_the_store(two):
     whole = json.loads(report(store, format="json"))[0]
     for key in ("mean", "mean_low", "mean_high", "last_low"):
         assert alone[key] == whole[key]
+
+
+def test_every_number_has_the_bits_of_a_file_taken_alone(tmp_path):
+    names = ["e", "d", "c", "b", "a"]  # files are not in the order of their settings
+    for place, (name, method) in enumerate(zip(names, "vwxyz", strict=True)):
+        values = RNG.random((3 + place, 10)) * 3
+        stored(tmp_path, method, name, values=values, seeds=range(3 + place))
+    stored(tmp_path, "adam", "f", values=RNG.random((7, 10)), seeds=range(1, 8))
+    frame = load_results(tmp_path)
+    scores = {
+        part: {n: seed_scores(f, "online_accuracy", part) for n, f in named}
+        for part in ("all", "first", "last")
+        for named in [list(frame.groupby("settings"))]
+    }
+    for row in summary(tmp_path).to_dict("records"):
+        name, method = row["settings"], row["method"]
+        for column, part in (("mean", "all"), ("first", "first"), ("last", "last")):
+            labels = BOOTSTRAP_SEED, "bench", method, "online_accuracy", column
+            own = stratified_bootstrap(scores[part][name], numpy_generator(*labels))
+            found = [row[column], row[f"{column}_low"], row[f"{column}_high"]]
+            assert found == [own.estimate, own.low, own.high]
+        if method != "adam":
+            both = pd.concat([scores["all"][n] for n in (name, "f")], axis=1).dropna()
+            draw = numpy_generator(BOOTSTRAP_SEED, "difference", "bench", method)
+            own = paired_difference(both.iloc[:, 0], both.iloc[:, 1], draw)
+            found = [row[f"difference{end}"] for end in ("", "_low", "_high")]
+            assert found == [own.estimate, own.low, own.high]
+
+
+def test_what_was_read_of_a_store_is_reported_as_the_store_is(two):
+    store, metric = load_metric(two[0], None)
+    assert report(store, metric) == report(two[0], metric)
+    with pytest.raises(KeyError, match="unknown metric 'x'"):
+        report(store, "x")
 
 
 def test_scores_of_parts_are_indexed_by_seed():

@@ -9,7 +9,8 @@ import time
 import pytest
 
 from isometry.cli import main
-from isometry.lab.report import main_metric, summary
+from isometry.lab.metrics import load_metric
+from isometry.lab.report import summary
 from isometry.lab.returns import load_returns
 from isometry.lab.run import plan, run
 from isometry.lab.store import StoreError, load_records, load_results
@@ -63,7 +64,7 @@ def test_seeds_that_are_there_are_not_run_again(store):
 
 
 def test_a_report_judges_games_by_their_returns(store, capsys):
-    assert main_metric(store) == "episodic_return"
+    assert load_metric(store, None)[1] == "episodic_return"
     table = summary(store, "episodic_return")
     assert set(table["method"]) == {"adam", "adamo"}
     for line in (f"report {store}", f"report {store} --show profile"):

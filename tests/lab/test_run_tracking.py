@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 
+from isometry.lab.metrics import load_metric
 from isometry.lab.plans import plan
-from isometry.lab.report import main_metric, summary
+from isometry.lab.report import summary
 from isometry.lab.run import run
 from isometry.lab.store import load_records
 from isometry.tracking.training import train
@@ -31,7 +32,7 @@ def test_a_run_is_stored_once_and_reported(tmp_path, benchmark, learner):
     (record,) = load_records(tmp_path)
     assert [entry["seeds"] for entry in record["runs"]] == [[0, 1], [2]]
     assert record["architecture"] == {}
-    assert main_metric(tmp_path) == "squared_error"
+    assert load_metric(tmp_path, None)[1] == "squared_error"
     (row,) = summary(tmp_path, "squared_error").to_dict("records")
     assert (row["seeds"], row["tasks"], row["diverged"]) == (3, 4, 0)
     assert 0 < row["last"] < row["first"]

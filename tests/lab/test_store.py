@@ -12,12 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from isometry.core.settings import settings_hash
-from isometry.lab import store
+from isometry.lab import results_file
+from isometry.lab.results_file import METADATA_KEY, SCHEMA, STORE_VERSION
 from isometry.lab.store import (
     COLUMNS,
-    METADATA_KEY,
-    SCHEMA,
-    STORE_VERSION,
     LeftOut,
     StoreError,
     add_results,
@@ -361,10 +359,10 @@ def test_a_report_names_a_damaged_file_and_goes_on_without_it(tmp_path):
     (tmp_path / "._bench").mkdir()
     (tmp_path / "._bench" / "adam-0123456789.parquet").write_bytes(b"of a Mac")
     with pytest.warns(LeftOut, match=rf"left out: .*{path}.*; move it away") as said:
-        frame, records = load_usable(tmp_path)
+        found = load_usable(tmp_path)
     assert len(said) == 1
-    assert set(frame["method"]) == {"adam", "adamo"}
-    assert len(records) == 2
+    assert set(found.frame["method"]) == {"adam", "adamo"}
+    assert len(found.records) == 2
     with pytest.raises(StoreError, match=str(path)):
         load_results(tmp_path)  # a verdict is not passed on a part
     with pytest.raises(StoreError, match=str(path)):
@@ -379,7 +377,7 @@ def test_a_kill_while_writing_leaves_the_old_file(path, monkeypatch):
         path.with_suffix(".partial").write_bytes(content[: len(content) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store, "write_whole", half)
+    monkeypatch.setattr(results_file, "write_whole", half)
     with pytest.raises(KeyboardInterrupt):
         add_results(path, numbers([1]), record([1]))
     monkeypatch.undo()

@@ -126,12 +126,24 @@ def scores_of(
     Returns:
         Seeds that all methods have.
     """
-    columns = {}
-    for method, record in runs.items():
-        own = results["settings"] == record["hash"]
-        own &= results["benchmark"] == record["benchmark"]
-        columns[method] = seed_scores(results[own], metric)
+    hashes = {record["hash"] for record in runs.values()}
+    named = by_run(results[results["settings"].isin(hashes)])
+    columns = {
+        method: seed_scores(named[record["benchmark"], record["hash"]], metric)
+        for method, record in runs.items()
+    }
     return pd.DataFrame(columns).dropna()
+
+
+def by_run(results: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    """Return the numbers of each run: those of a benchmark and a settings hash.
+
+    One walk over the numbers, where a comparison for each run would be many.
+
+    Args:
+        results: Tidy numbers.
+    """
+    return dict(list(results.groupby(["benchmark", "settings"])))
 
 
 def standings(scores: pd.DataFrame) -> pd.DataFrame:
@@ -250,7 +262,8 @@ def strength_grid(
     Source: the question is that of arXiv 2606.09762, Fig. 3.
     """
     own_numbers = results["benchmark"] == benchmark
-    if METRIC not in set(results.loc[own_numbers, "metric"]):
+    results = results[own_numbers & (results["metric"] == METRIC)]
+    if results.empty:
         return None  # games, or a study with a metric of its own
     grids: dict[str, dict[float, str]] = {}
     for record in records:
@@ -262,10 +275,9 @@ def strength_grid(
     grid = max(grids.values(), key=len, default={})
     if len(grid) < 3:
         return None
-    values = {}
+    values, named = {}, by_run(results[results["settings"].isin(grid.values())])
     for strength, name in grid.items():
-        own_rows = (results["settings"] == name) & own_numbers
-        scores = seed_scores(results[own_rows], METRIC)
+        scores = seed_scores(named[benchmark, name], METRIC)
         draw = numpy_generator(BOOTSTRAP_SEED, "grid", str(strength))
         values[strength] = stratified_bootstrap(scores, draw).estimate
     return pd.Series(values).sort_index()

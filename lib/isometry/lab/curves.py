@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 
 from isometry.core.extras import extra
-from isometry.core.messages import refusal, unknown
+from isometry.core.messages import refusal
 from isometry.lab.labels import labels_of, scales_of
-from isometry.lab.report import bootstrapped, interval_columns
-from isometry.lab.store import load_usable
+from isometry.lab.metrics import stored_of
+from isometry.lab.report import bootstrapped_each, interval_columns
+from isometry.lab.store import Source
 
 with extra("plot"):
     from matplotlib import rc_context, rcParamsDefault
@@ -38,11 +39,11 @@ LOOK: Any = {
 }
 
 
-def curves(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
+def curves(path: Source, metric: str = "online_accuracy") -> pd.DataFrame:
     """Return each method's course over tasks: interquartile means with 95 % intervals.
 
     Args:
-        path: The store, a benchmark's folder in it, or one file.
+        path: The store, a benchmark's folder in it, one file, or what was read of it.
         metric: Which metric.
 
     Returns:
@@ -56,30 +57,28 @@ def curves(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
 
     Source: Agarwal et al. 2021 for the statistics.
     """
-    frame, records = load_usable(path)
-    labels, scales = labels_of(records), scales_of(records)
-    known = sorted(frame["metric"].unique())
-    if metric not in known:
-        raise KeyError(unknown("metric", metric, known))
-    rows = []
-    chosen = frame[frame["metric"] == metric]
-    for (benchmark, name, task), part in chosen.groupby(
-        ["benchmark", "settings", "task"], sort=True
-    ):
-        # The same draws for all tasks: a band changes with the scores alone.
-        interval = bootstrapped(part["value"], benchmark, labels[name], metric)
-        rows.append(
-            {
-                "benchmark": benchmark,
-                "scale": scales[name],
-                "method": labels[name],
-                "settings": name,
-                "seeds": len(part),
-                "task": task,
-                **interval_columns("mean", interval),
-            }
+    stored = stored_of(path, metric)
+    labels, scales = labels_of(stored.records), scales_of(stored.records)
+    parts = list(stored.frame.groupby(["benchmark", "settings", "task"], sort=True))
+    # The same draws for all tasks: a band changes with the scores alone.
+    sets = [
+        (part["value"].to_numpy(), (benchmark, labels[name], metric))
+        for (benchmark, name, _), part in parts
+    ]
+    return pd.DataFrame(
+        {
+            "benchmark": benchmark,
+            "scale": scales[name],
+            "method": labels[name],
+            "settings": name,
+            "seeds": len(part),
+            "task": task,
+            **interval_columns("mean", interval),
+        }
+        for ((benchmark, name, task), part), interval in zip(
+            parts, bootstrapped_each(sets), strict=True
         )
-    return pd.DataFrame(rows)
+    )
 
 
 def check_picture(file: Path) -> None:
@@ -93,13 +92,13 @@ def check_picture(file: Path) -> None:
         raise ValueError(refusal(needed, str(file), "pass e.g. curves.svg"))
 
 
-def draw(path: str | Path, file: Path, metric: str = "online_accuracy") -> None:
+def draw(path: Source, file: Path, metric: str = "online_accuracy") -> None:
     """Write a picture of :func:`curves`, one panel a benchmark and scale.
 
     The same store gives the same bytes.
 
     Args:
-        path: The store, a benchmark's folder in it, or one file.
+        path: The store, a benchmark's folder in it, one file, or what was read of it.
         file: Ends with .png, .svg or .pdf.
         metric: Which metric.
 

@@ -17,7 +17,7 @@ from isometry.lab.comparison import CEILING
 from isometry.lab.labels import BASELINE, trained
 from isometry.lab.plans import plan
 from isometry.lab.returns import returns_of
-from isometry.lab.store import Record, StoreError, load_records, load_results
+from isometry.lab.store import Record, StoreError, load
 
 VISIT = ["settings", "seed", "visit"]
 
@@ -218,13 +218,13 @@ def games_comparison(store: Path, benchmark: str, **settings: Any) -> GamesCompa
     Raises:
         StoreError: If the store has no such run, or returns have no scale.
     """
-    folder = store / benchmark
+    stored = load(store / benchmark)
     chosen = [
         record
-        for record in load_records(folder)
+        for record in stored.records
         if settings.items() <= record["settings"].items()
     ]
-    found = compared_games(load_results(folder), chosen, benchmark)
+    found = compared_games(stored.frame, chosen, benchmark)
     if found is None:
         with_ = "".join(f" with {key}={value}" for key, value in settings.items())
         needed = f"returns of {benchmark}{with_} under {store}"

@@ -1,5 +1,8 @@
 """What runs are called in tables, and which of them are compared with each other."""
 
+from collections.abc import Hashable, Iterable
+from typing import Any
+
 from isometry.lab.store import Record
 
 BASELINE = "adam"
@@ -38,6 +41,27 @@ def trained(settings: Record) -> Record:
     return {key: value for key, value in settings.items() if key not in NEUTRAL}
 
 
+def _varying(settings: list[Record], keys: Iterable[str]) -> set[str]:
+    """Return which of the keys do not have one value, or none, in all settings.
+
+    One look at each: all are alike if all are like the first one.
+    """
+    first = settings[0]
+    return {
+        key
+        for key in keys
+        if any(other.get(key) != first.get(key) for other in settings)
+    }
+
+
+def _grouped(items: Iterable[tuple[Hashable, Any]]) -> dict[Hashable, list[Any]]:
+    """Return what stands under each key, in the order of the items."""
+    groups: dict[Hashable, list[Any]] = {}
+    for key, item in items:
+        groups.setdefault(key, []).append(item)
+    return groups
+
+
 def scales_of(records: list[Record]) -> dict[str, str]:
     """Return, by settings hash, what tells a run's experiment from others of its name.
 
@@ -50,18 +74,13 @@ def scales_of(records: list[Record]) -> dict[str, str]:
     Returns:
         E.g. ``tasks=50, epochs=400``; empty where a benchmark has one scale.
     """
+    groups = _grouped((r["benchmark"], r["settings"]) for r in records)
+    varying = {name: _varying(group, SCALE) for name, group in groups.items()}
     scales = {}
     for record in records:
-        own = record["settings"]
-        others = [
-            r["settings"] for r in records if r["benchmark"] == record["benchmark"]
-        ]
-        differing = [
-            key
-            for key in SCALE
-            if key in own and any(other.get(key) != own[key] for other in others)
-        ]
-        scales[record["hash"]] = ", ".join(f"{key}={own[key]}" for key in differing)
+        own, differing = record["settings"], varying[record["benchmark"]]
+        named = [key for key in SCALE if key in own and key in differing]
+        scales[record["hash"]] = ", ".join(f"{key}={own[key]}" for key in named)
     return scales
 
 
@@ -81,15 +100,25 @@ def labels_of(records: list[Record]) -> dict[str, str]:
     families = {
         r["hash"]: (r["benchmark"], r["method"], scales[r["hash"]]) for r in records
     }
+    groups = _grouped((family, flat[key]) for key, family in families.items())
+    varying = {
+        family: _varying(group, {key for own in group for key in own})
+        for family, group in groups.items()
+    }
     labels = {}
     for record in records:
-        own, family = flat[record["hash"]], families[record["hash"]]
-        others = [flat[key] for key, other in families.items() if other == family]
-        differing = [k for k in own if any(o.get(k) != own[k] for o in others)]
-        shown = ", ".join(f"{key}={own[key]}" for key in differing)
+        own, differing = flat[record["hash"]], varying[families[record["hash"]]]
+        shown = ", ".join(f"{key}={own[key]}" for key in own if key in differing)
         method = record["method"]
         labels[record["hash"]] = f"{method}({shown})" if shown else method
     return labels
+
+
+def _hashable(value: Any) -> Hashable:
+    """Return what is equal where two values of JSON are equal."""
+    if isinstance(value, dict):
+        return frozenset((key, _hashable(one)) for key, one in value.items())
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
 def baselines_of(records: list[Record]) -> dict[str, str]:
@@ -103,25 +132,22 @@ def baselines_of(records: list[Record]) -> dict[str, str]:
     Args:
         records: Of a store, see :func:`isometry.lab.store.load_records`.
     """
-    settings = {record["hash"]: trained(record["settings"]) for record in records}
-    shared = {
-        name: {key: own[key] for key in own.keys() - {"lr", *REACH}}
-        for name, own in settings.items()
-    }
-    found = {}
+    # By hash: the same settings, and the same settings but for what may differ.
+    close, near = {}, {}
     for record in records:
-        own = settings[record["hash"]]
-        candidates = {
-            other["hash"]: settings[other["hash"]].get("lr") == own.get("lr")
-            for other in records
-            if other["method"] == BASELINE
-            and other["benchmark"] == record["benchmark"]
-            and shared[other["hash"]] == shared[record["hash"]]
-        }
-        same = [key for key, same_lr in candidates.items() if same_lr]
-        for choice in (same, list(candidates)):
-            if len(choice) == 1 and record["hash"] not in choice:
-                found[record["hash"]] = choice[0]
-            if choice:
-                break
+        own, name = trained(record["settings"]), record["hash"]
+        shared = {key: own[key] for key in own.keys() - {"lr", *REACH}}
+        near[name] = record["benchmark"], _hashable(shared)
+        close[name] = *near[name], _hashable(own.get("lr"))
+    baselines = [r["hash"] for r in records if r["method"] == BASELINE]
+    candidates = _grouped(
+        (key, name)
+        for name in dict.fromkeys(baselines)
+        for key in (near[name], close[name])
+    )
+    found = {}
+    for name in near:
+        choice = candidates.get(close[name]) or candidates.get(near[name], [])
+        if len(choice) == 1 and name not in choice:
+            found[name] = choice[0]
     return found

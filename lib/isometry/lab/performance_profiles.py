@@ -1,22 +1,25 @@
 """Performance profiles: which fraction of seeds gets above which score."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
-from isometry.core.messages import unknown
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import performance_profile
 from isometry.lab.labels import labels_of, scales_of
-from isometry.lab.report import BOOTSTRAP_SEED, LEVEL, markdown, seed_scores
-from isometry.lab.store import load_usable
+from isometry.lab.metrics import stored_of
+from isometry.lab.report import (
+    BOOTSTRAP_SEED,
+    LEVEL,
+    markdown,
+    seed_scores,
+)
+from isometry.lab.store import Source
 
 THRESHOLDS = 9  # between the smallest and the largest score of a benchmark
 
 
 def profiles(
-    path: str | Path, metric: str = "online_accuracy", thresholds: int = THRESHOLDS
+    path: Source, metric: str = "online_accuracy", thresholds: int = THRESHOLDS
 ) -> pd.DataFrame:
     """Return the performance profile of every method on every benchmark, tidy.
 
@@ -25,7 +28,7 @@ def profiles(
     score that is infinite, as the loss of a diverged seed is, lies above all of them.
 
     Args:
-        path: The store, a benchmark's folder in it, or one file.
+        path: The store, a benchmark's folder in it, one file, or what was read of it.
         metric: Which metric.
         thresholds: How many, at least 1.
 
@@ -39,13 +42,10 @@ def profiles(
 
     Source: Agarwal et al., NeurIPS 2021, Sec. 4.3.
     """
-    frame, records = load_usable(path)
-    labels, scales = labels_of(records), scales_of(records)
-    known = sorted(frame["metric"].unique())
-    if metric not in known:
-        raise KeyError(unknown("metric", metric, known))
+    stored = stored_of(path, metric)
+    labels, scales = labels_of(stored.records), scales_of(stored.records)
     rows = []
-    frame = frame[frame["metric"] == metric].assign(scale=frame["settings"].map(scales))
+    frame = stored.frame.assign(scale=stored.frame["settings"].map(scales))
     for (benchmark, scale), part in frame.groupby(["benchmark", "scale"]):
         named = {key: seed_scores(p, metric) for key, p in part.groupby("settings")}
         pooled = pd.concat(named.values())
@@ -102,11 +102,11 @@ def table_text(table: pd.DataFrame, format: str) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def profile_text(path: str | Path, metric: str, format: str = "table") -> str:
+def profile_text(path: Source, metric: str, format: str = "table") -> str:
     """Return the performance profiles of a store as text.
 
     Args:
-        path: The store, a benchmark's folder in it, or one file.
+        path: The store, a benchmark's folder in it, one file, or what was read of it.
         metric: Which metric.
         format: ``table`` and ``markdown`` have one block a scale; ``csv`` and
             ``json`` all digits and the intervals.

@@ -1,44 +1,34 @@
 """Tables over the results store: what each method reached, with intervals."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from isometry.core.bootstraps import bootstrap_each
 from isometry.core.messages import unknown
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import (
+    NAN,
     Interval,
-    paired_difference,
     probability_of_improvement,
     spelled_interval,
-    stratified_bootstrap,
 )
 from isometry.lab.labels import BASELINE, baselines_of, labels_of, scales_of
-from isometry.lab.store import Record, load_usable
+from isometry.lab.metrics import stored_of
+from isometry.lab.store import Record, Source
 
 LEVEL = 0.95
 # Bootstrap draws depend on this seed and on what is summarised, on nothing else.
 BOOTSTRAP_SEED = 20260609
-Row = dict[str, Any]
+RUN = ["benchmark", "settings"]  # what tells runs apart
+Run = tuple[str, str]
+Scores = tuple[np.ndarray, np.ndarray]  # seeds, sorted, and one number each
+NONE: Scores = (np.empty(0, int), np.empty(0))
 FORMATS = ("table", "csv", "json", "markdown")
 SMALLER_IS_BETTER = ("squared_error", "initial_loss", "final_loss")
-# The first that a store has.
-MAIN_METRICS = ("online_accuracy", "episodic_return", "squared_error")
-
-
-def main_metric(path: str | Path) -> str:
-    """Return the metric that the runs of a store are judged by.
-
-    Args:
-        path: The store, a benchmark's folder in it, or one file.
-
-    Raises:
-        StoreError: If there is nothing under ``path``, or nothing that can be read.
-    """
-    there = set(load_usable(path)[0]["metric"])
-    return next((m for m in MAIN_METRICS if m in there), MAIN_METRICS[0])
+PARTS = {"mean": "all", "first": "first", "last": "last"}  # column -> part of the tasks
 
 
 def last_tasks(num_tasks: int) -> int:
@@ -67,12 +57,16 @@ def seed_scores(frame: pd.DataFrame, metric: str, part: str = "all") -> pd.Serie
     """
     chosen = frame[frame["metric"] == metric]
     num_tasks = int(chosen["task"].max()) + 1
-    count = last_tasks(num_tasks)
-    if part == "last":
-        chosen = chosen[chosen["task"] >= num_tasks - count]
-    elif part == "first":
-        chosen = chosen[chosen["task"] < count]
+    chosen = chosen[_in_part(chosen["task"], num_tasks, part)]
     return chosen.groupby("seed")["value"].mean().sort_index()
+
+
+def _in_part(task: pd.Series, num_tasks: Any, part: str) -> pd.Series:
+    """Return which tasks are in a part, of as many as there are, or of each row's."""
+    count = np.maximum(1, num_tasks // 5)  # see last_tasks
+    if part == "last":
+        return task >= num_tasks - count
+    return task < (count if part == "first" else num_tasks)
 
 
 def _diverged_seeds(record: Record) -> int:
@@ -94,10 +88,30 @@ def bootstrapped(scores: pd.Series, *labels: str) -> Interval | None:
         scores: One number a seed.
         *labels: Name the bootstrap's draws.
     """
-    if scores.empty or not np.isfinite(scores).all():
-        return None
-    draw = numpy_generator(BOOTSTRAP_SEED, *labels)
-    return stratified_bootstrap(scores, draw, level=LEVEL)
+    return bootstrapped_each([(scores.to_numpy(), labels)])[0]
+
+
+def bootstrapped_each(
+    sets: Sequence[tuple[np.ndarray, tuple[str, ...]]],
+) -> list[Interval | None]:
+    """Return the interval of each set of scores, as :func:`bootstrapped` does of one.
+
+    Args:
+        sets: One number a seed, ``(seeds,)``, and what names the bootstrap's draws.
+    """
+    found: list[Interval | None] = [None] * len(sets)
+    sizes: dict[int, list[int]] = {}
+    for place, (scores, _) in enumerate(sets):
+        if scores.size and np.isfinite(scores).all():
+            sizes.setdefault(scores.size, []).append(place)
+    for places in sizes.values():
+        draws = (numpy_generator(BOOTSTRAP_SEED, *sets[i][1]) for i in places)
+        scores = np.stack([sets[i][0] for i in places])
+        for place, own in zip(
+            places, bootstrap_each(scores, draws, LEVEL), strict=True
+        ):
+            found[place] = own
+    return found
 
 
 def interval_columns(name: str, interval: Interval | None) -> dict[str, float]:
@@ -116,30 +130,57 @@ def interval_columns(name: str, interval: Interval | None) -> dict[str, float]:
     }
 
 
-def _against(scores: pd.Series, baseline: pd.Series | None, *labels: str) -> Row:
-    """Return the paired difference to a baseline and the chance of improvement."""
-    shared = [] if baseline is None else sorted(set(scores.index) & set(baseline.index))
-    if baseline is not None:
-        scores, baseline = scores[shared], baseline[shared]
-    if not shared or baseline is None or not np.isfinite([scores, baseline]).all():
-        missing = interval_columns("difference", None)
-        return {**missing, "probability": float("nan")}
-    draw = numpy_generator(BOOTSTRAP_SEED, "difference", *labels)
-    interval = paired_difference(scores, baseline, draw, LEVEL)
-    columns = interval_columns("difference", interval)
-    chance = probability_of_improvement(scores, baseline)
-    return {**columns, "probability": chance}
+def _interval_table(name: str, intervals: list[Interval | None]) -> pd.DataFrame:
+    """Return intervals as three columns, a row each."""
+    return pd.DataFrame([interval_columns(name, one) for one in intervals])
 
 
-def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
+def _scores_by_run(numbers: pd.DataFrame) -> dict[Run, Scores]:
+    """Return the seeds of each benchmark and setting, sorted, and their mean values."""
+    means = numbers.groupby([*RUN, "seed"])["value"].mean()
+    names, seeds = means.index.droplevel("seed"), means.index.get_level_values("seed")
+    first = np.flatnonzero(~names.duplicated())
+    parts = (np.split(one.to_numpy(), first[1:]) for one in (seeds, means))
+    return dict(zip(names[first], zip(*parts, strict=True), strict=True))
+
+
+def _shared(scores: Scores, baseline: Scores) -> np.ndarray:
+    """Return both scores of each seed that both have, ``(2, seeds)``."""
+    if np.array_equal(scores[0], baseline[0]):
+        return np.stack([scores[1], baseline[1]])
+    seeds = scores[0], baseline[0]
+    _, *places = np.intersect1d(*seeds, assume_unique=True, return_indices=True)
+    return np.stack([scores[1][places[0]], baseline[1][places[1]]])
+
+
+def _against(
+    scores: dict[Run, Scores], baselines: dict[str, str], labels: dict[str, str]
+) -> pd.DataFrame:
+    """Return each run's paired difference to its baseline, and the chance to beat it.
+
+    Missing where there is no baseline, no seed in common, or an infinite score.
+    """
+    differences, chances = [], []
+    for (benchmark, settings), own in scores.items():
+        other = scores.get((benchmark, baselines.get(settings, "")), NONE)
+        both = _shared(own, other)
+        named = "difference", benchmark, labels[settings]
+        differences.append((both[0] - both[1], named))
+        known = both.size and np.isfinite(both).all()
+        chances.append(probability_of_improvement(*both) if known else NAN)
+    table = _interval_table("difference", bootstrapped_each(differences))
+    return table.assign(probability=chances)
+
+
+def summary(path: Source, metric: str = "online_accuracy") -> pd.DataFrame:
     """Return one row a benchmark and method: what it reached, with 95 % intervals.
 
     Each seed counts with its mean over tasks; over seeds the interquartile mean is
     taken, with a percentile bootstrap interval. The same store gives the same table.
-    Files that cannot be read are named in a warning and left out.
+    Files that cannot be read are named in a warning and left out; each is read once.
 
     Args:
-        path: The store, a benchmark's folder in it, or one file.
+        path: The store, a benchmark's folder in it, one file, or what was read of it.
         metric: Which metric.
 
     Returns:
@@ -159,33 +200,37 @@ def summary(path: str | Path, metric: str = "online_accuracy") -> pd.DataFrame:
 
     Source: Agarwal et al. 2021 for the statistics.
     """
-    frame, records = load_usable(path)
-    labels, baselines = labels_of(records), baselines_of(records)
-    scales = scales_of(records)
-    diverged = {record["hash"]: _diverged_seeds(record) for record in records}
-    values = {record["hash"]: _values(record) for record in records}
-    known = sorted(frame["metric"].unique())
-    if metric not in known:
-        raise KeyError(unknown("metric", metric, known))
-    rows = []
-    for benchmark, part in frame[frame["metric"] == metric].groupby("benchmark"):
-        named = dict(list(part.groupby("settings")))
-        for settings, numbers in named.items():
-            label = labels[settings]
-            row: Row = {"benchmark": benchmark, "scale": scales[settings]}
-            row |= {"method": label, "settings": settings, "values": values[settings]}
-            row["seeds"] = numbers["seed"].nunique()
-            row["diverged"] = diverged[settings]
-            row["tasks"] = numbers["task"].nunique()
-            for name in ("mean", "first", "last"):
-                scores = seed_scores(numbers, metric, "all" if name == "mean" else name)
-                interval = bootstrapped(scores, benchmark, label, metric, name)
-                row |= interval_columns(name, interval)
-            other = named.get(baselines.get(settings))
-            baseline = None if other is None else seed_scores(other, metric)
-            row |= _against(seed_scores(numbers, metric), baseline, benchmark, label)
-            rows.append(row)
-    table = pd.DataFrame(rows)
+    stored = stored_of(path, metric)
+    records = stored.records
+    # Rows of a seed lie together: of others pandas takes means that differ in a bit.
+    frame = stored.frame.sort_values([*RUN, "seed"], ignore_index=True)
+    labels, scales = labels_of(records), scales_of(records)
+    runs = frame.groupby(RUN)
+    sizes = runs[["seed", "task"]].nunique().reset_index()
+    names = sizes["settings"]
+    table = pd.DataFrame(
+        {
+            "benchmark": sizes["benchmark"],
+            "scale": names.map(scales),
+            "method": names.map(labels),
+            "settings": names,
+            "values": names.map({r["hash"]: _values(r) for r in records}),
+            "seeds": sizes["seed"],
+            "diverged": names.map({r["hash"]: _diverged_seeds(r) for r in records}),
+            "tasks": sizes["task"],
+        }
+    )
+    columns, keys = [table], list(zip(sizes["benchmark"], names, strict=True))
+    num_tasks = runs["task"].transform("max") + 1
+    scores = {
+        name: _scores_by_run(frame[_in_part(frame["task"], num_tasks, part)])
+        for name, part in PARTS.items()
+    }
+    for name, own in scores.items():
+        sets = [(own.get(k, NONE)[1], (k[0], labels[k[1]], metric, name)) for k in keys]
+        columns.append(_interval_table(name, bootstrapped_each(sets)))
+    columns.append(_against(scores["mean"], baselines_of(records), labels))
+    table = pd.concat(columns, axis=1)
     return table.sort_values(
         ["benchmark", "scale", "mean"],
         ascending=[True, True, metric.startswith(SMALLER_IS_BETTER)],
@@ -202,13 +247,10 @@ def _shown(table: pd.DataFrame, digits: int = 3) -> pd.DataFrame:
     out = table[first].copy()
     names = {"mean": "all tasks", "first": "first fifth", "last": "last fifth"}
     for key, name in {**names, "difference": f"minus {BASELINE}"}.items():
+        ends = table[key], table[f"{key}_low"], table[f"{key}_high"]
         out[name] = [
-            ""
-            if pd.isna(row[key])
-            else spelled_interval(
-                row[key], row[f"{key}_low"], row[f"{key}_high"], digits
-            )
-            for _, row in table.iterrows()
+            "" if pd.isna(one) else spelled_interval(one, low, high, digits)
+            for one, low, high in zip(*ends, strict=True)
         ]
     out[f"P(> {BASELINE})"] = [
         "" if pd.isna(value) else f"{value:.2f}" for value in table["probability"]
@@ -239,13 +281,11 @@ def in_columns(table: pd.DataFrame) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def report(
-    path: str | Path, metric: str = "online_accuracy", format: str = "table"
-) -> str:
+def report(path: Source, metric: str = "online_accuracy", format: str = "table") -> str:
     """Return the summary of a store as text.
 
     Args:
-        path: The store, a benchmark's folder in it, or one file.
+        path: The store, a benchmark's folder in it, one file, or what was read of it.
         metric: Which metric.
         format: One of :data:`FORMATS`; ``csv`` and ``json`` have all digits.
 

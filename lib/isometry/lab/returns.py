@@ -11,7 +11,7 @@ import pandas as pd
 
 from isometry.core.messages import refusal
 from isometry.lab.labels import labels_of
-from isometry.lab.store import Record, StoreError, load_records, load_results
+from isometry.lab.store import Record, StoreError, load
 
 NAMED = re.compile(r"episodic_return/(?P<game>\w+)(?:@(?P<env_steps>\d+))?")
 COLUMNS = [
@@ -40,7 +40,8 @@ def load_returns(path: str | Path) -> pd.DataFrame:
     Raises:
         StoreError: If there is nothing under ``path``, or no return in it.
     """
-    found = returns_of(load_results(path), load_records(path))
+    stored = load(path)
+    found = returns_of(stored.frame, stored.records)
     if found.empty:
         needed = f"runs of games under {path}"
         do = "run continual_minatar or continual_octax into it"

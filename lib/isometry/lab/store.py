@@ -1,55 +1,47 @@
 """The results store: one small Parquet file a benchmark, method and setting.
 
-``<store>/<benchmark>/<method>-<settings hash>.parquet`` holds one number a row, and in
-its metadata the record of how the numbers came about. Files are written whole to a
-temporary name and renamed, under a lock, so that neither a kill nor a second writer
-can leave half a file. Pages and record carry checksums, so that what a disk or a copy
-has altered is not taken for results.
+``<store>/<benchmark>/<method>-<settings hash>.parquet`` is such a file, see
+:mod:`isometry.lab.results_file`. Files are written whole to a temporary name and
+renamed, under a lock, so that neither a kill nor a second writer can leave half a file.
+
+A store is read in time that grows as its files do: each is opened once, and its
+checksums are checked every time. There is no index that could be stale.
 """
 
-import hashlib
-import io
-import json
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 from filelock import FileLock
 
-from isometry.core.files import visible, write_whole
+from isometry.core.files import visible
 from isometry.core.messages import Notice, refusal
-from isometry.core.settings import settings_hash
-
-SCHEMA = pa.schema(
-    [
-        ("benchmark", pa.string()),
-        ("method", pa.string()),
-        ("settings", pa.string()),
-        ("seed", pa.int64()),
-        ("task", pa.int64()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-    ]
+from isometry.lab.results_file import (
+    COLUMNS,
+    Record,
+    StoreError,
+    as_frame,
+    read_file,
+    read_table,
+    write_file,
 )
-COLUMNS = SCHEMA.names
+
 # Of a study's numbers, whose settings are named when they are stored.
 TIDY = [name for name in COLUMNS if name != "settings"]
-METADATA_KEY, DIGEST_KEY = b"isometry", b"isometry_blake2b"
-STORE_VERSION = 1
+NAMED = ("benchmark", "method", "settings")  # what names a file
 # Runs on tuning seeds: a store inside the store, not part of its results.
 TUNING = "tuning"
+# So many files' numbers are packed at a time, and what each costs beside them goes.
+PACKED = 256
 
-Record = dict[str, Any]
 T = TypeVar("T")
-
-
-class StoreError(RuntimeError):
-    """A results store that cannot be used as asked; the message says what to do."""
 
 
 class LeftOut(Notice):
@@ -67,113 +59,6 @@ def result_path(store: Path, benchmark: str, method: str, settings: str) -> Path
     """
     name = re.sub(r"[^a-z0-9_]+", "_", method.lower())
     return store / benchmark / f"{name}-{settings}.parquet"
-
-
-def read_file(path: Path) -> tuple[pd.DataFrame, Record]:
-    """Return the numbers of one file and its record.
-
-    Args:
-        path: A file that :func:`write_file` wrote.
-
-    Raises:
-        StoreError: If it is no such file or of another store version.
-    """
-    try:
-        # A file object: pyarrow would read hive partitions out of the folders' names.
-        with path.open("rb") as file:
-            # Small files: threads would cost more than they save.
-            table = pq.read_table(
-                file, page_checksum_verification=True, use_threads=False
-            )
-        metadata = dict(table.schema.metadata or {})
-        columns = [f"{field.name} {field.type}" for field in table.schema]
-        frame = table.to_pandas(use_threads=False)
-    except Exception as error:  # damaged bytes can raise nearly anything
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise StoreError(
-            refusal(f"a readable results file at {path}", reason, "move it away")
-        ) from None
-    text = metadata.get(METADATA_KEY)
-    if text is None or not table.schema.equals(SCHEMA):
-        raise StoreError(
-            refusal(
-                f"results with columns {', '.join(COLUMNS)} and their record in {path}",
-                ", ".join(columns) + ("" if text else " and no record"),
-                "move the file out of the store",
-            )
-        )
-    return frame, _record_in(text, metadata.get(DIGEST_KEY), path)
-
-
-def _record_in(text: bytes, digest: bytes | None, path: Path) -> Record:
-    """Return the record that a file's metadata hold, known to be as it was written.
-
-    A file of before the checksum is known by the name of its settings.
-    """
-    try:
-        record = json.loads(text)
-        version = record.get("store_version")
-    except (ValueError, AttributeError):
-        record, version = {}, None
-    if version != STORE_VERSION:
-        raise StoreError(
-            refusal(
-                f"store version {STORE_VERSION} in {path}",
-                version,
-                "run it again with this version into a new folder",
-            )
-        )
-    if digest is None:
-        altered = "hash" in record and record["hash"] not in _names(record)
-    else:
-        altered = _digest(text) != digest
-    if altered:
-        found = f"one that is not what the {'checksum' if digest else 'hash'} says"
-        needed = f"the record that was written in {path}"
-        raise StoreError(refusal(needed, found, "move it away"))
-    return record
-
-
-def _digest(text: bytes) -> bytes:
-    """Return the checksum of a record."""
-    return hashlib.blake2b(text, digest_size=16).hexdigest().encode()
-
-
-def _names(record: Record) -> list[str]:
-    """Return the hashes that name a record's settings: of a run, and of a study."""
-    try:
-        named = record["benchmark"], record["method"], record["settings"]
-        method_settings = record["method_settings"]
-    except KeyError:
-        return []
-    return [settings_hash(*named, method_settings), settings_hash(*named)]
-
-
-def write_file(path: Path, frame: pd.DataFrame, record: Record) -> None:
-    """Write numbers and record as one file, whole or not at all, with checksums.
-
-    Rows are sorted, so that the same numbers give the same bytes.
-
-    Args:
-        path: Where; its folder is made.
-        frame: With the columns of :data:`COLUMNS`.
-        record: JSON-ready.
-
-    Raises:
-        OSError: If it cannot be written; the file stays as it was.
-    """
-    rows = frame[COLUMNS].sort_values(["seed", "task", "metric"], ignore_index=True)
-    table = pa.Table.from_pandas(rows, schema=SCHEMA, preserve_index=False)
-    text = json.dumps({"store_version": STORE_VERSION, **record}, sort_keys=True)
-    named = {METADATA_KEY: text.encode(), DIGEST_KEY: _digest(text.encode())}
-    content = io.BytesIO()
-    pq.write_table(
-        table.replace_schema_metadata(named),
-        content,
-        compression="zstd",
-        write_page_checksum=True,
-    )
-    write_whole(path, content.getvalue())
 
 
 def add_results(path: Path, frame: pd.DataFrame, record: Record) -> set[int]:
@@ -199,7 +84,7 @@ def add_results(path: Path, frame: pd.DataFrame, record: Record) -> set[int]:
     with FileLock(path.with_suffix(".lock")):
         if path.exists():
             old_frame, old = read_file(path)
-            _check_version(path, old, record["experiment_version"])
+            _check_record(path, old, record["experiment_version"])
             new -= {int(seed) for seed in old_frame["seed"].unique()}
             frame = pd.concat([old_frame, frame[frame["seed"].isin(new)]])
             added = [_part(run, new) for run in record["runs"]]
@@ -220,8 +105,13 @@ def _part(run: Record, seeds: set[int]) -> Record:
     }
 
 
-def _check_version(path: Path, record: Record, wanted: int) -> None:
-    """Refuse results of another version of the experiment."""
+def _check_record(path: Path, record: Record, wanted: int) -> None:
+    """Refuse results of another version of the experiment, or under a wrong name."""
+    name = record.get("hash")
+    if name is not None and path.stem.rpartition("-")[2] != name:
+        needed = f"the results that {path} has its name from"
+        found = f"those of {record.get('method')}, {name}"
+        raise StoreError(refusal(needed, found, "move the file away"))
     found = record["experiment_version"]
     if found != wanted:
         raise StoreError(
@@ -246,7 +136,7 @@ def finished_seeds(path: Path, experiment_version: int) -> set[int]:
     if not path.exists():
         return set()
     frame, record = read_file(path)
-    _check_version(path, record, experiment_version)
+    _check_record(path, record, experiment_version)
     return {int(seed) for seed in frame["seed"].unique()}
 
 
@@ -281,6 +171,25 @@ def result_files(path: str | Path) -> list[Path]:
     return found
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What the files of a store hold.
+
+    Attributes:
+        frame: Numbers, tidy, with the columns of :data:`COLUMNS`; those of some metrics
+            alone where these were asked for.
+        records: Of every file, in the order of their names.
+        metrics: Names of all metrics in the files, sorted.
+    """
+
+    frame: pd.DataFrame
+    records: list[Record]
+    metrics: list[str]
+
+
+Source = str | Path | Stored
+
+
 def load_results(path: str | Path) -> pd.DataFrame:
     """Return all numbers of a store, tidy: one number a row.
 
@@ -294,8 +203,7 @@ def load_results(path: str | Path) -> pd.DataFrame:
     Raises:
         StoreError: If there is nothing, or a file cannot be used.
     """
-    frames = [read_file(file)[0] for file in result_files(path)]
-    return pd.concat(frames, ignore_index=True)
+    return load(path).frame
 
 
 def load_records(path: str | Path) -> list[Record]:
@@ -305,26 +213,78 @@ def load_records(path: str | Path) -> list[Record]:
         path: The store, a benchmark's folder in it, or one file.
 
     Raises:
-        StoreError: If there is nothing, or a file cannot be used.
+        StoreError: If there is nothing, or a file cannot be used, also if it is the
+            numbers that are damaged.
     """
-    return [read_file(file)[1] for file in result_files(path)]
+    read = _each_once()
+    return [read(file)[1] for file in result_files(path)]
 
 
-def load_usable(path: str | Path) -> tuple[pd.DataFrame, list[Record]]:
-    """Return all numbers of a store, and its records, but for files that are damaged.
-
-    Each of those is named in a warning :class:`LeftOut`. A verdict must not be passed
-    on a part: there :func:`load_results` refuses them.
+def load(path: str | Path) -> Stored:
+    """Return all numbers of a store and its records, each file read once.
 
     Args:
         path: The store, a benchmark's folder in it, or one file.
 
     Raises:
+        StoreError: If there is nothing, or a file cannot be used.
+    """
+    return _together(map(_each_once(), result_files(path)))
+
+
+def load_usable(path: str | Path, metrics: Sequence[str] | None = None) -> Stored:
+    """Return the numbers of a store, and its records, but for files that are damaged.
+
+    Each of those is named in a warning :class:`LeftOut`. A verdict must not be passed
+    on a part: there :func:`load` refuses them.
+
+    Args:
+        path: The store, a benchmark's folder in it, or one file.
+        metrics: Numbers of these alone are kept; None: all of them.
+
+    Raises:
         StoreError: If there is nothing, or no file can be used.
     """
-    read = list(usable(result_files(path), read_file))
-    frames, records = [frame for frame, _ in read], [record for _, record in read]
-    return pd.concat(frames, ignore_index=True), records
+    return _together(usable(result_files(path), _each_once()), metrics)
+
+
+def _each_once() -> Callable[[Path], tuple[pa.Table, Record]]:
+    """Return a reader of files that refuses a second one with the same results.
+
+    A copy, or one file under another's name, would count a seed twice.
+    """
+    known: dict[tuple[str, ...], dict[int, Path]] = {}
+
+    def read(path: Path) -> tuple[pa.Table, Record]:
+        table, record = read_table(path)
+        names = tuple(str(table[name][0]) for name in NAMED if len(table))
+        before = known.setdefault(names, {})
+        seeds = pc.unique(table["seed"]).to_pylist()
+        for first in (before[seed] for seed in seeds if seed in before):
+            needed, found = f"other results in {path}", f"those of {first} again"
+            raise StoreError(refusal(needed, found, "move one of them away"))
+        before |= dict.fromkeys(seeds, path)
+        return table, record
+
+    return read
+
+
+def _together(
+    read: Iterable[tuple[pa.Table, Record]], metrics: Sequence[str] | None = None
+) -> Stored:
+    """Return what files hold in one, in their order."""
+    records: list[Record] = []
+    names: set[str] = set()
+    whole, rest = [], iter(read)
+    while some := list(islice(rest, PACKED)):
+        records += [record for _, record in some]
+        table = pa.concat_tables([table for table, _ in some])
+        names.update(pc.unique(table["metric"]).to_pylist())
+        if metrics is not None:
+            wanted = pa.array(metrics, pa.string())
+            table = table.filter(pc.is_in(table["metric"], wanted))
+        whole.append(table.combine_chunks())
+    return Stored(as_frame(pa.concat_tables(whole)), records, sorted(names))
 
 
 def usable(files: list[Path], read: Callable[[Path], T]) -> Iterator[T]:

@@ -10,6 +10,7 @@ from isometry.lab.choices import search_table
 from isometry.lab.performance_profiles import profile_text, table_text
 from isometry.lab.report import FORMATS, report
 from isometry.lab.search import Sweep
+from isometry.lab.store import Stored
 from isometry.sweep.queue import Failure
 
 VIEWS = ("summary", "profile", "search")
@@ -44,7 +45,13 @@ def _search_text(path: str | Path, format: str = "table") -> str:
     return table_text(shown, format)
 
 
-def view(path: str | Path, metric: str, format: str, show: str) -> str:
+def view(
+    path: str | Path,
+    metric: str,
+    format: str,
+    show: str,
+    stored: Stored | None = None,
+) -> str:
     """Return one view of a store as text.
 
     Args:
@@ -53,6 +60,7 @@ def view(path: str | Path, metric: str, format: str, show: str) -> str:
         format: One of :data:`isometry.lab.report.FORMATS`.
         show: One of :data:`VIEWS`. A summary to be read ends with the search, if
             settings were chosen.
+        stored: What was read of the store, if it was; choices are read here.
 
     Raises:
         KeyError: If metric, format or view is not known.
@@ -62,10 +70,10 @@ def view(path: str | Path, metric: str, format: str, show: str) -> str:
         if name not in known:
             raise KeyError(unknown(kind, name, known))
     if show == "profile":
-        return profile_text(path, metric, format)
+        return profile_text(stored or path, metric, format)
     if show == "search":
         return _search_text(path, format) or "no settings were chosen by a sweep here"
-    text = report(path, metric, format)
+    text = report(stored or path, metric, format)
     if format in ("csv", "json"):
         return text
     return "\n\n".join(part for part in (text, _search_text(path, format)) if part)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from isometry.lab.comparison import with_choices
-from isometry.lab.store import Record, load_records, load_results
+from isometry.lab.store import Record, load
 from isometry_book.c1_plasticity import judge as _1  # noqa: F401
 from isometry_book.c2_kernel import judge as _2  # noqa: F401
 from isometry_book.c3_deep_linear import judge as _3  # noqa: F401
@@ -44,7 +44,8 @@ def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
     path = Path(results)
     frame, records = pd.DataFrame(), []
     if any(path.glob("**/*.parquet")):
-        frame, records = load_results(path), with_choices(load_records(path), path)
+        stored = load(path)
+        frame, records = stored.frame, with_choices(stored.records, path)
     return {claim.key: _verdict_on(claim, frame, records) for claim in CLAIMS}
 
 
