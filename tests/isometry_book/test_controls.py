@@ -2,9 +2,11 @@
 
 import json
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+import isometry_book
 from isometry_book.controls import data_script
 
 
@@ -47,3 +49,10 @@ def test_a_label_that_looks_like_a_tag_stays_a_label(label):
 def test_a_number_that_json_does_not_have_is_refused():
     with pytest.raises(ValueError, match="not JSON compliant"):
         data_script([float("nan")])
+
+
+def test_no_other_file_writes_such_an_element():
+    tag = '<script type="application/json">'
+    package = Path(isometry_book.__file__).parent
+    writing = [p.name for p in package.rglob("*.py") if tag in p.read_text("utf-8")]
+    assert writing == ["controls.py"]
