@@ -43,7 +43,7 @@ def claims_table(results: Path = RESULTS) -> str:
     for key, verdict in judge_all(results).items():
         claim = get(key)
         link = f"[{claim.chapter}](chapters/{CHAPTERS[claim.chapter]}.md)"
-        lines.append(f"| {link} | {claim.text} | {verdict.verdict} |")
+        lines.append(f"| {link} | {claim.title} | {verdict.verdict} |")
     return "\n".join(lines)
 
 
