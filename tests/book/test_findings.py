@@ -118,6 +118,12 @@ def test_every_finding_has_its_check():
     assert said == list(CHECKS)
 
 
+def test_what_is_said_of_fire_holds():
+    level, least = stream("level"), 0.05
+    assert stream("slope").loc["fire", "low"] > -0.02
+    assert level.loc["fire", "high"] < level.loc["adamo", "low"] - least
+
+
 @pytest.mark.parametrize("finding", CHECKS)
 def test_a_finding_holds_in_the_committed_results(finding):
     CHECKS[finding]()
