@@ -310,5 +310,5 @@ def distance_from_adamo(step: Callable[..., None], steps: int = 5) -> float:
             weight.grad = torch.sin(t * weight.detach())
             optimizer.step()
             step(own, torch.sin(t * own), *moments, t, lr=0.01, strength=0.5)
-        worst = max(worst, float((weight - own).abs().max()))
+        worst = max(worst, float((weight.detach() - own).abs().max()))
     return worst
