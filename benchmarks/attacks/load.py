@@ -127,8 +127,8 @@ def many_runs(draw: random.Random, folder: Path, tries: int) -> Tally:
         began = False
         while not child.ended():
             began = began or bool(list(out.glob("tuning/*/*.parquet")))
-            if began:
-                samples["client"].append(resident(child.pid))
+            if began and (held := resident(child.pid)):  # 0: it has just ended
+                samples["client"].append(held)
                 samples["scheduler"].append(resident(scheduler))
             time.sleep(0.1)
         ended = child.result()
