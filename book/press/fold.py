@@ -1,14 +1,15 @@
-"""What of a chapter's code a reader of the page sees at once.
+"""What of a chapter's code a reader of the page sees.
 
-A cell that teaches is tagged ``show`` and stays open. Of the rest, what only publishes
-numbers or checks statements is not on the page, and what draws, tabulates or imports is
-folded. The notebook has all of it.
+A cell that teaches is tagged ``show`` and stays open. Of the rest, what draws or
+tabulates is folded, and so are the imports; what shows nothing is not on the page. The
+notebook has all of it.
 """
 
 from nbformat import NotebookNode
 
 SHOWN = "show"
 BOOKKEEPING = ("chapter.publish(", "chapter.check(", "assert ")
+IMPORTS = ("import ", "from ")
 
 
 def fold(cell: NotebookNode) -> None:
@@ -20,5 +21,5 @@ def fold(cell: NotebookNode) -> None:
     tags = cell.metadata.get("tags", [])
     if SHOWN in tags or "remove-cell" in tags:
         return
-    kept = any(word in cell.source for word in BOOKKEEPING) and not cell.outputs
-    cell.metadata["tags"] = [*tags, "remove-input" if kept else "hide-input"]
+    folded = cell.outputs or cell.source.startswith(IMPORTS)
+    cell.metadata["tags"] = [*tags, "hide-input" if folded else "remove-input"]

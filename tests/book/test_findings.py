@@ -57,6 +57,10 @@ def strength_does_nothing():
 def spectrum_is_no_prophet():
     told = foretelling.foretold(foretelling.worn_networks(RESULTS))
     table = foretelling.where_it_holds(told)
+    seeds = told[told["place"] == "across_seeds"].set_index("predictor")
+    kappa = seeds.loc["ntk_robust_condition_number"]
+    assert (kappa["low"] < 0).all()
+    assert (kappa["high"] > 0).all()
     for name in table.index[table.index.str.contains("condition")]:
         assert (table.loc[name, ["within", "across"]] == ["no", "yes"]).all(), name
     assert verdicts()["anisotropy"] == "not reproduced"

@@ -359,6 +359,7 @@ def test_a_page_hides_the_parameters_and_strips_what_varies():
     ("source", "tags", "outputs", "seen"),
     [
         ("chapter.publish(a=1)", [], [], ["remove-input"]),
+        ("runs = train()", [], [], ["remove-input"]),
         ("x = 1\nassert x", [], [], ["remove-input"]),
         ('chapter.check("fig-a", "it falls", True)', [], [], ["remove-input"]),
         ("import torch", [], [], ["hide-input"]),
