@@ -83,7 +83,7 @@ def opened(monkeypatch):
 
 def typed(*arguments):
     """Run a command, which must succeed."""
-    with pytest.raises(SystemExit, match="^0$"):
+    with pytest.raises(SystemExit, match=r"^0$"):
         main([str(one) for one in arguments])
 
 
