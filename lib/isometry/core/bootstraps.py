@@ -3,11 +3,13 @@
 from collections.abc import Iterable
 from itertools import islice
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-
+from isometry.core.extras import extra
 from isometry.core.messages import refusal
 from isometry.core.statistics import NAN, Interval, as_scores, interquartile_mean
+
+with extra("bench"):
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
 
 AT_ONCE = 2**17  # scores drawn at a time: as many as a core's cache holds
 # Of so many scores numpy leaves the middle ones, of which the mean is taken, sorted; of

@@ -137,6 +137,8 @@ def _interval_table(name: str, intervals: list[Interval | None]) -> pd.DataFrame
 
 def _scores_by_run(numbers: pd.DataFrame) -> dict[Run, Scores]:
     """Return the seeds of each benchmark and setting, sorted, and their mean values."""
+    if numbers.empty:  # of no task in this part of them; a split of nothing is one part
+        return {}
     means = numbers.groupby([*RUN, "seed"])["value"].mean()
     names, seeds = means.index.droplevel("seed"), means.index.get_level_values("seed")
     first = np.flatnonzero(~names.duplicated())
