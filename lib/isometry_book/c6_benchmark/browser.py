@@ -27,6 +27,12 @@ def _written(method: str) -> str:
     return method_label(method.removesuffix(HELD)) + form
 
 
+def _title(stream: str) -> str:
+    """Return a stream's name as the title of a list."""
+    words = worded(stream)
+    return words[:1].upper() + words[1:]
+
+
 def stream_rows(stream: Stream) -> list[dict[str, Any]]:
     """Return what the explorable shows of each method of a stream.
 
@@ -100,7 +106,7 @@ def results_browser(streams: Mapping[str, Stream]) -> str:
     there = {row["family"] for own in rows.values() for row in own}
     families = [EVERY, *(title for title in (*FAMILIES, OTHERS) if title in there)]
     lists = {
-        "stream": {name: worded(name) for name in shown},
+        "stream": {name: _title(name) for name in shown},
         "number": NUMBERS,
         "family": {name: name for name in families},
     }
