@@ -16,6 +16,9 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tqdm import tqdm
+from tqdm.std import TqdmDefaultWriteLock
+
 from isometry.cli import main
 from isometry.core.machine import code_digest
 from isometry.lab import provenance
@@ -113,6 +116,8 @@ def forked(act: Callable[[], Any], out: Path, err: Path) -> int:
     if pid:
         return pid
     status = 1
+    # A thread of the parent, the bars' monitor, may hold their lock at the fork.
+    tqdm.set_lock(TqdmDefaultWriteLock())
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for stream, file in ((1, out), (2, err)):
