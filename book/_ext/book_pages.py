@@ -58,11 +58,11 @@ class NumberRole(SphinxRole):
         return [nodes.problematic(self.rawtext, self.rawtext)], []
 
 
-def badge(verdict: str) -> nodes.inline:
-    """Return a verdict with its sign."""
+def badge(verdict: str, text: str = "") -> nodes.inline:
+    """Return a verdict with its sign, or a text in its place."""
     kind = verdict.replace(" ", "-")
-    text = f"{BADGES.get(verdict, '')} {verdict}".strip()
-    return nodes.inline("", text, classes=["verdict", f"verdict-{kind}"])
+    shown = f"{BADGES.get(verdict, '')} {text or verdict}".strip()
+    return nodes.inline("", shown, classes=["verdict", f"verdict-{kind}"])
 
 
 class ClaimDirective(SphinxDirective):
@@ -130,12 +130,8 @@ class ChapterClaims(SphinxDirective):
         line["classes"].append("chapter-claims")
         for row in mine:
             link = nodes.reference("", "", refuri=f"#claim-{row['key']}", internal=True)
-            sign = BADGES[row["verdict"]]
-            kind = row["verdict"].replace(" ", "-")
-            label = nodes.inline("", f"{sign} {row['title']}")
-            label["classes"] += ["verdict", f"verdict-{kind}"]
             link["reftitle"] = row["verdict"]
-            link += label
+            link += badge(row["verdict"], row["title"])
             line += [link, nodes.Text(" ")]
         return [line]
 
@@ -239,9 +235,9 @@ class PaperMap(TableDirective):
         status = read(self.env, "status.json")
         pages = {str(int(name.split("_")[0])): name for name in status}
         found = [
-            (place_in_paper(row["source"]), row)
+            (where, row)
             for row in read(self.env, "claims.json")
-            if place_in_paper(row["source"])
+            if (where := place_in_paper(row["source"]))
         ]
         rows = [
             [

@@ -9,6 +9,7 @@ import pytest
 from isometry.adamo import relaxation_steps
 from isometry.lab.games_comparison import games_comparison
 from isometry.lab.store import load_results
+from isometry.supervised.benchmarks import PAPER_MLP
 from isometry_book.c2_kernel import foretelling
 from isometry_book.c5_adamo import neighbours
 from isometry_book.c6_benchmark import comparisons, streams_tables, tables
@@ -40,7 +41,7 @@ def pull_repairs():
     level = stream("level")
     assert abs(stream("slope").loc["adamo", "mean"]) < 0.005
     assert level.index[0] == "adamo"
-    assert set(level.loc[list(RIVALS), "mean"].nlargest(1).index) == {"newton_schulz"}
+    assert level.loc[list(RIVALS), "mean"].idxmax() == "newton_schulz"
     assert (level.loc[list(RIVALS), "high"] < level.loc["adamo", "low"]).all()
     assert verdicts()["bench-permuted-mnist"] == "reproduced"
 
@@ -99,7 +100,11 @@ def long_training():
 
 
 def size():
-    """A fact of the protocol, which the claims' gaps state."""
+    streams = streams_tables.loaded_streams(RESULTS).values()
+    found = {run["settings"]["width"] for one in streams for run in one.runs.values()}
+    main = games_comparison(RESULTS, "continual_minatar").runs["adam"]["settings"]
+    assert found | {main["width"]} == {64, 100}
+    assert PAPER_MLP.width == 512
 
 
 CHECKS = {

@@ -62,8 +62,12 @@ def test_the_address_holds_the_view_and_the_table_can_be_taken_away(
     page = opened(html, address="#results:stream=permuted_mnist,number=slope")
     assert page.locator('[data-control="number"]').input_value() == "slope"
     link = page.locator("[data-csv]").get_attribute("href")
-    shown = {name: one for name, one in streams.items() if len(one.runs) > 1}
-    assert unquote(link.split(",", 1)[1]) == explorable.as_csv(shown)
+    rows = {
+        name: explorable.stream_rows(one)
+        for name, one in streams.items()
+        if len(one.runs) > 1
+    }
+    assert unquote(link.split(",", 1)[1]) == explorable.as_csv(rows)
 
 
 @pytest.mark.browser

@@ -66,18 +66,18 @@ def stream_rows(stream: Stream) -> list[dict[str, Any]]:
     return rows
 
 
-def as_csv(streams: Mapping[str, Stream]) -> str:
+def as_csv(streams: Mapping[str, list[dict[str, Any]]]) -> str:
     """Return all rows of all streams as a table for other programs.
 
     Args:
-        streams: By name.
+        streams: The rows of each, from :func:`stream_rows`, by name.
     """
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     head = ["stream", "method", "family", "number", "mean", "low", "high", "seeds"]
     writer.writerow([*head, "command"])
-    for name, stream in streams.items():
-        for row in stream_rows(stream):
+    for name, rows in streams.items():
+        for row in rows:
             for what, values in row["numbers"].items():
                 own = [name, row["method"], row["family"], what, *values]
                 writer.writerow([*own, row["seeds"], row["command"]])
@@ -121,7 +121,7 @@ def results_browser(streams: Mapping[str, Stream]) -> str:
         f"<td>{_interval(*row['numbers']['level'])}</td></tr>"
         for row in first
     )
-    data = {"streams": rows, "digits": DIGITS, "csv": as_csv(shown)}
+    data = {"streams": rows, "digits": DIGITS, "csv": as_csv(rows)}
     return f"""<div class="explorable" data-explorable="results">
 <div class="explorable-controls explorable-row" hidden>{controls}
 <a download="results.csv" data-csv>all as CSV</a></div>
