@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from isometry.core.messages import refusal, unknown
 from isometry.core.statistics import (
@@ -125,7 +125,7 @@ def _value(table: Any, measure: Measure, where: str) -> Published:
         if seeds < 2:
             needed = f"seeds >= 2 for {where}, whose spread is a {means}"
             raise ValueError(refusal(needed, seeds, "add seeds"))
-        half *= float(student_t.ppf(0.975, seeds - 1))
+        half *= float(stdtrit(seeds - 1, 0.975))
         half /= math.sqrt(seeds) if means == "standard deviation" else 1
     interval = Interval(value, value - half, value + half, 0.95, seeds)
     return Published(interval=interval, source=table["source"])

@@ -13,13 +13,14 @@ used. The checksums and the official addresses stand in ``official_files.txt``.
 import hashlib
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 import platformdirs
 import pooch
-import sklearn.datasets
 
+from isometry.core.extras import missing
 from isometry.core.messages import refusal, unknown
 
 ROOT_VARIABLE = "ISOMETRY_DATA"
@@ -80,7 +81,10 @@ def path(name: str, root: str | Path | None = None) -> Path:
     if name not in names():
         raise ValueError(unknown("data set", name, names()))
     if name == "digits":
-        return Path(sklearn.datasets.__path__[0]) / "data"
+        package = find_spec("sklearn")  # finds it without importing it
+        if package is None or package.origin is None:
+            raise ImportError(missing("bench", "no sklearn"))
+        return Path(package.origin).parent / "datasets" / "data"
     cache = platformdirs.user_cache_dir("isometry", appauthor=False)
     chosen = Path(root or os.environ.get(ROOT_VARIABLE) or cache)
     try:
