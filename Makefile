@@ -74,14 +74,15 @@ lab: $(READY) ## open the chapters as notebooks in JupyterLab
 	@mkdir -p $(VENV)/etc/jupyter/labconfig
 	@cp book/lab-settings.json \
 	$(VENV)/etc/jupyter/labconfig/default_setting_overrides.json
-	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/chapters/01_plasticity.md $(LAB)
+	$(BIN)/jupyter lab --config=book/lab_config.py \
+	--LabApp.default_url=/lab/tree/chapters/01_plasticity.md $(LAB)
 
 serve: ## serve the built book on this machine
 	@test -f $(SITE)/index.html || { echo "needed a built book in $(SITE); run: make book"; \
 	exit 1; }
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory $(SITE) $(PORT)
 
-notebooks: $(READY) ## write the chapters as .ipynb into notebooks/
+notebooks: $(READY) ## write the chapters as .ipynb that run anywhere into notebooks/
 	$(BUILD) notebooks --profile $(PROFILE)
 
 bench: $(READY) ## measure speed and memory; see benchmarks/README.md

@@ -47,6 +47,7 @@ FLOORS = {
     "isometry_book": 8,
     "isometry_book.style": 8,
     "isometry_book.controls": 8,
+    "isometry_book.measured": 8,
     "isometry_book.chapter": 9,
     "isometry_book.cover": 9,
     "isometry_book.claims.claim": 8,

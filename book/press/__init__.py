@@ -26,6 +26,17 @@ def repository() -> str:
     return str(known).rstrip("/")
 
 
+def site_address() -> str:
+    """Return where the pages of the repository are published; "" if not known.
+
+    ``$BOOK_SITE_ADDRESS``, else the address that GitHub gives them.
+    """
+    if named := os.environ.get("BOOK_SITE_ADDRESS"):
+        return named.rstrip("/")
+    host, _, name = repository().removeprefix("https://github.com/").partition("/")
+    return f"https://{host}.github.io/{name}" if name and ":" not in host else ""
+
+
 def run_folder(root: Path, profile: str) -> Path:
     """Return the folder of the executed notebooks."""
     return root / "_run" / profile / "chapters"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from press import PROFILES, ROOT, BookError, repository, stage_folder
+from press import PROFILES, ROOT, BookError, stage_folder
 
 
 def arguments(given: list[str] | None, description: str) -> argparse.Namespace:
@@ -57,11 +57,11 @@ def lock_is_held(lock: FileLock) -> bool:
 
 def steps(args: argparse.Namespace, root: Path) -> None:
     """Do one step, or all, while no other build of this profile does."""
-    if args.step in ("execute", "all", "pdf"):
+    if args.step in ("execute", "all", "pdf", "notebooks"):
         from press.execute import execute
 
         execute(root, args.profile, args.jobs, args.only)
-    if args.step in ("stage", "html", "all", "pdf"):
+    if args.step in ("stage", "html", "all", "pdf", "notebooks"):
         from press.stage import stage
 
         stage(root, args.profile)
@@ -84,12 +84,9 @@ def steps(args: argparse.Namespace, root: Path) -> None:
 
         normalise(root)
     if args.step == "notebooks":
-        from press.execute import write_notebooks
+        from press.portable import write_notebooks
 
-        url = repository()
-        install = f"plasticity-by-isometry @ git+{url}" if url else None
-        output = args.output or root / "notebooks"
-        write_notebooks(root, args.profile, output, install)
+        write_notebooks(root, args.profile, args.output or root / "notebooks")
 
 
 def main(given: list[str] | None = None, description: str = "") -> int:

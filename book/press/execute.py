@@ -220,31 +220,3 @@ def check(root: Path, profile: str) -> None:
     command = [sys.executable, "-m", "pytest", *options, *nbval, *tagged]
     if subprocess.run(command, cwd=root).returncode:
         raise BookError("a chapter's tagged outputs are not the same in a second run")
-
-
-def write_notebooks(root: Path, profile: str, out: Path, install: str | None) -> None:
-    """Write the chapters as ``.ipynb`` into ``out``, with outputs that are current.
-
-    Args:
-        root: The repository.
-        profile: Whose outputs to take.
-        out: Folder for the notebooks.
-        install: A requirement for pip that a first cell installs, so that the notebook
-            runs on a bare machine; None for no such cell.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    data = data_at_hand()
-    for path in chapter_files(root):
-        done = run_folder(root, profile) / f"{path.stem}.ipynb"
-        current = fresh(path, root, profile, data)
-        if current:
-            notebook = nbformat.read(done, as_version=4)
-        else:
-            notebook = read_chapter(path, root)
-        if install:
-            cell = nbformat.v4.new_code_cell(f'%pip install -q "{install}"')
-            cell["id"] = f"{path.stem}-install"
-            notebook.cells.insert(1, cell)
-        nbformat.write(notebook, out / f"{path.stem}.ipynb")
-        outputs = f"outputs of {profile}" if current else "no outputs"
-        print(f"{out.name}/{path.stem}.ipynb ({outputs})")

@@ -144,6 +144,9 @@ def build(root: Path, stage: Path, output: Path, builder: str = "html") -> Path:
     static = stage / "book" / "_static"
     if static.is_dir():
         shutil.copytree(static, new / "_static", dirs_exist_ok=True)
+    # The page's button leads to its source: to the notebook that runs anywhere.
+    for notebook in (stage / "downloads").glob("*.ipynb"):
+        shutil.copy(notebook, new / "_sources" / "chapters" / notebook.name)
     add_policies(new)
     (new / ".built-from").write_text(key)
     shutil.rmtree(output, ignore_errors=True)

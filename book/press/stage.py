@@ -16,15 +16,24 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-from press import BookError, chapter_files, repository, run_folder, stage_folder
+from press import (
+    BookError,
+    chapter_files,
+    repository,
+    run_folder,
+    site_address,
+    stage_folder,
+)
 from press.fold import fold
+from press.plain import Book, book_of
+from press.portable import FOLDER, archive_name, portable, results_archive
 
 BANNER = "application/vnd.isometry.banner+json"
 NUMBERS = "application/vnd.isometry.numbers+json"
 STATEMENTS = "application/vnd.isometry.statements+json"
 FOR_THE_PRESS = {BANNER, NUMBERS, STATEMENTS}
 CHAPTER_LINK = re.compile(r"(\]\((?:\.\./chapters/)?\d\d_\w+)\.md([)#])")
-NOT_PAGES = {"press", "build.py", "lock.py", "lab-settings.json"}
+NOT_PAGES = {"press", "build.py", "lock.py", "lab-settings.json", "lab_config.py"}
 
 
 def take(notebook: NotebookNode, mime: str) -> list[dict[str, Any]]:
@@ -235,7 +244,7 @@ def stage(root: Path, profile: str) -> Path:
             with two values.
     """
     target = stage_folder(root, profile)
-    files: dict[str, str | Path] = {
+    files: dict[str, str | bytes | Path] = {
         "_config.yml": configuration(root),
         "_toc.yml": root / "_toc.yml",
     }
@@ -249,6 +258,7 @@ def stage(root: Path, profile: str) -> Path:
     numbers: dict[str, dict[str, Any]] = {}
     status: dict[str, dict[str, Any]] = {}
     statements: dict[str, list[dict[str, Any]]] = {}
+    pages: dict[str, NotebookNode] = {}
     for path in chapter_files(root):
         done = run_folder(root, profile) / f"{path.stem}.ipynb"
         if not done.with_suffix(".key").exists():
@@ -258,20 +268,41 @@ def stage(root: Path, profile: str) -> Path:
         status[path.stem] = facts_of(notebook, path.stem)
         numbers[path.stem] = numbers_of(notebook, path.stem)
         statements[path.stem] = take(notebook, STATEMENTS)
-        page = dress(notebook, status[path.stem])
+        page = pages[path.stem] = dress(notebook, status[path.stem])
         files[f"chapters/{path.stem}.ipynb"] = nbformat.writes(page) + "\n"
+    judged = claims(root)
     for name, value in (
         ("numbers.json", numbers),
         ("status.json", status),
         ("statements.json", statements),
-        ("claims.json", claims(root)),
+        ("claims.json", judged),
         ("suites.json", suites(root)),
     ):
         files[name] = json.dumps(value, indent=1, sort_keys=False) + "\n"
     if drawing := cover_svg():
         files["book/cover.svg"] = drawing
-    write(target, files)
+    titles = {name: facts["title"] for name, facts in status.items()}
+    book = book_of(root, pages, numbers, judged, titles, site_address())
+    write(target, files | downloads(root, pages, status, book))
     return target
+
+
+def downloads(
+    root: Path,
+    pages: dict[str, NotebookNode],
+    status: dict[str, dict[str, Any]],
+    book: Book,
+) -> dict[str, str | bytes]:
+    """Return the notebooks that run anywhere, and the results that they fetch."""
+    results = root / "results"
+    archive = results_archive(results) if results.is_dir() else None
+    files: dict[str, str | bytes] = {}
+    if archive is not None:
+        files[f"{FOLDER}/{archive_name(archive)}"] = archive
+    for name, page in pages.items():
+        notebook = portable(page, name, status[name], book, archive)
+        files[f"{FOLDER}/{name}.ipynb"] = nbformat.writes(notebook) + "\n"
+    return files
 
 
 def skipped(name: Path) -> bool:
@@ -281,11 +312,12 @@ def skipped(name: Path) -> bool:
     return "__pycache__" in name.parts or name.parts[1] in NOT_PAGES
 
 
-def write(target: Path, files: dict[str, str | Path]) -> None:
+def write(target: Path, files: dict[str, str | bytes | Path]) -> None:
     """Make ``target`` hold exactly ``files``; leave alone what is equal already."""
     for name, source in files.items():
         path = target / name
-        new = source.encode() if isinstance(source, str) else source.read_bytes()
+        new = source.encode() if isinstance(source, str) else source
+        new = new.read_bytes() if isinstance(new, Path) else new
         if not path.exists() or path.read_bytes() != new:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(new)

@@ -23,6 +23,7 @@ from isometry.core.messages import refusal, unknown
 from isometry.core.profile import checked_profile
 from isometry.lab.provenance import commit, device_name, versions
 from isometry_book import style
+from isometry_book.measured import VARIABLE, results_folder
 
 BANNER_MIME = "application/vnd.isometry.banner+json"
 NUMBERS_MIME = "application/vnd.isometry.numbers+json"
@@ -69,12 +70,16 @@ class Chapter:
 
     @property
     def results(self) -> Path:
-        """The book's committed results, wherever the chapter was started."""
-        here = Path.cwd()
-        for folder in (here, *here.parents, *Path(__file__).parents):
-            if (folder / "_toc.yml").exists() and (folder / "results").is_dir():
-                return folder / "results"
-        return here / "results"
+        """The book's measured results, wherever the chapter was started.
+
+        Raises:
+            FileNotFoundError: If there are none, with what to do.
+        """
+        if folder := results_folder():
+            return folder
+        do = f"run the notebook's first cell, or name their folder by ${VARIABLE}"
+        found = f"none in {Path.cwd()} or above it"
+        raise FileNotFoundError(refusal("the book's results", found, do))
 
     def publish(self, **values: Any) -> None:
         """Hand numbers or strings to the book's prose.

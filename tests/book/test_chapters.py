@@ -1,7 +1,9 @@
 """The chapters as text: one form, short cells, no number typed by hand."""
 
 import ast
+import asyncio
 import re
+import runpy
 
 import pytest
 
@@ -11,6 +13,7 @@ import jupytext
 from press import ROOT, chapter_files
 from press.fold import BOOKKEEPING
 from press.text import normalised
+from traitlets.config import Config
 
 LINES, COLUMNS = 15, 79
 # Figures whose captions only say how to read them.
@@ -95,6 +98,35 @@ def body(source):
 def test_a_round_trip_through_a_notebook_changes_nothing(path):
     text = path.read_text()
     assert normalised(text, path) == text, "run: make format"
+
+
+@pytest.mark.filterwarnings("ignore:Overriding existing pre_save_hook")  # by itself
+@pytest.mark.parametrize("hooked", [True, False])
+def test_a_save_in_jupyterlab_changes_nothing(hooked, tmp_path, monkeypatch):
+    text = CHAPTERS[0].read_text()
+    (tmp_path / "chapters").mkdir()
+    (tmp_path / "jupytext.toml").write_text((ROOT / "jupytext.toml").read_text())
+    file = tmp_path / "chapters" / "01.md"
+    file.write_text(text)
+    monkeypatch.setattr("press.text.ROOT", tmp_path)
+    config = Config()
+    if hooked:
+        runpy.run_path(
+            str(ROOT / "book/lab_config.py"),
+            init_globals={"get_config": lambda: config},
+        )
+    manager = jupytext.AsyncTextFileContentsManager
+    server = manager(root_dir=str(tmp_path), config=config)
+    model = asyncio.run(server.get("chapters/01.md", type="notebook"))
+    kernel = ("python3", "Python 3 (ipykernel)", "python")
+    keys = ("name", "display_name", "language")
+    model["content"]["metadata"]["kernelspec"] = dict(zip(keys, kernel, strict=True))
+    for cell in model["content"]["cells"]:
+        cell["metadata"]["trusted"] = True
+    asyncio.run(server.save(model, "chapters/01.md"))
+    assert "trusted" not in file.read_text()
+    assert (file.read_text() == text) is hooked
+    assert normalised(file.read_text(), CHAPTERS[0]) == text
 
 
 def test_normalising_twice_is_normalising_once():
