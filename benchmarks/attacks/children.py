@@ -98,12 +98,12 @@ class Child:
             time.sleep(0.004)
         return not self.ended()
 
-    def result(self) -> Ended:
-        """Wait for its end; one that hangs is killed and has status None in words."""
-        if self.runs_until(HANG_SECONDS):
+    def result(self, seconds: float = HANG_SECONDS) -> Ended:
+        """Wait for its end; one that takes longer is killed and told to hang."""
+        if self.runs_until(seconds):
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-            return Ended(1, "", f"hung for {HANG_SECONDS:g} s")
+            return Ended(1, "", f"hung for {seconds:g} s")
         assert self.status is not None
         return Ended(self.status, self.out.read_text(), self.err.read_text())
 
@@ -135,9 +135,14 @@ def forked(act: Callable[[], Any], out: Path, err: Path) -> int:
         os._exit(status)
 
 
-def command(line: list[str], folder: Path, prepare: Callable[[], Any] = int) -> Ended:
-    """Run a command to its end."""
-    return Child(line, folder, prepare).result()
+def command(
+    line: list[str],
+    folder: Path,
+    prepare: Callable[[], Any] = int,
+    seconds: float = HANG_SECONDS,
+) -> Ended:
+    """Run a command to its end, if that comes in time."""
+    return Child(line, folder, prepare).result(seconds)
 
 
 def answered(line: list[str]) -> Ended:

@@ -19,6 +19,7 @@ from attacks.kills import local_cluster
 RUNS = sys.modules["isometry.lab.run"]
 BLOCKS = 12  # of samples, whose means are compared
 MIB = 2**20
+LONGEST = 7200.0  # seconds that a long run may take, also beside other work
 LONG = {
     "one image at a time": (
         "run permuted_mnist --method adam --set optimizer=sgd --set batch_size=1 "
@@ -104,7 +105,8 @@ def long_run(kind: str, draw: random.Random, folder: Path, tries: int) -> Tally:
 
         patch.object(RUNS, "_show_progress", look).start()
 
-    ended = command([*line, "--out", str(folder / "out")], folder, prepare)
+    line += ["--out", str(folder / "out")]
+    ended = command(line, folder, prepare, LONGEST)
     if ended.status != 0:
         tally.fail("unsaid", ended.err)
         return tally
