@@ -22,6 +22,7 @@ from isometry_book.c6_benchmark import judge as _6  # noqa: F401
 from isometry_book.c6_benchmark import streams_judge as _61  # noqa: F401
 from isometry_book.c7_games import judge as _7  # noqa: F401
 from isometry_book.claims.claim import CLAIMS, JUDGES, NOT_TESTED, Claim, Verdict, get
+from isometry_book.interventions import judge as _8  # noqa: F401
 
 
 def _verdict_on(claim: Claim, results: pd.DataFrame, records: list[Record]) -> Verdict:

@@ -15,9 +15,19 @@ from isometry.core.statistics import Interval, as_scores, stratified_bootstrap
 
 LEAST = 0.01  # in the metric's unit: a smaller loss is none
 LESS_IS_BETTER = ("initial_loss", "final_loss")
+# What is put back, in words; in the order of drawings.
+INTERVENTION_NAMES = {
+    "spectrum_optimizer": "spectrum and new moments",
+    "spectrum": "spectrum",
+    "optimizer": "new moments",
+    "scale_optimizer": "old scale and new moments",
+    "scale": "old scale",
+    "gates_optimizer": "open gates and new moments",
+    "gates": "open gates",
+}
 
 
-def _share_returned(
+def _shares(
     worn: ArrayLike,  # (seeds,)
     intervened: ArrayLike,  # (seeds,)
     fresh: ArrayLike,  # (seeds,)
@@ -26,7 +36,7 @@ def _share_returned(
     """Return ``(intervened - worn) / (fresh - worn)`` of each seed.
 
     Example:
-        >>> _share_returned([0.5, 0.7], [0.6, 0.7], [0.9, 0.7])
+        >>> _shares([0.5, 0.7], [0.6, 0.7], [0.9, 0.7])
         array([0.25,  nan])
     """
     if not least > 0:
@@ -60,15 +70,28 @@ def _returned(
         >>> _returned(*one_seed, np.random.default_rng(0)) is None
         True
     """
-    shares = _share_returned(worn, intervened, fresh, least)
+    shares = _shares(worn, intervened, fresh, least)
     lost = np.asarray(fresh, dtype=float) - np.asarray(worn, dtype=float)
     if not stratified_bootstrap(lost, generator).low > least:  # one seed: no number
         return None
     return stratified_bootstrap(shares[np.isfinite(shares)], generator)
 
 
-def _scores_of(frame: pd.DataFrame, method: str, age: int, metric: str) -> pd.Series:
-    """Return a metric of every seed, by seed, so that more is better."""
+def scores_of(frame: pd.DataFrame, method: str, age: int, metric: str) -> pd.Series:
+    """Return a metric of every seed at one age, so that more is better.
+
+    Args:
+        frame: Tidy, of a benchmark ``interventions_<stream>``.
+        method: An intervention, or ``nothing`` or ``fresh``.
+        age: Tasks before the one that is measured.
+        metric: Which one; a loss is returned with its sign turned.
+
+    Returns:
+        By seed, sorted.
+
+    Raises:
+        KeyError: If there is no such intervention.
+    """
     if method not in set(frame["method"]):
         raise KeyError(unknown("intervention", method, set(frame["method"])))
     chosen = frame[(frame["method"] == method) & (frame["metric"] == metric)]
@@ -76,20 +99,51 @@ def _scores_of(frame: pd.DataFrame, method: str, age: int, metric: str) -> pd.Se
     return -scores if metric in LESS_IS_BETTER else scores
 
 
-def _returned_table(
+def share_returned(
+    frame: pd.DataFrame,
+    name: str,
+    age: int,
+    metric: str = "online_accuracy",
+    least: float = LEAST,
+) -> Interval | None:
+    """Return which share of what was lost comes back; None if nothing was lost.
+
+    Args:
+        frame: Tidy, of a benchmark ``interventions_<stream>``.
+        name: The intervention.
+        age: Tasks before the one that is measured.
+        metric: Of that task.
+        least: The interval over seeds of what was lost must lie above this, in the
+            metric's unit.
+    """
+    worn, after, new = (
+        scores_of(frame, method, age, metric) for method in ("nothing", name, "fresh")
+    )
+    draw = numpy_generator(0, "interventions", name, int(age), metric)
+    return _returned(worn, after, new, draw, least)
+
+
+def returned_table(
     frame: pd.DataFrame, metric: str = "online_accuracy", least: float = LEAST
 ) -> pd.DataFrame:
-    """Return for every intervention and age which share of what was lost comes back."""
+    """Return for every intervention and age which share of what was lost comes back.
+
+    Args:
+        frame: Tidy, of a benchmark ``interventions_<stream>``.
+        metric: Of the next task.
+        least: The interval over seeds of what was lost must lie above this, in the
+            metric's unit; below there is no share.
+
+    Returns:
+        Columns ``intervention, age, share, low, high, seeds``, NaN where nothing was
+        lost; learning rates are left out.
+    """
     rows = []
     fresh = frame["method"].str.startswith("fresh")
-    for name in sorted(set(frame.loc[~fresh, "method"]) - {"nothing"}):
+    rates = frame["method"].str.startswith("rate_")
+    for name in sorted(set(frame.loc[~fresh & ~rates, "method"]) - {"nothing"}):
         for age in sorted(frame["task"].unique()):
-            worn, after, new = (
-                _scores_of(frame, method, age, metric)
-                for method in ("nothing", name, "fresh")
-            )
-            draw = numpy_generator(0, "interventions", name, int(age), metric)
-            found = _returned(worn, after, new, draw, least)
+            found = share_returned(frame, name, age, metric, least)
             end = (np.nan, np.nan, np.nan, 0)
             if found is not None:
                 end = (found.estimate, found.low, found.high, found.num_seeds)
@@ -114,19 +168,28 @@ def _at_best_rate(scores: ArrayLike) -> NDArray:
     return np.take_along_axis(array, others.argmax(0)[None], axis=0)[0]
 
 
-def _loss_by_rate(
+def loss_by_rate(
     frame: pd.DataFrame, age: int, metric: str = "online_accuracy"
 ) -> dict[str, Interval]:
     """Return how far worn networks stay behind new ones, also with rates tuned anew.
 
     If the worn networks only needed another step size, nothing is left once both
     kinds learn at their own best rate.
+
+    Args:
+        frame: Tidy, of a benchmark ``interventions_<stream>``.
+        age: Tasks before the one that is measured.
+        metric: Of that task.
+
+    Returns:
+        What is lost at the ``usual`` rate and at the ``tuned`` ones, and how much the
+        worn networks gain ``by_tuning``.
     """
     rates = sorted(m for m in set(frame["method"]) if m.startswith("rate_"))
-    usual = [_scores_of(frame, m, age, metric).to_numpy() for m in ("nothing", "fresh")]
+    usual = [scores_of(frame, m, age, metric).to_numpy() for m in ("nothing", "fresh")]
     tuned = [
         _at_best_rate(
-            [_scores_of(frame, f"{kind}{rate}", age, metric) for rate in rates]
+            [scores_of(frame, f"{kind}{rate}", age, metric) for rate in rates]
         )
         for kind in ("", "fresh_")
     ]

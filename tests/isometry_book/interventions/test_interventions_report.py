@@ -16,17 +16,17 @@ def draw():
 
 def test_a_share_is_0_if_nothing_comes_back_and_1_if_all_does():
     worn, fresh = np.array([0.5, 0.6]), np.array([0.9, 0.8])
-    assert report._share_returned(worn, worn, fresh).tolist() == [0, 0]
-    assert report._share_returned(worn, fresh, fresh).tolist() == [1, 1]
-    half = report._share_returned(worn, (worn + fresh) / 2, fresh)
+    assert report._shares(worn, worn, fresh).tolist() == [0, 0]
+    assert report._shares(worn, fresh, fresh).tolist() == [1, 1]
+    half = report._shares(worn, (worn + fresh) / 2, fresh)
     np.testing.assert_allclose(half, 0.5)
-    beyond = report._share_returned(worn, 2 * fresh - worn, fresh)
+    beyond = report._shares(worn, 2 * fresh - worn, fresh)
     np.testing.assert_allclose(beyond, 2)
 
 
 @pytest.mark.parametrize("lost", [0.0, 0.009, -0.2])
 def test_a_seed_that_lost_nothing_has_no_share(lost):
-    found = report._share_returned([0.5, 0.5], [0.6, 0.6], [0.5 + lost, 1.0])
+    found = report._shares([0.5, 0.5], [0.6, 0.6], [0.5 + lost, 1.0])
     assert np.isnan(found[0])
     assert found[1] == pytest.approx(0.2)
 
@@ -58,9 +58,9 @@ def test_seeds_without_a_loss_are_left_out_and_counted(draw):
 
 def test_scores_that_do_not_belong_together_are_refused(draw):
     with pytest.raises(ValueError, match="each seed"):
-        report._share_returned([0.5, 0.5], [0.5], [0.9, 0.9])
+        report._shares([0.5, 0.5], [0.5], [0.9, 0.9])
     with pytest.raises(ValueError, match="least > 0"):
-        report._share_returned([0.5], [0.5], [0.9], least=0.0)
+        report._shares([0.5], [0.5], [0.9], least=0.0)
 
 
 def forks(values, metric="online_accuracy"):
@@ -76,27 +76,27 @@ def forks(values, metric="online_accuracy"):
 def test_the_table_holds_every_intervention_and_no_new_network():
     worn = np.array([0.3, 0.4, 0.5])
     values = {"nothing": worn, "fresh": worn + 0.4, "scale": worn + 0.1}
-    table = report._returned_table(forks({**values, "fresh_rate_1": worn}))
+    table = report.returned_table(forks({**values, "fresh_rate_1": worn}))
     assert table["intervention"].tolist() == ["scale"]
     assert table["share"].item() == pytest.approx(0.25)
     assert table["seeds"].item() == 3
-    none = report._returned_table(forks({**values, "fresh": worn}))
+    none = report.returned_table(forks({**values, "fresh": worn}))
     assert none["share"].isna().all()
 
 
 def test_a_loss_that_falls_back_to_that_of_new_networks_has_come_back():
     worn = np.array([1.3, 1.4, 1.5])
     values = {"nothing": worn, "fresh": worn - 0.4, "scale": worn - 0.1}
-    table = report._returned_table(forks(values, "final_loss"), "final_loss")
+    table = report.returned_table(forks(values, "final_loss"), "final_loss")
     assert table["share"].item() == pytest.approx(0.25)
     values["fresh"] = worn + 0.4
-    table = report._returned_table(forks(values, "final_loss"), "final_loss")
+    table = report.returned_table(forks(values, "final_loss"), "final_loss")
     assert table["share"].isna().all()
 
 
 def test_an_intervention_that_was_not_run_is_refused():
     with pytest.raises(KeyError, match="did you mean 'fresh'"):
-        report._scores_of(forks({"fresh": [1.0]}), "fesh", 3, "plasticity")
+        report.scores_of(forks({"fresh": [1.0]}), "fesh", 3, "plasticity")
 
 
 def test_a_rate_is_chosen_by_the_other_seeds():
@@ -121,7 +121,7 @@ def test_a_loss_that_another_step_size_undoes_is_none_after_tuning():
             "fresh_rate_0.01": worn + 0.2,
         }
     )
-    found = report._loss_by_rate(frame, 3)
+    found = report.loss_by_rate(frame, 3)
     assert found["usual"].estimate == pytest.approx(0.4)
     assert found["tuned"].estimate == pytest.approx(0.0)
     assert found["by_tuning"].estimate == pytest.approx(0.4)

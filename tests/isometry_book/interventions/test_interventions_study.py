@@ -15,7 +15,7 @@ from isometry.supervised.networks.mlp import as_module
 from isometry.supervised.trainer import train
 from isometry_book.interventions import deaths, kernels, runs, study
 from isometry_book.interventions.correlations import correlations
-from isometry_book.interventions.report import _loss_by_rate, _returned_table
+from isometry_book.interventions.report import loss_by_rate, returned_table
 from isometry_book.studies import run_study
 
 SEEDS = [900, 901]
@@ -170,10 +170,10 @@ def test_at_age_0_worn_networks_are_fresh_and_the_usual_rate_is_in_the_grid(numb
 
 def test_the_report_reads_what_the_study_writes(numbers):
     forks = numbers[numbers["benchmark"] == "interventions_permuted_mnist"]
-    table = _returned_table(forks)
+    table = returned_table(forks)
     assert len(table) == 3 * (len(study.INTERVENTIONS) - 1 + len(study.RATES))
     assert table.loc[table["age"] == 0, "share"].isna().all(), "nothing was lost"
-    assert set(_loss_by_rate(forks, 2)) == {"usual", "tuned", "by_tuning"}
+    assert set(loss_by_rate(forks, 2)) == {"usual", "tuned", "by_tuning"}
     worn = numbers[numbers["benchmark"] == "worn_permuted_mnist"]
     found = correlations(
         worn, "adam_ntk_log_trace", list(study.CASES), [1, 2], "online_accuracy"

@@ -1,0 +1,31 @@
+"""Drawings of the forks: how much of the lost plasticity comes back with what."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from isometry_book.interventions.report import INTERVENTION_NAMES
+from isometry_book.style import BLUE, GREY
+
+
+def shares_dots(ax: Axes, table: pd.DataFrame, age: int, title: str) -> Axes:
+    """Draw which share of what was lost comes back with each intervention.
+
+    Args:
+        ax: Where to draw.
+        table: From :func:`isometry_book.interventions.report.returned_table`.
+        age: Tasks before the one that is measured.
+        title: Of the panel.
+    """
+    rows = table[table["age"] == age].set_index("intervention")
+    rows = rows.loc[[name for name in INTERVENTION_NAMES if name in rows.index]]
+    places = np.arange(len(rows))[::-1]
+    ax.axvspan(0, 1, color="0.93", zorder=0)
+    for place, (name, row) in zip(places, rows.iterrows(), strict=True):
+        color = BLUE if "spectrum" in str(name) else GREY
+        errors = [[row["share"] - row["low"]], [row["high"] - row["share"]]]
+        ax.errorbar(row["share"], place, xerr=errors, fmt="o", color=color, capsize=3)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(places, [INTERVENTION_NAMES[str(name)] for name in rows.index])
+    ax.set(xlabel="share of the lost accuracy that comes back", title=title)
+    return ax
