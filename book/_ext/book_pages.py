@@ -13,6 +13,7 @@ import re
 from typing import Any
 
 from docutils import nodes
+from home_links import add_links
 from page_tables import TableDirective, read
 from plan_pages import ClusterPlan
 from quiz_pages import Quiz
@@ -336,4 +337,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("suite-changes", SuiteChanges)
     app.connect("html-page-context", without_thebe, priority=900)
     app.connect("html-page-context", named_as_seen)
+    app.add_config_value("book_repository", "", "html")
+    app.connect("html-page-context", add_links, priority=502)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -14,6 +14,7 @@ from bs4 import BeautifulSoup
 
 from press import BookError
 from press.policy import add_policies
+from press.preview import add_previews
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET_BROWSER = (
@@ -147,6 +148,7 @@ def build(root: Path, stage: Path, output: Path, builder: str = "html") -> Path:
     # The page's button leads to its source: to the notebook that runs anywhere.
     for notebook in (stage / "downloads").glob("*.ipynb"):
         shutil.copy(notebook, new / "_sources" / "chapters" / notebook.name)
+    add_previews(new, pages(new), root / "_build" / "cards")
     add_policies(new)
     (new / ".built-from").write_text(key)
     shutil.rmtree(output, ignore_errors=True)

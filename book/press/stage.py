@@ -227,7 +227,7 @@ def configuration(root: Path) -> str:
     config = yaml.safe_load(text)
     # The executed notebooks live on a branch of their own: launch links end there.
     config["repository"] = {"url": url, "branch": "notebooks", "path_to_book": ""}
-    config.setdefault("html", {})["use_repository_button"] = True
+    config["sphinx"]["config"]["book_repository"] = url
     config["launch_buttons"] = {
         "notebook_interface": "jupyterlab",
         "binderhub_url": "https://mybinder.org",

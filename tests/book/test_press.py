@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("jupytext", reason="needs the extra book")
 
 import nbformat
+from bs4 import BeautifulSoup
 from press import BookError
 from press import site as press_site
 from press.cli import main
@@ -66,6 +67,7 @@ FACTS = {
 }
 CONFIG = """\
 title: A tiny book
+only_build_toc_files: true
 execute: {execute_notebooks: "off"}
 sphinx:
   local_extensions: {book_pages: book/_ext, explore: book/_ext}
@@ -445,3 +447,26 @@ def test_a_changed_style_sheet_reaches_the_site_though_no_page_changed(
     monkeypatch.setattr(press_site, "sphinx", lambda *_: built)
     site = press_site.build(tmp_path, stage, tmp_path / "site")
     assert (site / "_static" / "book.css").read_text() == "new"
+
+
+def test_pages_lead_to_colab_binder_and_their_text_once_the_address_is_known(
+    executed, monkeypatch
+):
+    monkeypatch.setenv("BOOK_REPOSITORY", "https://github.com/owner/name")
+    assert main(["stage", "--root", str(executed), "--profile", "smoke"]) == 0
+    assert build_pages(executed, "Hello.") == 0
+    html = (executed / "site" / "chapters" / "01_a.html").read_text()
+    found = {
+        str(link["href"])
+        for link in BeautifulSoup(html, "html.parser").select("a[href]")
+    }
+    name, notebook = "owner/name", "notebooks/chapters/01_a.ipynb"
+    assert {
+        f"https://colab.research.google.com/github/{name}/blob/{notebook}",
+        f"https://github.com/{name}/edit/main/chapters/01_a.md",
+        f"https://github.com/{name}/discussions",
+        f"https://github.com/{name}",
+    } <= found
+    binder = [link for link in found if link.startswith("https://mybinder.org/v2/gh/")]
+    assert [f"{name}/notebooks?" in link for link in binder] == [True]
+    assert not any("notebooks" in link and "/edit/" in link for link in found)
