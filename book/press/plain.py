@@ -220,8 +220,18 @@ def citation(entry: Entry, name: str = "cite:t") -> str:
         who = f"{people[0]} et al."
     year = entry.fields["year"]
     words = f"{who} ({year})" if name == "cite:t" else f"{who}, {year}"
-    address = entry.fields.get("url")
+    address = address_of(entry)
     return f"[{words}]({address})" if address else words
+
+
+def address_of(entry: Entry) -> str | None:
+    """Return where a text can be read: by its DOI, its arXiv number or its address."""
+    fields = entry.fields
+    if "doi" in fields:
+        return f"https://doi.org/{fields['doi']}"
+    if "eprint" in fields:
+        return f"https://arxiv.org/abs/{fields['eprint']}"
+    return fields.get("url")
 
 
 def latin(text: str) -> str:

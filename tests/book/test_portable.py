@@ -24,7 +24,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from press import ROOT, BookError, chapter_files, site_address
 from press import portable as press_portable
 from press.execute import read_chapter
-from press.plain import Book, book_of, labels, plain
+from press.plain import Book, address_of, book_of, labels, plain
 from press.portable import archive_name, portable, results_archive
 from press.stage import dress
 
@@ -141,7 +141,7 @@ def test_people_are_cited_as_on_the_page_with_a_link(tmp_path):
     (tmp_path / "_config.yml").write_text("{}")
     (tmp_path / "book/references.bib").write_text(
         '@misc{a, author={M{\\"u}ller, B. and Roe, C. and Poe, D.}, year={2020},'
-        " title={T}, url={https://arxiv.org/abs/1}}\n"
+        " title={T}, eprint={1}, archiveprefix={arXiv}}\n"
         "@misc{b, author={Roe, C. and Poe, D.}, year={2021}, title={T}}"
     )
     book = book_of(tmp_path, {}, {}, [], {}, "")
@@ -149,6 +149,28 @@ def test_people_are_cited_as_on_the_page_with_a_link(tmp_path):
     link = "(https://arxiv.org/abs/1)"
     linked = f"[Müller et al., 2020]{link}"
     assert text == f"[Müller et al. (2020)]{link}; [{linked}; Roe and Poe, 2021]"
+
+
+def test_every_entry_of_the_bibliography_has_one_link(chapters):
+    _, book = chapters
+    for key, entry in book.cited.items():
+        found = {"doi", "eprint", "url"} & set(entry.fields)
+        assert len(found) == 1, key
+        assert re.match(r"https://[\w.-]+/\S+$", address_of(entry)), key
+        assert "arXiv" not in entry.fields.get("note", ""), key
+        if "eprint" in entry.fields:
+            assert re.fullmatch(r"\d{4}\.\d{4,5}", entry.fields["eprint"])
+        if "doi" in entry.fields:
+            assert re.match(r"10\.\d{4}/\S", entry.fields["doi"])
+
+
+@pytest.mark.site
+def test_every_entry_of_the_bibliography_page_is_linked(site, chapters):
+    html = (site / "book" / "bibliography.html").read_text()
+    page = BeautifulSoup(html, "html.parser")
+    entries = page.select("div.citation-list div.citation, dl.citation dd")
+    assert len(entries) == len(chapters[1].cited)
+    assert [e.get_text()[:60] for e in entries if not e.select("a[href^=https]")] == []
 
 
 def test_figures_equations_and_theorems_are_counted_in_each_chapter():
