@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from isometry_book.interventions.report import INTERVENTION_NAMES
-from isometry_book.style import BLUE, GREY
+from isometry.core.seeding import numpy_generator
+from isometry.core.statistics import stratified_bootstrap
+from isometry_book.interventions.report import INTERVENTION_NAMES, scores_of
+from isometry_book.style import BLUE, GREY, method_style
 
 
 def shares_dots(ax: Axes, table: pd.DataFrame, age: int, title: str) -> Axes:
@@ -28,4 +30,34 @@ def shares_dots(ax: Axes, table: pd.DataFrame, age: int, title: str) -> Axes:
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(places, [INTERVENTION_NAMES[str(name)] for name in rows.index])
     ax.set(xlabel="share of the lost accuracy that comes back", title=title)
+    return ax
+
+
+def rates_lines(ax: Axes, frame: pd.DataFrame, age: int, title: str) -> Axes:
+    """Draw how well worn and new networks learn the next task at every learning rate.
+
+    Args:
+        ax: Where to draw.
+        frame: Tidy, of a benchmark ``interventions_<stream>``.
+        age: Tasks before the one that is measured.
+        title: Of the panel.
+    """
+    draw = numpy_generator(0, "rates", title)
+    for kind, label, style in (
+        ("fresh_rate_", "new network", method_style("fresh", marker="o")),
+        ("rate_", f"after {age} tasks", method_style("adam", marker="s")),
+    ):
+        names = [n for n in set(frame["method"]) if n.startswith(kind)]
+        names.sort(key=lambda name: float(name.removeprefix(kind)))
+        found = [
+            stratified_bootstrap(scores_of(frame, n, age, "online_accuracy"), draw)
+            for n in names
+        ]
+        middle = [one.estimate for one in found]
+        errors = [[one.estimate - one.low for one in found]]
+        errors.append([one.high - one.estimate for one in found])
+        rates = [float(name.removeprefix(kind)) for name in names]
+        ax.errorbar(rates, middle, errors, capsize=3, **{**style, "label": label})
+    ax.set(xscale="log", xlabel="learning rate", title=title)
+    ax.legend()
     return ax

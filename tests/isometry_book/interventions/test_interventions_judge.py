@@ -71,3 +71,21 @@ def test_the_drawing_has_a_row_for_each_intervention_and_says_its_share():
     drawn = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
     assert drawn == pytest.approx([0.8, 0.1, 0.2])
     assert judge.PUT_BACK in report.INTERVENTION_NAMES
+
+
+def test_rates_are_drawn_in_their_order_for_worn_and_for_new_networks():
+    shares = {f"rate_{rate:g}": rate for rate in (1e-2, 1e-4, 1e-3)}
+    shares |= {f"fresh_{name}": 1.0 for name in shares}
+    _, ax = plt.subplots()
+    figures.rates_lines(ax, forks(**shares), 100, "a stream")
+    new, worn = (container.lines[0] for container in ax.containers)
+    assert list(worn.get_xdata()) == list(new.get_xdata()) == [1e-4, 1e-3, 1e-2]
+    middle = np.mean(WORN)
+    assert worn.get_ydata() == pytest.approx(
+        [middle + LOST * r for r in (1e-4, 1e-3, 1e-2)]
+    )
+    assert new.get_ydata() == pytest.approx(3 * [middle + LOST])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "new network",
+        "after 100 tasks",
+    ]
