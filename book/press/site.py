@@ -13,8 +13,10 @@ from pathlib import Path
 from bs4 import BeautifulSoup
 
 from press import BookError
+from press.pictures import NARROW, dress_pictures
 from press.policy import add_policies
 from press.preview import add_previews
+from press.weight import keep_icons
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET_BROWSER = (
@@ -148,6 +150,9 @@ def build(root: Path, stage: Path, output: Path, builder: str = "html") -> Path:
     # The page's button leads to its source: to the notebook that runs anywhere.
     for notebook in (stage / "downloads").glob("*.ipynb"):
         shutil.copy(notebook, new / "_sources" / "chapters" / notebook.name)
+    dress_pictures(new, pages(new))
+    keep_icons(new, pages(new))
+    shutil.rmtree(new / "_static" / NARROW, ignore_errors=True)
     add_previews(new, pages(new), root / "_build" / "cards")
     add_policies(new)
     (new / ".built-from").write_text(key)

@@ -25,6 +25,7 @@ from press import (
     stage_folder,
 )
 from press.fold import fold
+from press.pictures import staged
 from press.plain import Book, book_of
 from press.portable import FOLDER, archive_name, portable, results_archive
 
@@ -268,6 +269,7 @@ def stage(root: Path, profile: str) -> Path:
         status[path.stem] = facts_of(notebook, path.stem)
         numbers[path.stem] = numbers_of(notebook, path.stem)
         statements[path.stem] = take(notebook, STATEMENTS)
+        files |= staged(notebook)
         page = pages[path.stem] = dress(notebook, status[path.stem])
         files[f"chapters/{path.stem}.ipynb"] = nbformat.writes(page) + "\n"
     judged = claims(root)

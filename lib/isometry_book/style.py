@@ -122,6 +122,7 @@ _WRITTEN = {
     "minatar": "MinAtar",
     "octax": "Octax",
     "ntk": "NTK",
+    "cnn": "CNN",
 }
 
 # What a method does -> those that do it; in the order of figures and pages.
@@ -208,6 +209,20 @@ def method_label(name: str) -> str:
         'AdamO + MaxMin'
     """
     return METHOD_STYLES[name].label if name in METHOD_STYLES else name
+
+
+def stream_label(name: str) -> str:
+    """Return the name of a stream or a network as titles of figures have it.
+
+    Args:
+        name: As on the command line.
+
+    Example:
+        >>> stream_label("random_label_cifar10"), stream_label("cnn")
+        ('Random label CIFAR-10', 'CNN')
+    """
+    words = worded(name)
+    return words[:1].upper() + words[1:]
 
 
 def worded(text: str) -> str:
@@ -299,6 +314,22 @@ def use() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
         set_matplotlib_formats("svg", metadata={"Date": None})
+        _draw_narrow_too()
+
+
+def _draw_narrow_too() -> None:
+    """Let each figure of a notebook say, after all else, how a telephone shows it."""
+    from IPython import get_ipython
+    from IPython.core.formatters import SVGFormatter
+    from matplotlib.figure import Figure
+
+    from isometry_book.narrow import MIME, narrow_svg
+
+    known = get_ipython().display_formatter
+    narrow = SVGFormatter(parent=known)
+    narrow.format_type, narrow.print_method = MIME, "_repr_narrow_"
+    narrow.for_type(Figure, narrow_svg)
+    known.formatters[MIME] = narrow
 
 
 def in_a_kernel() -> bool:

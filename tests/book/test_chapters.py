@@ -17,16 +17,7 @@ from traitlets.config import Config
 
 LINES, COLUMNS = 15, 79
 # Figures whose captions only say how to read them.
-STATES_NOTHING = {
-    "fig-permuted",
-    "fig-standings",
-    "fig-profiles",
-    "fig-cost",
-    "fig-health",
-    "fig-film",
-    "fig-expectation",
-    "fig-learning",
-}
+STATES_NOTHING = {"fig-permuted"}
 OFF_THE_PAGE = 30, 88  # of a cell that no page shows
 HEADER = """\
 ---

@@ -185,21 +185,21 @@ def layer_shares(ax: Axes, frame: pd.DataFrame, metric: str, methods) -> Axes:
     last = frame[frame["task"] == frame["task"].max()]
     names = sorted(n for n in last["metric"].unique() if n.startswith(metric))
     width = 0.8 / len(methods)
-    hatches = ("", "//", "..")
     for index, method in enumerate(methods):
         one = last[last["method"] == method]
         table = one.pivot_table(index="metric", columns="seed", values="value")
         middle = table.loc[names].median(axis=1)
         place = np.arange(len(names)) + (index - (len(methods) - 1) / 2) * width
         look = METHOD_STYLES[method]
+        filled = look.linestyle == "-"  # as lines are: a fresh network's are dotted
         ax.bar(
             place,
             middle,
             width,
             label=look.label,
-            facecolor=look.color if not hatches[index] else "white",
+            facecolor=look.color if filled else "white",
             edgecolor=look.color,
-            hatch=hatches[index],
+            linestyle=look.linestyle,
         )
     ax.set_xticks(range(len(names)), [str(i + 1) for i in range(len(names))])
     ax.set_xlabel("layer")

@@ -10,7 +10,13 @@ from matplotlib.figure import Figure
 
 from isometry.core.statistics import Interval
 from isometry.methods import METHODS
-from isometry_book.style import FAMILIES, OTHERS, by_family, method_style
+from isometry_book.style import (
+    FAMILIES,
+    OTHERS,
+    by_family,
+    method_style,
+    stream_label,
+)
 
 # Named in the figure of costs, whatever they cost: how far right and up, in points.
 NAMED = {"adam": (6, -9), "adamo": (2, -13), "adamo_maxmin": (5, 5)}
@@ -146,7 +152,7 @@ def prediction_dots(
             linestyle="none",
             marker=markers[place],
             capsize=2,
-            label=benchmark,
+            label=stream_label(benchmark),
         )
     ax.set_yticks(range(len(names)), list(names.values()), fontsize=9)
     ax.invert_yaxis()
@@ -230,7 +236,7 @@ def streams_by_family(
     )
     for panels, (name, tables) in zip(axes, found.items(), strict=True):
         for ax, (number, label) in zip(panels, labels.items(), strict=True):
-            title = name.replace("_", " ") if ax is panels[0] else ""
+            title = stream_label(name) if ax is panels[0] else ""
             ranked_dots(ax, tables[number], orders[name], label, title)
             for method in ("adam", "fresh"):
                 if method in tables[number].index:

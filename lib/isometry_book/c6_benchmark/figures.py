@@ -12,7 +12,7 @@ from isometry.core.statistics import stratified_bootstrap
 from isometry.supervised.data.sets import ImageData
 from isometry.supervised.settings import SupervisedSettings
 from isometry.supervised.streams import permuted, scaled
-from isometry_book.style import method_style
+from isometry_book.style import method_style, stream_label
 
 FIGURE_SEED = 6
 
@@ -218,7 +218,7 @@ def pull_sensitivity(
         strength = rows["method"].str[len(start) : -1].astype(float)
         rows = rows.assign(pull=strength * pull).sort_values("pull")
         loss = rows["mean"] - rows["mean"].max()
-        ax.plot(rows["pull"], loss, marker=marker, label=benchmark)
+        ax.plot(rows["pull"], loss, marker=marker, label=stream_label(benchmark))
     ax.axhspan(-close, 0, color="grey", alpha=0.15, linewidth=0)
     ax.set(xscale="log", xlabel="pull of a task, $8\\eta\\lambda T$")
     ax.set_ylabel("online accuracy minus the best")

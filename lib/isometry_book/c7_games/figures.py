@@ -3,22 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from isometry_book.style import method_style
 
-# Drawn with their bands; the others as thin lines without.
+# Of a figure over cycles, in which more lines could not be told apart.
 MAIN = ("fresh", "adam", "adamo", "adamo_maxmin")
-DIAGNOSTICS = {  # diagnostic -> label, whether its axis is logarithmic; the columns
-    "gram_deviation": ("Gram\ndeviation", True),
-    "weight_condition_number": ("condition\nof weights", True),
-    "dormant_fraction": ("dormant\nunits", False),
-    "feature_effective_rank": ("rank of\nfeatures", False),
-    "ntk_effective_rank": ("rank of\nkernel", False),
+CHANGES = {  # a changed setting -> how it is written
+    "hidden_bias=False": "no biases",
+    "init_gain=1.0": "start of gain one",
+    "isometry_strength=0.05": "half the pull",
+    "protect_value_head=False": "the value's head pulled, too",
+    "nap_affine=False": "no gains and offsets",
+    "l2_init_vectors=False": "weights alone",
 }
 
 
@@ -35,18 +34,6 @@ def written(game: str) -> str:
     return game.replace("_", " ").title()
 
 
-def _shade(color: str, share: float) -> str:
-    """Return a light tint of a colour for 0, a dark one for 1.
-
-    Example:
-        >>> _shade("#808080", 0.0), _shade("#808080", 1.0)
-        ('#d3d3d3', '#464646')
-    """
-    keep, white = 0.35 + 0.2 * share, 0.65 * (1 - share)
-    red, green, blue = (keep * part + white for part in to_rgb(color))
-    return to_hex((red, green, blue))
-
-
 def _thousands(steps: float, _: int = 0) -> str:
     """Return a number of steps as an axis has it.
 
@@ -58,70 +45,63 @@ def _thousands(steps: float, _: int = 0) -> str:
 
 
 def learning_curves(ax: Axes, curves: pd.DataFrame, method: str, game: str) -> Axes:
-    """Draw one game's return within a visit, a line a cycle, later ones darker.
+    """Draw one game's return within a visit: the first, and the mean of late ones.
 
     Args:
         ax: Where to draw.
         curves: From :func:`isometry_book.c7_games.tables.learning_curves`.
         method: Whose.
-        game: Which game.
+        game: Which game; its last quarter of cycles counts as late.
     """
     own = curves[(curves["method"] == method) & (curves["game"] == game)]
+    cycles = int(curves["cycle"].max()) + 1
+    late = own["cycle"] >= cycles - max(1, cycles // 4)
+    parts = {"first visit": own["cycle"] == 0, "last quarter of the visits": late}
     color = method_style(method)["color"]
-    last = max(1, int(curves["cycle"].max()))
-    for cycle, rows in own.groupby("cycle"):
+    looks = ((":", 1.4), ("-", 2.2))
+    for (name, chosen), (line, width) in zip(parts.items(), looks, strict=True):
+        mean = own[chosen].groupby("env_steps")["episodic_return"].mean()
         ax.plot(
-            rows["env_steps"],
-            rows["episodic_return"],
-            color=_shade(color, cycle / last),
-            linestyle="-",
-            linewidth=1.4,
-            label=f"cycle {cycle + 1}" if cycle in (0, last) else None,
+            mean.index,
+            mean,
+            color=color,
+            linestyle=line,
+            linewidth=width,
+            label=name,
         )
     ax.xaxis.set_major_locator(MaxNLocator(2))
     ax.xaxis.set_major_formatter(FuncFormatter(_thousands))
     return ax
 
 
-def learning_grid(
-    axes: np.ndarray, curves: pd.DataFrame, methods: Sequence[str]
-) -> np.ndarray:
-    """Draw :func:`learning_curves` of all games and some methods.
+def learning_panels(
+    axes: Sequence[Axes], curves: pd.DataFrame, methods: Sequence[str], game: str
+) -> Sequence[Axes]:
+    """Draw :func:`learning_curves` of some methods beside each other.
 
     Args:
-        axes: Rows are games, columns methods; those of a row share the y axis.
+        axes: One a method; they share the y axis.
         curves: From :func:`isometry_book.c7_games.tables.learning_curves`.
-        methods: The columns.
+        methods: Their titles.
+        game: Which game.
     """
-    games = sorted(curves["game"].unique())
-    for row, game in zip(axes, games, strict=True):
-        for ax, method in zip(row, methods, strict=True):
-            learning_curves(ax, curves, method, game)
-            if game == games[0]:
-                ax.set_title(method_style(method)["label"], fontsize=10)
-            if game == games[-1]:
-                ax.set_xlabel("steps of a visit", fontsize=9)
-        row[0].set_ylabel(f"return, {written(game)}", fontsize=9)
-    axes[0, 0].legend(fontsize=8, handlelength=1.2)
+    for ax, method in zip(axes, methods, strict=True):
+        learning_curves(ax, curves, method, game)
+        ax.set_title(method_style(method)["label"], fontsize=10)
+        ax.set_xlabel("steps of a visit", fontsize=9)
+    axes[0].set_ylabel(f"return, {written(game)}", fontsize=9)
+    axes[0].legend(fontsize=8, handlelength=1.6, loc="upper left")
     return axes
 
 
-def _thin_or_main(method: str) -> dict[str, Any]:
-    """Return the style of a method's line: thin unless it is one of :data:`MAIN`."""
-    if method in MAIN:
-        return method_style(method, markersize=4.5)
-    return method_style(method, linewidth=0.9, markersize=3.5)
-
-
 def _lines_over_cycles(ax: Axes, table: pd.DataFrame) -> Axes:
-    """Draw a number over cycles, a line a method, bands for :data:`MAIN`."""
+    """Draw a number over cycles, each method's line with its band."""
     for method, rows in table.groupby("method"):
-        style = _thin_or_main(str(method))
-        cycles, above = rows["cycle"] + 1, 2.0 + (method in MAIN)
-        ax.plot(cycles, rows["mean"], zorder=above, **style)
-        if method in MAIN:
-            band = {"color": style["color"], "alpha": 0.15, "linewidth": 0}
-            ax.fill_between(cycles, rows["low"], rows["high"], **band)
+        style = method_style(str(method), markersize=4.5)
+        cycles = rows["cycle"] + 1
+        ax.plot(cycles, rows["mean"], **style)
+        band = {"color": style["color"], "alpha": 0.15, "linewidth": 0}
+        ax.fill_between(cycles, rows["low"], rows["high"], **band)
     ax.set_xlabel("cycle")
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     return ax
@@ -132,7 +112,8 @@ def score_over_cycles(ax: Axes, table: pd.DataFrame, title: str = "") -> Axes:
 
     Args:
         ax: Where to draw.
-        table: From :func:`isometry_book.c7_games.tables.over_cycles`.
+        table: From :func:`isometry_book.c7_games.tables.over_cycles`; of its methods
+            :data:`MAIN` are drawn.
         title: Of the panel.
 
     Returns:
@@ -143,7 +124,7 @@ def score_over_cycles(ax: Axes, table: pd.DataFrame, title: str = "") -> Axes:
     right = ax.get_yaxis_transform()
     place: dict[str, Any] = {"ha": "right", "va": "bottom", "transform": right}
     ax.text(0.99, 0, "random policy", fontsize=7.5, **place)
-    _lines_over_cycles(ax, table)
+    _lines_over_cycles(ax, table[table["method"].isin(MAIN)])
     ax.set(ylabel="score at the end of a visit", title=title)
     return ax
 
@@ -175,7 +156,8 @@ def score_dots(ax: Axes, table: pd.DataFrame, title: str = "") -> Axes:
     Args:
         ax: Where to draw.
         table: ``mean, low, high`` in the order of the rows, indexed by a method or a
-            label such as ``adam(hidden_bias=False)``, whose dot is hollow. Fresh
+            label such as ``adam(hidden_bias=False)``, whose dot is hollow and whose
+            change is written as in :data:`CHANGES`. Fresh
             networks become a dotted line, Adam's row a thin one.
         title: Of the panel.
     """
@@ -185,7 +167,8 @@ def score_dots(ax: Axes, table: pd.DataFrame, title: str = "") -> Axes:
         method, _, change = str(name).partition("(")
         fill = "none" if change else "full"
         style = method_style(method, linestyle="none", fillstyle=fill)
-        labels.append(change.rstrip(")") if change else style["label"])
+        change = change.rstrip(")")
+        labels.append(CHANGES.get(change, change) or style["label"])
         style |= {"marker": style["marker"] or "o", "label": None}
         errors = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
         ax.errorbar(row["mean"], place, xerr=errors, capsize=2, **style)
@@ -222,28 +205,22 @@ def score_panels(
     return axes
 
 
-def diagnostics_grid(axes: np.ndarray, table: pd.DataFrame) -> np.ndarray:
-    """Draw diagnostics over cycles: a row for actor and critic each.
+def drift_panels(axes: Sequence[Axes], table: pd.DataFrame) -> Sequence[Axes]:
+    """Draw how far actor and critic are from isometry over cycles.
 
     Args:
-        axes: ``(2, columns)``, a column for each of :data:`DIAGNOSTICS`, from the
-            first on.
+        axes: Of the actor and of the critic.
         table: From :func:`isometry_book.c7_games.tables.diagnostics_over_cycles`.
     """
-    for row, part in zip(axes, ("actor", "critic"), strict=True):
-        for ax, (name, (label, log)) in zip(row, DIAGNOSTICS.items(), strict=False):
-            own = (table["part"] == part) & (table["diagnostic"] == name)
-            _lines_over_cycles(ax, table[own])
-            if log:
-                ax.set_yscale("log")
-                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-                ax.yaxis.set_minor_locator(NullLocator())
-            ax.tick_params(labelsize=8)
-            if part == "actor":
-                ax.set_title(label, fontsize=9)
-                ax.set_xlabel("")
-        row[0].set_ylabel(part)
+    table = table[table["diagnostic"] == "gram_deviation"]
+    for ax, part in zip(axes, ("actor", "critic"), strict=True):
+        own = table[(table["part"] == part) & table["method"].isin(MAIN)]
+        _lines_over_cycles(ax, own)
+        ax.set(yscale="log", title=part)
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        ax.yaxis.set_minor_locator(NullLocator())
+    axes[0].set_ylabel("Gram deviation of hidden weights")
     return axes
 
 

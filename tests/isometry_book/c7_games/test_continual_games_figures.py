@@ -37,33 +37,41 @@ def intervals(keys, means):
     return table.assign(mean=means, low=np.subtract(means, 0.1), high=9.0)
 
 
-def test_curves_of_later_cycles_are_darker(ax):
+def test_the_first_visit_stands_beside_the_late_ones(ax):
     assert draw.learning_curves(ax, curves(), "adam", "breakout") is ax
-    assert [list(line.get_ydata()) for line in ax.lines] == [[0, 1], [1, 2], [2, 3]]
-    light = [sum(plt.matplotlib.colors.to_rgb(x.get_color())) for x in ax.lines]
-    assert light == sorted(light, reverse=True)
-    assert len(set(light)) == 3
-    named = [x.get_label() for x in ax.lines if not x.get_label().startswith("_")]
-    assert named == ["cycle 1", "cycle 3"]
+    assert [list(line.get_ydata()) for line in ax.lines] == [[0, 1], [2, 3]]
+    assert [line.get_linestyle() for line in ax.lines] == [":", "-"]
+    names = [line.get_label() for line in ax.lines]
+    assert names == ["first visit", "last quarter of the visits"]
 
 
-def test_a_grid_has_a_row_a_game_and_a_column_a_method():
-    _, axes = plt.subplots(2, 2)
-    draw.learning_grid(axes, curves(("adam", "fresh")), ("fresh", "adam"))
-    titles = [ax.get_title() or ax.get_title(loc="left") for ax in axes[0]]
+def test_late_visits_are_a_quarter_of_them(ax):
+    late = pd.concat(
+        curves().assign(cycle=lambda t, n=n: t["cycle"] + n) for n in (0, 3, 6)
+    )
+    late["episodic_return"] = late["cycle"] * 1.0
+    draw.learning_curves(ax, late, "adam", "breakout")
+    assert list(ax.lines[1].get_ydata()) == [7.5, 7.5]  # of nine cycles the last two
+
+
+def test_panels_have_a_method_each_and_name_the_game():
+    _, axes = plt.subplots(1, 2)
+    both = curves(("adam", "fresh"))
+    draw.learning_panels(axes, both, ("fresh", "adam"), "space_invaders")
+    titles = [ax.get_title() or ax.get_title(loc="left") for ax in axes]
     assert titles == ["fresh network", "Adam"]
-    assert axes[1, 0].get_ylabel() == "return, Space Invaders"
-    assert [len(ax.lines) for ax in axes.flat] == [3] * 4
+    assert axes[0].get_ylabel() == "return, Space Invaders"
+    assert [len(ax.lines) for ax in axes] == [2, 2]
     plt.close("all")
 
 
-def test_only_the_main_methods_have_bands(ax):
+def test_the_main_methods_are_drawn_with_bands(ax):
     keys = [{"method": m, "cycle": c} for m in ("adam", "nap") for c in (0, 1)]
     draw.score_over_cycles(ax, intervals(keys, [1.0, 0.5, 0.8, 0.7]))
     assert len(ax.collections) == 1
-    curves = [line for line in ax.lines if len(line.get_xdata()) == 2][2:]
-    assert [list(line.get_ydata()) for line in curves] == [[1.0, 0.5], [0.8, 0.7]]
-    assert [list(line.get_xdata()) for line in curves] == [[1, 2]] * 2
+    (curve,) = [line for line in ax.lines if len(line.get_xdata()) == 2][2:]
+    assert list(curve.get_ydata()) == [1.0, 0.5]
+    assert list(curve.get_xdata()) == [1, 2]
     assert {line.get_ydata()[0] for line in ax.lines[:2]} == {0, 1}
     assert texts(ax.texts) == ["random policy"]
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
@@ -71,14 +79,14 @@ def test_only_the_main_methods_have_bands(ax):
 
 
 def test_one_legend_names_each_method_once(ax):
-    keys = [{"method": m, "cycle": c} for m in ("adam", "nap") for c in (0, 1)]
+    keys = [{"method": m, "cycle": c} for m in ("adam", "adamo") for c in (0, 1)]
     table = intervals(keys, [1.0, 0.5, 0.8, 0.7])
     other = ax.figure.add_subplot()
     for one in (ax, other):
         draw.score_over_cycles(one, table)
     draw.legend_above([ax, other])
     (legend,) = ax.figure.legends
-    assert texts(legend.get_texts()) == ["Adam", "Normalize-and-Project"]
+    assert texts(legend.get_texts()) == ["Adam", "AdamO"]
 
 
 def test_dots_stand_in_the_order_of_the_table_and_changed_runs_are_hollow(ax):
@@ -86,7 +94,7 @@ def test_dots_stand_in_the_order_of_the_table_and_changed_runs_are_hollow(ax):
     table = intervals({}, list(means.values()))
     table.index = pd.Index(means)
     draw.score_dots(ax, table, "all games")
-    assert texts(ax.get_yticklabels()) == ["hidden_bias=False", "Adam", "AdamO"]
+    assert texts(ax.get_yticklabels()) == ["no biases", "Adam", "AdamO"]
     points = [bars.lines[0] for bars in ax.containers]
     assert [point.get_xdata()[0] for point in points] == [0.4, 0.5, 0.9]
     assert [p.get_fillstyle() for p in points] == ["none", "full", "full"]
@@ -108,20 +116,19 @@ def test_panels_share_the_rows_of_the_first_and_its_names(ax):
     assert not axes[1].yaxis.get_tick_params()["labelleft"]
 
 
-def test_diagnostics_have_a_row_a_part_and_a_column_each():
-    names = list(draw.DIAGNOSTICS)
+def test_actor_and_critic_drift_in_a_panel_each():
     keys = [
-        {"part": part, "diagnostic": name, "method": "adam", "cycle": cycle}
+        {"part": part, "diagnostic": name, "method": method, "cycle": cycle}
         for part in ("actor", "critic")
-        for name in names
+        for name in ("gram_deviation", "ntk_trace")
+        for method in ("adam", "nap")
         for cycle in (0, 1)
     ]
-    _, axes = plt.subplots(2, 3)
-    draw.diagnostics_grid(axes, intervals(keys, np.arange(len(keys)) + 1.0))
-    assert [list(ax.lines[0].get_ydata()) for ax in axes[0]] == [[1, 2], [3, 4], [5, 6]]
-    assert list(axes[1, 0].lines[0].get_ydata()) == [11, 12]
-    assert [ax.get_yscale() for ax in axes[0]] == ["log", "log", "linear"]
-    assert axes[1, 0].get_ylabel() == "critic"
+    _, axes = plt.subplots(1, 2)
+    draw.drift_panels(axes, intervals(keys, np.arange(len(keys)) + 1.0))
+    drawn = [[list(line.get_ydata()) for line in ax.lines] for ax in axes]
+    assert drawn == [[[1, 2]], [[9, 10]]]
+    assert [ax.get_yscale() for ax in axes] == ["log", "log"]
     plt.close("all")
 
 
