@@ -11,10 +11,12 @@ from isometry.lab.games_comparison import games_comparison
 from isometry.lab.store import load_results
 from isometry.supervised.benchmarks import PAPER_MLP
 from isometry_book.c2_kernel import foretelling
+from isometry_book.c2_kernel import judge as kernel_judge
 from isometry_book.c5_adamo import neighbours
 from isometry_book.c6_benchmark import comparisons, streams_tables, tables
 from isometry_book.c7_games import tables as games
 from isometry_book.claims.verdicts import judge_all
+from isometry_book.interventions import report as interventions
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
@@ -55,6 +57,12 @@ def strength_does_nothing():
     assert relaxation_steps(1e-3, 1e-4) == pytest.approx(1.25e6)
 
 
+def falls_over_time(stream, kernel="ntk"):
+    frame = load_results(RESULTS / f"worn_{stream}")
+    condition, _ = kernel_judge._kernel_correlations(frame, kernel)
+    return condition["over_time"].high < 0
+
+
 def spectrum_is_no_prophet():
     told = foretelling.foretold(foretelling.worn_networks(RESULTS))
     table = foretelling.where_it_holds(told)
@@ -64,8 +72,26 @@ def spectrum_is_no_prophet():
     assert (kappa["high"] > 0).all()
     for name in table.index[table.index.str.contains("condition")]:
         assert (table.loc[name, ["within", "across"]] == ["no", "yes"]).all(), name
+    streams = ("permuted_cifar10", "permuted_mnist", "random_label_mnist")
+    assert [falls_over_time(name) for name in streams] == [False, False, True]
     assert verdicts()["anisotropy"] == "not reproduced"
     assert verdicts()["mechanism"] != "reproduced"
+
+
+def not_the_whole_cause():
+    assert verdicts()["cause"] == "not reproduced"
+    first, second = (
+        load_results(RESULTS / f"interventions_permuted_{name}")
+        for name in ("cifar10", "mnist")
+    )
+    back = interventions.share_returned(first, "spectrum_optimizer", 100)
+    assert back.low > 0.4
+    judged = interventions.share_returned(second, "spectrum_optimizer", 100)
+    scale = interventions.share_returned(second, "scale_optimizer", 100)
+    assert judged.low < 0 < judged.high < 0.6
+    assert scale.estimate >= judged.estimate
+    for frame in (first, second):
+        assert interventions.loss_by_rate(frame, 100)["tuned"].low > 0
 
 
 def not_every_layer():
@@ -113,6 +139,7 @@ CHECKS = {
     "The theory is right where it is exact.": theory_is_exact,
     "The reported strength does nothing.": strength_does_nothing,
     "The spectrum is not a good prophet.": spectrum_is_no_prophet,
+    "Isometry is not the whole cause.": not_the_whole_cause,
     "Keeping every layer isometric is not necessary.": not_every_layer,
     "AdamO is not the only remedy.": not_the_only_remedy,
     "Whether this goes beyond one long stream.": beyond_one_stream,

@@ -9,15 +9,17 @@ from isometry.core.statistics import stratified_bootstrap
 from isometry_book.interventions.report import INTERVENTION_NAMES, scores_of
 from isometry_book.style import BLUE, GREY, method_style
 
+LEAST_SHOWN = -2.0  # share; an arrow stands for what is further left
 
-def shares_dots(ax: Axes, table: pd.DataFrame, age: int, title: str) -> Axes:
+
+def shares_dots(ax: Axes, table: pd.DataFrame, age: int, label: str) -> Axes:
     """Draw which share of what was lost comes back with each intervention.
 
     Args:
         ax: Where to draw.
         table: From :func:`isometry_book.interventions.report.returned_table`.
         age: Tasks before the one that is measured.
-        title: Of the panel.
+        label: Of what the share is.
     """
     rows = table[table["age"] == age].set_index("intervention")
     rows = rows.loc[[name for name in INTERVENTION_NAMES if name in rows.index]]
@@ -25,11 +27,14 @@ def shares_dots(ax: Axes, table: pd.DataFrame, age: int, title: str) -> Axes:
     ax.axvspan(0, 1, color="0.93", zorder=0)
     for place, (name, row) in zip(places, rows.iterrows(), strict=True):
         color = BLUE if "spectrum" in str(name) else GREY
+        if row["share"] < LEAST_SHOWN:
+            ax.plot(LEAST_SHOWN, place, marker="<", color=color)
+            continue
         errors = [[row["share"] - row["low"]], [row["high"] - row["share"]]]
         ax.errorbar(row["share"], place, xerr=errors, fmt="o", color=color, capsize=3)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(places, [INTERVENTION_NAMES[str(name)] for name in rows.index])
-    ax.set(xlabel="share of the lost accuracy that comes back", title=title)
+    ax.set(xlabel=label, xlim=(LEAST_SHOWN - 0.1, 1.8))
     return ax
 
 

@@ -60,16 +60,18 @@ def test_another_stream_alone_gives_no_verdict():
 
 
 def test_the_drawing_has_a_row_for_each_intervention_and_says_its_share():
-    table = report.returned_table(forks())
+    table = report.returned_table(forks(gates=-3.0))
     _, ax = plt.subplots()
-    figures.shares_dots(ax, table, 100, "a stream")
+    figures.shares_dots(ax, table, 100, "share of the accuracy")
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names == [
         report.INTERVENTION_NAMES[n]
-        for n in ("spectrum_optimizer", "optimizer", "scale_optimizer")
+        for n in ("spectrum_optimizer", "optimizer", "scale_optimizer", "gates")
     ]
     drawn = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "o"]
     assert drawn == pytest.approx([0.8, 0.1, 0.2])
+    (beyond,) = (line for line in ax.lines if line.get_marker() == "<")
+    assert list(beyond.get_xdata()) == [figures.LEAST_SHOWN]
     assert judge.PUT_BACK in report.INTERVENTION_NAMES
 
 
