@@ -3,6 +3,7 @@ PROFILE ?= laptop
 VENV ?= .venv
 SITE ?= _build/html
 PORT ?= 8000
+PAPER ?= a4
 TORCH := $(shell sed -n 's/^\# torch==//p' requirements.lock)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -47,10 +48,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
 	@touch $@
 
-lint: $(READY) ## ruff and mypy
+lint: $(READY) ## ruff, mypy and spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 format: $(READY) ## bring code, catalogue and chapters into their one form
 	$(BIN)/ruff check --fix .
@@ -93,8 +95,8 @@ bench: $(READY) ## measure speed and memory; see benchmarks/README.md
 paper: $(READY) ## execute one chapter after the other at the paper's sizes (GPU)
 	$(BUILD) all --profile paper --jobs 1 --output $(SITE)
 
-pdf: $(READY) ## the book as one PDF, printed by Chromium
-	$(BUILD) pdf --profile $(PROFILE)
+pdf: $(READY) ## the book as one PDF (PAPER=a4 or letter), printed by Chromium
+	$(BUILD) pdf --profile $(PROFILE) --paper $(PAPER)
 
 # In a worktree of its own, which stays at the commit at which it was made: other work on
 # the code does not disturb it. To move it: collect, commit, `git worktree remove`, again.
