@@ -22,9 +22,10 @@ from isometry.stream.checkpoint import identity_in, restored
 SMALL = {"data": "digits", "tasks": 4, "images_per_task": 40, "width": 8}
 
 
-def small(seeds, out, **changes):
+def small(seeds, out, anew=False, **changes):
     settings = {**SMALL, "batch_size": 20, **changes}
-    return run("permuted_mnist", "cbp", seeds, settings, profile="smoke", out=out)
+    kind = {"profile": "smoke", "out": out, "anew": anew}
+    return run("permuted_mnist", "cbp", seeds, settings, **kind)
 
 
 @pytest.fixture
@@ -91,6 +92,25 @@ def test_only_a_checkpoint_of_this_run_serves(
     trained.clear()
     small(wanted, tmp_path)
     assert trained == [(wanted, False)]
+
+
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_run_of_another_machine_begins_anew_only_if_asked(
+    tmp_path, killed, trained, monkeypatch, anew
+):
+    whole = small([0, 1], tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        patched.setattr(stream_checkpoint, "device_name", lambda _: "another, 1 thread")
+        killed(2, [0, 1], tmp_path / "moved")
+    trained.clear()
+    if not anew:
+        with pytest.raises(ValueError, match="device another, 1 thread instead of"):
+            small([0, 1], tmp_path / "moved")
+        assert len(checkpoints(tmp_path / "moved")) == 1
+        return
+    found = small([0, 1], tmp_path / "moved", anew=True)
+    assert trained == [([0, 1], False)]
+    pd.testing.assert_frame_equal(found, whole, check_exact=True)
 
 
 def test_what_a_kill_left_behind_goes_with_the_next_run(tmp_path, killed, monkeypatch):

@@ -18,7 +18,13 @@ from isometry.core.settings import as_dict, settings_hash
 from isometry.lab.plans import Plan, needs_images, plan
 from isometry.lab.provenance import provenance
 from isometry.lab.store import COLUMNS, add_results, finished_seeds, read_file
-from isometry.lab.work import WORK, held, removed_orphans, unfinished
+from isometry.lab.work import (
+    WORK,
+    begun_elsewhere,
+    held,
+    removed_orphans,
+    unfinished,
+)
 from isometry.stream.checkpoint import Identity, identity_of
 from isometry.stream.run import Run
 from isometry.supervised.data.sets import load
@@ -180,6 +186,7 @@ def run(
     profile: str = "laptop",
     out: str | Path = "results",
     device: str = "auto",
+    anew: bool = False,
 ) -> pd.DataFrame:
     """Run a method on a benchmark and return its numbers, tidy.
 
@@ -196,6 +203,8 @@ def run(
         profile: smoke, laptop or paper.
         out: The results store.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        anew: Whether a run that was begun on another processor or GPU begins anew;
+            otherwise its checkpoint is refused.
 
     Returns:
         Columns ``benchmark, method, settings, seed, task, metric, value``.
@@ -220,8 +229,11 @@ def run(
             lambda some: _identity(planned, some, where),
             missing,
         )
-        with held(_work_folder(planned, seeds, store)):  # twice at once: one works
+        work = _work_folder(planned, seeds, store)
+        with held(work):  # twice at once: one works
             if seeds == missing_seeds(planned, seeds, store):
+                if anew and begun_elsewhere(work, _identity(planned, seeds, where)):
+                    shutil.rmtree(work)
                 _execute(planned, seeds, store, where)
     removed_orphans(store, _work_folder(planned, wanted, store))
     frame, _ = read_file(planned.path(store))

@@ -99,6 +99,18 @@ def unfinished(
     return max(found, key=len, default=missing)
 
 
+def begun_elsewhere(work: Path, identity: Identity) -> bool:
+    """Return whether a run was begun as it would be here, but on another device.
+
+    Args:
+        work: The run's folder.
+        identity: What its checkpoint would say here.
+    """
+    said = identity_in(work / CHECKPOINT)
+    other = {k for k in {**said, **identity} if said.get(k) != identity.get(k)}
+    return other == {"device"}
+
+
 def _stem(work: Path) -> str:
     """Return what the folders of a run's settings share: all but the seeds' hash."""
     return work.name.rsplit("-", 1)[0]

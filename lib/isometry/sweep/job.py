@@ -107,6 +107,7 @@ def work(job: Job) -> float:
             profile=job.profile,
             out=job.store,
             device=job.device,
+            anew=True,  # a worker elsewhere may have begun it
         )
     return float(seed_scores(frame, job.metric).mean())
 
