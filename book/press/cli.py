@@ -29,6 +29,7 @@ def arguments(given: list[str] | None, description: str) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=2, help="chapters side by side")
     parser.add_argument("--only", help="execute chapters whose name contains this")
     parser.add_argument("--root", type=Path, default=ROOT, help="the repository")
+    parser.add_argument("--paper", choices=("a4", "letter"), default="a4")
     parser.add_argument("--output", type=Path, help="folder (or PDF) to write")
     return parser.parse_args(given)
 
@@ -75,10 +76,10 @@ def steps(args: argparse.Namespace, root: Path) -> None:
 
         check(root, args.profile)
     if args.step == "pdf":
-        from press.site import pdf
+        from press.pdf import pdf
 
         output = args.output or root / "_build" / "plasticity-by-isometry.pdf"
-        pdf(root, stage_folder(root, args.profile), output)
+        pdf(root, stage_folder(root, args.profile), output, args.paper)
     if args.step == "normalise":
         from press.text import normalise
 

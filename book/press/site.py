@@ -35,9 +35,9 @@ PROBLEM = re.compile(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b|Error:|Exception")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def tree_hash(stage: Path, builder: str) -> str:
+def tree_hash(stage: Path) -> str:
     """Return a hash of all files that Sphinx would read."""
-    total = hashlib.sha256(builder.encode())
+    total = hashlib.sha256()
     for path in sorted(stage.rglob("*")):
         name = path.relative_to(stage)
         if path.is_file() and not {"_build", "__pycache__"} & set(name.parts):
@@ -56,7 +56,7 @@ def library_hash(root: Path) -> str:
     return total.hexdigest()
 
 
-def sphinx(stage: Path, builder: str) -> Path:
+def sphinx(stage: Path) -> Path:
     """Build with every warning an error; return the folder of the pages.
 
     Raises:
@@ -64,8 +64,6 @@ def sphinx(stage: Path, builder: str) -> Path:
     """
     start = "from jupyter_book.cli.main import main; main()"
     command = ["-c", start, "build", str(stage), "-W", "-n", "--keep-going"]
-    if builder != "html":
-        command += ["--builder", builder]
     environment = {**os.environ, "NO_COLOR": "1", "PYTHONHASHSEED": "0"}
     done = subprocess.run(
         [sys.executable, *command],
@@ -75,7 +73,7 @@ def sphinx(stage: Path, builder: str) -> Path:
         stdin=subprocess.DEVNULL,
         text=True,
     )
-    log = stage / "_build" / f"{builder}.log"
+    log = stage / "_build" / "html.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(done.stdout)
     if done.returncode:
@@ -87,7 +85,7 @@ def sphinx(stage: Path, builder: str) -> Path:
         found = list(dict.fromkeys(found or lines[-40:]))
         message = ["the strict build found:", *found, f"whole log: {log}"]
         raise BookError("\n".join(message))
-    return stage / "_build" / builder
+    return stage / "_build" / "html"
 
 
 def pages(site: Path) -> Iterator[Path]:
@@ -116,25 +114,24 @@ def images_without_text(site: Path) -> list[str]:
     return found
 
 
-def build(root: Path, stage: Path, output: Path, builder: str = "html") -> Path:
+def build(root: Path, stage: Path, output: Path) -> Path:
     """Build the staged book, check it, and make ``output`` hold the site.
 
     Args:
         root: The repository.
         stage: The staged tree.
         output: Folder of the finished site; replaced as a whole.
-        builder: ``"html"`` or ``"singlehtml"``.
 
     Raises:
         BookError: If there is a warning or an image without alternative text.
     """
     start = time.perf_counter()
-    key = tree_hash(stage, builder) + library_hash(root)
+    key = tree_hash(stage) + library_hash(root)
     stamp = output / ".built-from"
     if stamp.exists() and stamp.read_text() == key:
         print(f"site: {output} is up to date")
         return output
-    built = sphinx(stage, builder)
+    built = sphinx(stage)
     missing = images_without_text(built)
     if missing:
         hint = "add `image: {alt: ...}` under mystnb, or :alt: to the directive"
@@ -148,8 +145,9 @@ def build(root: Path, stage: Path, output: Path, builder: str = "html") -> Path:
     if static.is_dir():
         shutil.copytree(static, new / "_static", dirs_exist_ok=True)
     # The page's button leads to its source: to the notebook that runs anywhere.
-    for notebook in (stage / "downloads").glob("*.ipynb"):
-        shutil.copy(notebook, new / "_sources" / "chapters" / notebook.name)
+    sources = new / "_sources" / "chapters"
+    for notebook in (stage / "downloads").glob("*.ipynb") if sources.is_dir() else ():
+        shutil.copy(notebook, sources / notebook.name)
     dress_pictures(new, pages(new))
     keep_icons(new, pages(new))
     shutil.rmtree(new / "_static" / NARROW, ignore_errors=True)
@@ -169,38 +167,3 @@ def chromium() -> str | None:
     wanted = os.environ.get("CHROMIUM")
     names = (wanted,) if wanted else CHROMIUM_NAMES
     return next((path for name in names if (path := shutil.which(name))), None)
-
-
-def pdf(root: Path, stage: Path, output: Path) -> Path:
-    """Print the whole book, as one page, to ``output``.
-
-    Raises:
-        BookError: If there is no Chromium.
-    """
-    browser = chromium()
-    if browser is None:
-        raise BookError(
-            "needed Chromium to print a PDF, found none; install it, or name it in "
-            "$CHROMIUM"
-        )
-    single = build(root, stage, root / "_build" / "singlehtml", "singlehtml")
-    # The start page lies in a folder, but its links count from the site's top.
-    page = single / "print.html"
-    shutil.copy(single / "book" / "intro.html", page)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(
-        [
-            browser,
-            *QUIET_BROWSER,
-            "--no-pdf-header-footer",
-            "--virtual-time-budget=60000",
-            f"--print-to-pdf={output}",
-            page.as_uri(),
-        ],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        timeout=600,
-    )
-    print(f"pdf: {output} ({output.stat().st_size / 1e6:.1f} MB)")
-    return output
