@@ -7,9 +7,25 @@ import pytest
 from press import ROOT, chapter_files
 
 from isometry_book.c1_plasticity import train_it
+from isometry_book.c2_kernel import fifty_tasks
+from isometry_book.c2_kernel.ellipse import kernel_ellipse
+from isometry_book.c3_deep_linear import study
+from isometry_book.c3_deep_linear.depth_slider import depth_explorable
 from isometry_book.c4_maxmin.fold_the_plane import fold_the_plane
+from isometry_book.c5_adamo import revival_plane, sigma_flow
+from isometry_book.c7_games import film_player
+from isometry_book.controls import PLAY
 
 FOLD = fold_the_plane()
+DRAWN = {
+    "kernel-ellipse": kernel_ellipse(),
+    "depth-spectra": depth_explorable(study.depth_spectra(study.SIZES.laptop)),
+    "fold-the-plane": FOLD,
+    "sigma-flow": sigma_flow.sigma_flow(),
+    "revival-plane": revival_plane.revival_plane(),
+    "fifty-tasks": fifty_tasks.fifty_tasks(ROOT / "results"),
+    "film": Path(film_player.__file__).read_text() + PLAY,
+}
 WORDS = '<p>See <span class="explore" data-explore="{}">these words</span>.</p>'
 RELU = "fold-the-plane:activation=relu,depth=2"
 PHONE = {"width": 360, "height": 740}
@@ -162,19 +178,30 @@ def test_controls_and_picture_fit_one_screen_of_a_phone(opened, train):
         assert panels["y"] + panels["height"] <= PHONE["height"]
 
 
+CALLED = {
+    "train-it": "train_it.train_it(",
+    "kernel-ellipse": "kernel_ellipse(",
+    "depth-spectra": "depth_explorable(",
+    "fold-the-plane": "fold_the_plane(",
+    "sigma-flow": "sigma_flow.sigma_flow(",
+    "revival-plane": "revival_plane.revival_plane(",
+    "fifty-tasks": "fifty_tasks.fifty_tasks(",
+    "film": "film_html(",
+}
 SETS = re.compile(r"\{set\}`[^`<]+<([\w-]+):([^>`]+)>`")
 
 
 @pytest.mark.parametrize("path", chapter_files(ROOT), ids=lambda path: path.stem)
 def test_every_word_that_sets_a_figure_names_what_it_has(path, train):
-    known = {"train-it": train, "fold-the-plane": FOLD}
-    called = {"train-it": "train_it.train_it(", "fold-the-plane": "fold_the_plane("}
+    known = {"train-it": train, **DRAWN}
     text = Path(path).read_text()
     assert text.count("{set}`") == len(SETS.findall(text))
     for name, pairs in SETS.findall(text):
-        assert called[name] in text
+        assert CALLED[name] in text
         for key, value in (pair.split("=") for pair in pairs.split(",")):
             own = re.findall(rf'<[^>]*data-control="{key}"[^>]*>', known[name])
             assert own, (name, key)
             if 'type="radio"' in own[0]:
                 assert any(f'value="{value}"' in tag for tag in own), (key, value)
+            if listed := re.search('data-values="([^"]*)"', own[0]):
+                assert value in listed[1].split(), (key, value)

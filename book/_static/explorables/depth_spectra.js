@@ -7,43 +7,28 @@
     const step = (box.right - box.left) / Math.max(1, logs.length - 1);
     const scale = (box.bottom - box.top) / box.decades;
     return logs
-      .map(function (log, i) {
-        const x = box.left + i * step;
-        const y = box.top - log * scale;
-        return x.toFixed(1) + "," + y.toFixed(1);
-      })
+      .map((log, i) => (box.left + i * step).toFixed(1) + "," + (box.top - log * scale).toFixed(1))
       .join(" ");
   }
 
-  function condition(logs, box) {
-    const lowest = Math.min.apply(null, logs);
-    if (lowest <= -box.decades) return "above 10^" + box.decades;
-    if (lowest > -4) return String(Number(Math.pow(10, -lowest).toPrecision(3)));
-    return "10^" + (-lowest).toFixed(1);
-  }
-
   function start(root) {
-    const data = JSON.parse(
-      root.querySelector('script[type="application/json"]').textContent
-    );
-    const slider = root.querySelector('input[type="range"]');
-    const shown = root.querySelector("output");
+    const data = explorables.data(root);
+    const box = data.box;
 
     function draw() {
-      const depth = data.depths[Number(slider.value)];
-      shown.textContent = depth;
-      slider.setAttribute("aria-valuetext", depth + " layers");
-      Object.keys(data.logs).forEach(function (label) {
-        const logs = data.logs[label][depth];
+      const depth = explorables.value(root, "depth");
+      Object.entries(data.logs).forEach(function ([name, byDepth]) {
+        const logs = byDepth[depth];
+        const lowest = Math.min(...logs);
         root
-          .querySelector('[data-draw="' + label + '"] polyline')
-          .setAttribute("points", points(logs, data.geometry));
-        root.querySelector('[data-condition="' + label + '"]').textContent =
-          condition(logs, data.geometry);
+          .querySelector('[data-draw="' + name + '"]')
+          .setAttribute("points", points(logs, box));
+        root.querySelector('[data-condition="' + name + '"]').textContent =
+          lowest <= -box.decades ? "above 10¹²" : explorables.digits(Math.pow(10, -lowest));
       });
     }
 
-    slider.addEventListener("input", draw);
+    root.addEventListener("input", draw);
     root.querySelector(".explorable-controls").hidden = false;
     draw();
   }

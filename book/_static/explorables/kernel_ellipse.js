@@ -3,10 +3,10 @@
 "use strict";
 
 (function () {
-  function eigen(k) {
-    const mean = (k[0] + k[2]) / 2;
-    const half = Math.hypot((k[0] - k[2]) / 2, k[1]);
-    const turn = 0.5 * Math.atan2(2 * k[1], k[0] - k[2]);
+  function eigen([a, b, d]) {
+    const mean = (a + d) / 2;
+    const half = Math.hypot((a - d) / 2, b);
+    const turn = 0.5 * Math.atan2(2 * b, a - d);
     return { fast: mean + half, slow: Math.max(mean - half, 0), turn: turn };
   }
 
@@ -16,85 +16,47 @@
       const at = (2 * Math.PI * i) / 72;
       const u = e.fast * Math.cos(at);
       const v = e.slow * Math.sin(at);
-      const x = u * Math.cos(e.turn) - v * Math.sin(e.turn);
-      const y = u * Math.sin(e.turn) + v * Math.cos(e.turn);
-      corners.push(
-        (box.center_x + box.radius * x).toFixed(1) +
-          "," +
-          (box.center_y - box.radius * y).toFixed(1)
-      );
+      const x = box.size / 2 + box.radius * (u * Math.cos(e.turn) - v * Math.sin(e.turn));
+      const y = box.size / 2 - box.radius * (u * Math.sin(e.turn) + v * Math.cos(e.turn));
+      corners.push(x.toFixed(1) + "," + y.toFixed(1));
     }
     return corners.join(" ");
   }
 
-  function curve(left, data) {
-    const box = data.box;
-    const step = (box.right - box.left) / data.steps;
-    const height = box.bottom - box.top;
+  function curve(left, steps, box) {
     const points = [];
-    for (let t = 0; t <= data.steps; t += 1) {
-      points.push(
-        (box.left + step * t).toFixed(1) + "," + (box.top + height * left(t)).toFixed(1)
-      );
+    for (let t = 0; t <= steps; t += 1) {
+      const x = box.left + ((box.right - box.left) * t) / steps;
+      const y = box.top + (box.bottom - box.top) * left(t);
+      points.push(x.toFixed(1) + "," + y.toFixed(1));
     }
     return points.join(" ");
   }
 
   function start(root) {
-    const data = JSON.parse(
-      root.querySelector('script[type="application/json"]').textContent
-    );
-    const lists = { depth: data.depths, stretch: data.stretches, angle: data.angles };
-    const sliders = {};
-    Object.keys(lists).forEach(function (name) {
-      sliders[name] = root.querySelector('[data-control="' + name + '"]');
-    });
-
-    function at(name) {
-      return Number(sliders[name].value);
-    }
+    const data = explorables.data(root);
 
     function draw() {
-      Object.keys(lists).forEach(function (name) {
-        const value = lists[name][at(name)];
-        const slider = sliders[name];
-        slider.setAttribute("aria-valuetext", value);
-        root.querySelector('output[for="' + slider.id + '"]').textContent = value;
-      });
-      const e = eigen(data.kernels[at("depth")][at("stretch")][at("angle")]);
-      function left(value) {
-        return function (t) {
-          return Math.pow(1 - data.rate * value, 2 * t);
-        };
-      }
-      const fast = left(e.fast);
-      const slow = left(e.slow);
-      const lines = {
-        fast: fast,
-        slow: slow,
-        mean: function (t) {
-          return (fast(t) + slow(t)) / 2;
-        },
-      };
+      const byStretch = data.kernels[data.depths.indexOf(explorables.value(root, "depth"))];
+      const byAngle = byStretch[data.stretches.indexOf(explorables.value(root, "stretch"))];
+      const e = eigen(byAngle[data.angles.indexOf(explorables.value(root, "angle"))]);
+      const fast = (t) => Math.pow(1 - data.rate * e.fast, 2 * t);
+      const slow = (t) => Math.pow(1 - data.rate * e.slow, 2 * t);
+      const lines = { fast: fast, slow: slow, mean: (t) => (fast(t) + slow(t)) / 2 };
       root.querySelector("[data-ellipse]").setAttribute("points", ellipse(e, data.box));
-      Object.keys(lines).forEach(function (name) {
-        root
-          .querySelector('[data-curve="' + name + '"]')
-          .setAttribute("points", curve(lines[name], data));
+      Object.entries(lines).forEach(function ([name, left]) {
+        const line = root.querySelector('[data-curve="' + name + '"]');
+        line.setAttribute("points", curve(left, data.steps, data.box));
+        const removed = 100 * (1 - left(data.steps));
+        root.querySelector('[data-removed="' + name + '"]').textContent =
+          removed.toFixed(0) + " %";
       });
-      const removed = 100 * (1 - slow(data.steps));
-      root.querySelector("[data-condition]").textContent =
-        Number((e.fast / Math.max(e.slow, 1e-4)).toPrecision(3)) +
-        "; after " +
-        data.steps +
-        " steps " +
-        removed.toFixed(0) +
-        " % of the loss along the slowest direction is removed";
+      root.querySelector("[data-condition]").textContent = Number(
+        (e.fast / Math.max(e.slow, 1e-4)).toPrecision(3)
+      );
     }
 
-    Object.keys(sliders).forEach(function (name) {
-      sliders[name].addEventListener("input", draw);
-    });
+    root.addEventListener("input", draw);
     root.querySelector(".explorable-controls").hidden = false;
     draw();
   }

@@ -1,5 +1,5 @@
-// Chapter 5: a silent ReLU unit in the plane. Sliders (or the arrow's tip, by mouse or
-// finger) set it; Play lets the pull act. The page holds the first state.
+// Chapter 5: a silent ReLU unit in the plane. Examples, sliders, or the tip of its row, by
+// mouse or finger, set it; Play lets the pull act. The page holds the first state.
 "use strict";
 
 (function () {
@@ -49,32 +49,9 @@
   }
 
   function start(root) {
-    const data = JSON.parse(
-      root.querySelector('script[type="application/json"]').textContent
-    );
+    const data = explorables.data(root);
     const plane = data.plane;
-    const still = window.matchMedia("(prefers-reduced-motion: reduce)");
-    const play = root.querySelector("[data-play]");
-    const live = root.querySelector("[aria-live]");
-    const svg = root.querySelector("svg");
-    const sliders = {};
-    let timer = null;
-    Object.keys(data.lists).forEach(function (name) {
-      sliders[name] = root.querySelector('[data-control="' + name + '"]');
-    });
-
-    function value(name) {
-      return data.lists[name][Number(sliders[name].value)];
-    }
-
-    function set(name, wanted) {
-      const list = data.lists[name];
-      let best = 0;
-      list.forEach(function (each, i) {
-        if (Math.abs(each - wanted) < Math.abs(list[best] - wanted)) best = i;
-      });
-      sliders[name].value = best;
-    }
+    const value = (name) => explorables.value(root, name);
 
     function row(angle, length) {
       const turn = (angle * Math.PI) / 180;
@@ -82,14 +59,7 @@
     }
 
     function margin(unit, bias) {
-      return (
-        Math.max.apply(
-          null,
-          data.points.map(function ([x, y]) {
-            return unit[0] * x + unit[1] * y;
-          })
-        ) + bias
-      );
+      return Math.max(...data.points.map(([x, y]) => unit[0] * x + unit[1] * y)) + bias;
     }
 
     function at(point) {
@@ -128,9 +98,7 @@
       }
       const text =
         "The unit is silent at the start (largest w·x + b: " + now.toFixed(2) + "). ";
-      const back = data.lists.time.find(function (time) {
-        return margin(pulled(rows, time)[0], bias) > 0;
-      });
+      const back = data.times.find((time) => margin(pulled(rows, time)[0], bias) > 0);
       if (back !== undefined) {
         return (
           text +
@@ -141,12 +109,7 @@
           ")."
         );
       }
-      const longest = Math.max.apply(
-        null,
-        data.points.map(function ([x, y]) {
-          return Math.hypot(x, y);
-        })
-      );
+      const longest = Math.max(...data.points.map(([x, y]) => Math.hypot(x, y)));
       const reason =
         bias <= -longest
           ? "no row of length one can: the bias is below −" +
@@ -157,11 +120,6 @@
     }
 
     function draw() {
-      Object.keys(sliders).forEach(function (name) {
-        const text = String(value(name));
-        sliders[name].setAttribute("aria-valuetext", text);
-        root.querySelector('output[for="' + sliders[name].id + '"]').textContent = text;
-      });
       const rows = [
         row(value("angle"), value("length")),
         row(value("other_angle"), value("other_length")),
@@ -184,77 +142,41 @@
       root.querySelectorAll("[data-point]").forEach(function (dot, i) {
         const [u, v] = data.points[i];
         const reached = now[0][0] * u + now[0][1] * v + bias > 0;
-        dot.setAttribute("fill", reached ? dot.getAttribute("stroke") : "none");
+        dot.classList.toggle("reached", reached);
       });
       root.querySelector("[data-verdict]").textContent = verdict(rows, bias);
     }
 
-    function stop() {
-      if (timer !== null) clearInterval(timer);
-      timer = null;
-      play.textContent = "Play";
-      live.setAttribute("aria-live", "polite");
-    }
-
-    function tick() {
-      const last = data.lists.time.length - 1;
-      const next = still.matches ? last : Number(sliders.time.value) + 1;
-      sliders.time.value = Math.min(next, last);
-      if (next >= last) stop();
-      draw();
-    }
-
-    play.addEventListener("click", function () {
-      if (timer !== null) {
-        stop();
-        return;
-      }
-      if (Number(sliders.time.value) === data.lists.time.length - 1) sliders.time.value = 0;
-      play.textContent = "Pause";
-      live.setAttribute("aria-live", "off");
-      timer = setInterval(tick, 1000 / FRAMES_A_SECOND);
-    });
-
-    Object.keys(sliders).forEach(function (name) {
-      sliders[name].addEventListener("input", function () {
-        stop();
-        if (name !== "time") sliders.time.value = 0;
-        draw();
-      });
-    });
-
-    root.querySelectorAll("[data-preset]").forEach(function (button) {
-      button.addEventListener("click", function () {
-        stop();
-        const preset = data.presets[button.getAttribute("data-preset")];
-        Object.keys(preset).forEach(function (name) {
-          set(name, preset[name]);
-        });
-        sliders.time.value = 0;
-        draw();
-      });
-    });
-
     const tip = root.querySelector("[data-tip]");
     tip.addEventListener("pointerdown", function (event) {
-      stop();
+      explorables.set(root, "time", 0);
       tip.setPointerCapture(event.pointerId);
       event.preventDefault();
     });
     tip.addEventListener("pointermove", function (event) {
       if (!tip.hasPointerCapture(event.pointerId)) return;
       const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(
-        svg.getScreenCTM().inverse()
+        tip.ownerSVGElement.getScreenCTM().inverse()
       );
       const x = (place.x - plane.center) / plane.unit;
       const y = (plane.center - place.y) / plane.unit;
-      set("angle", (Math.atan2(y, x) * 180) / Math.PI);
-      set("length", Math.hypot(x, y));
-      sliders.time.value = 0;
-      draw();
+      explorables.set(root, "angle", (Math.atan2(y, x) * 180) / Math.PI);
+      explorables.set(root, "length", Math.hypot(x, y));
     });
 
-    root.querySelector(".explorable-controls").hidden = false;
+    root.addEventListener("input", draw);
+    explorables.player(
+      root,
+      root.querySelector('[data-control="run"]'),
+      root.querySelector('[data-control="time"]'),
+      FRAMES_A_SECOND
+    );
+    root.querySelectorAll(".explorable-controls").forEach(function (part) {
+      part.hidden = false;
+    });
+    root.querySelector("details.explorable-controls").open = window.matchMedia(
+      "(min-width: 60rem)"
+    ).matches;
     draw();
   }
 

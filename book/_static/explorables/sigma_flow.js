@@ -17,59 +17,53 @@
     return Math.round(value).toLocaleString("en-US");
   }
 
-  function curve(start, rate, steps, data) {
-    const box = data.box;
-    const across = (box.right - box.left) / data.points;
-    const up = (box.bottom - box.top) / box.largest;
-    const points = [];
-    for (let i = 0; i <= data.points; i += 1) {
-      const value = flow(start, rate, (steps * i) / data.points);
-      points.push(
-        (box.left + across * i).toFixed(1) + "," + (box.bottom - up * value).toFixed(1)
-      );
-    }
-    return points.join(" ");
-  }
-
   function start(root) {
-    const data = JSON.parse(
-      root.querySelector('script[type="application/json"]').textContent
-    );
+    const data = explorables.data(root);
     const box = data.box;
-    const sliders = {};
-    ["strength", "run"].forEach(function (name) {
-      sliders[name] = root.querySelector('[data-control="' + name + '"]');
-    });
+    const wide = box.right - box.left;
 
-    function show(name, text) {
-      const slider = sliders[name];
-      slider.setAttribute("aria-valuetext", text);
-      root.querySelector('output[for="' + slider.id + '"]').textContent = text;
+    function place(strength) {
+      return box.left + (wide * (Math.log10(strength) - box.low)) / (box.high - box.low);
+    }
+
+    function point(x, value) {
+      const y = box.bottom - ((box.bottom - box.top) * value) / box.largest;
+      return x.toFixed(1) + "," + y.toFixed(1);
+    }
+
+    function over(value, rate, steps) {
+      const points = [];
+      for (let i = 0; i <= data.points; i += 1) {
+        const moved = flow(value, rate, (steps * i) / data.points);
+        points.push(point(box.left + (wide * i) / data.points, moved));
+      }
+      return points.join(" ");
+    }
+
+    function ends(value, steps) {
+      return data.strengths
+        .map((each) => point(place(each), flow(value, data.lr * each, steps)))
+        .join(" ");
     }
 
     function draw() {
-      const index = Number(sliders.strength.value);
-      const strength = data.strengths[index];
-      const steps = data.runs[Number(sliders.run.value)];
+      const strength = explorables.value(root, "strength");
+      const steps = explorables.value(root, "run");
       const rate = data.lr * strength;
       const time = 1 / (8 * rate);
-      show("strength", String(strength));
-      show("run", whole(steps));
       data.starts.forEach(function (value) {
-        root
-          .querySelector('[data-start="' + value + '"]')
-          .setAttribute("points", curve(value, rate, steps, data));
+        const own = (key) => root.querySelector("[data-" + key + '="' + value + '"]');
+        own("start").setAttribute("points", over(value, rate, steps));
+        own("ends").setAttribute("points", ends(value, steps));
       });
       root.querySelector("[data-end]").textContent = whole(steps) + " steps";
-      const line = root.querySelector("[data-relaxation]");
-      const x = box.left + (box.right - box.left) * Math.min(time / steps, 1);
-      line.setAttribute("transform", "translate(" + x.toFixed(1) + " 0)");
-      line.setAttribute("visibility", time > steps ? "hidden" : "visible");
-      const part = index / (data.strengths.length - 1);
-      const here = box.left + (box.right - box.left) * part;
+      const mark = root.querySelector("[data-relaxation]");
+      const x = (box.left + wide * Math.min(time / steps, 1)).toFixed(1);
+      mark.firstElementChild.setAttribute("transform", "translate(" + x + " " + box.bottom + ")");
+      mark.setAttribute("visibility", time > steps ? "hidden" : "visible");
       root
         .querySelector("[data-here]")
-        .setAttribute("transform", "translate(" + here.toFixed(1) + " " + box.scale + ")");
+        .setAttribute("transform", "translate(" + place(strength).toFixed(1) + " 0)");
       const low = data.starts[0];
       const high = data.starts[data.starts.length - 1];
       root.querySelector("[data-summary]").textContent =
@@ -88,13 +82,7 @@
         ".";
     }
 
-    Object.keys(sliders).forEach(function (name) {
-      sliders[name].addEventListener("input", draw);
-    });
-    root.querySelector("[data-literal]").addEventListener("click", function () {
-      sliders.strength.value = data.literal;
-      draw();
-    });
+    root.addEventListener("input", draw);
     root.querySelector(".explorable-controls").hidden = false;
     draw();
   }

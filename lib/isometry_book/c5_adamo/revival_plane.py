@@ -11,8 +11,16 @@ from math import cos, exp, hypot, radians, sin, sqrt
 import torch
 
 from isometry.core.seeding import generator
-from isometry_book.controls import button, data_script, polyline, slider
-from isometry_book.style import BLUE, GREEN, VERMILION
+from isometry_book.controls import (
+    EXPLORE,
+    PLAY,
+    Example,
+    data_script,
+    examples,
+    polyline,
+    question,
+    slider,
+)
 
 Point = tuple[float, float]
 Matrix = tuple[Point, Point]  # rows: the silent unit's, the other's
@@ -45,11 +53,11 @@ class _State:
 
 
 # What each shows is worked out from the state, by the page and by the tests alike.
-PRESETS: dict[str, tuple[str, _State]] = {
-    "short": ("Too short", _State(35, 0.3, -0.6, -55, 1.0)),
-    "turned": ("Pushed round", _State(160, 1.0, -0.1, 175, 1.2)),
-    "isometric": ("Turned away, at rest", _State(-145, 1.0, -0.1, 125, 1.0)),
-    "bias": ("Strong negative bias", _State(35, 0.3, -2.5, -55, 1.0)),
+PRESETS: dict[str, _State] = {
+    "short": _State(35, 0.3, -0.6, -55, 1.0),
+    "turned": _State(160, 1.0, -0.1, 175, 1.2),
+    "isometric": _State(-145, 1.0, -0.1, 125, 1.0),
+    "bias": _State(35, 0.3, -2.5, -55, 1.0),
 }
 
 
@@ -180,83 +188,130 @@ def revival_plane(preset: str = "short") -> str:
     Args:
         preset: Shown first, one of :data:`PRESETS`.
     """
-    state, points = PRESETS[preset][1], _inputs()
+    state, points = PRESETS[preset], _inputs()
+    kept = _examples(points)
     data = {
         "points": points,
-        "lists": {
-            "angle": ANGLES,
-            "length": LENGTHS,
-            "bias": BIASES,
-            "other_angle": ANGLES,
-            "other_length": LENGTHS,
-            "time": TIMES,
-        },
-        "presets": {name: asdict(s) for name, (_, s) in PRESETS.items()},
+        "times": TIMES,
         "plane": {**asdict(PLANE), "half": HALF},
         "end": END,
     }
-    rows = _rows_of(state)
-    low, side = PLANE.center - PLANE.unit * HALF, 2 * PLANE.unit * HALF
-    dots = "\n".join(
-        f'<circle data-point="" cx="{x:.1f}" cy="{y:.1f}" r="5" stroke="{GREEN}" '
-        'stroke-width="2" fill="none"/>'
-        for x, y in map(PLANE.at, points)
-    )
-    presets = " ".join(button("preset", n, text) for n, (text, _) in PRESETS.items())
-    return f"""<div class="explorable" data-explorable="revival-plane">
+    first, key = kept[list(PRESETS).index(preset)], "revival-plane"
+    return f"""<div class="explorable" data-explorable="{key}">
 <div class="explorable-controls" hidden>
-<p>{presets}</p>
-{_sliders(state)}
-<p>{button("play", "true", "Play")}</p>
+{examples(key, kept)}
+{question(first)}
+<div class="explorable-row">
+{PLAY}
+{slider(key, "time", "Relaxation times", TIMES, 0.0, more=' data-moved=""')}
 </div>
-<svg viewBox="0 0 420 420" role="img" style="max-width: 30rem; width: 100%"
-aria-label="A plane of inputs with twelve points. The shaded half-plane is where the
-unit fires; a dashed line is its border after the pull. A thick line is the unit's row,
-a thin one the other unit's. The line under the drawing says whether the unit revives.">
-<rect x="{low:.1f}" y="{low:.1f}" width="{side:.1f}" height="{side:.1f}" fill="none"
-stroke="currentColor" stroke-opacity="0.5"/>
-<polygon data-now="" fill="{BLUE}" fill-opacity="0.2" stroke="{BLUE}" stroke-width="1.5"
-points="{_drawn(_half_plane(rows[0], state.bias))}"/>
-<polygon data-end="" fill="none" stroke="{VERMILION}" stroke-width="1.5"
-stroke-dasharray="6 4"
-points="{_drawn(_half_plane(_pulled(rows, END)[0], state.bias))}"/>
-{dots}
-<line data-other="" stroke="currentColor" stroke-opacity="0.6" stroke-width="2"
-{_arrow(rows[1])}/>
-<line data-row="" stroke="{BLUE}" stroke-width="4" {_arrow(rows[0])}/>
-<circle data-tip="" r="9" fill="{BLUE}" fill-opacity="0.85" {_tip(rows[0])}
-style="cursor: grab; touch-action: none"/>
-</svg>
-<p>Shaded, with a solid border: where the unit fires now. Dashed: where it will in the
-end. Thick: its row w, thin: the other unit's row. Filled points reach the unit.</p>
+</div>
+<div class="explorable-panels">
+{_drawing(state, points)}
+<div>
 <p aria-live="polite"><output data-verdict="">{_verdict(state, points)}</output></p>
+<p>Shaded: where the unit fires now; dashed: where it will in the end. Thick: its row w,
+thin: the other unit's. Filled points reach the unit.</p>
+<details class="explorable-controls" hidden><summary>Set the rows and the bias</summary>
+<div class="explorable-sliders">{_sliders(state)}</div></details>
+</div>
+</div>
 <noscript><p>Without JavaScript the figure shows this start and its end.</p></noscript>
 {data_script(data)}
+{EXPLORE}
 <script src="../_static/explorables/revival_plane.js" defer></script>
 </div>"""
 
 
-def _sliders(state: _State) -> str:
-    """Return the six sliders at a state, time at zero."""
-    parts = (
-        ("angle", "Direction of the unit's row, degrees", ANGLES, state.angle),
-        ("length", "Length of the unit's row", LENGTHS, state.length),
-        ("bias", "Bias of the unit", BIASES, state.bias),
-        (
-            "other_angle",
-            "Direction of the other row, degrees",
-            ANGLES,
-            state.other_angle,
+def _examples(points: list[Point]) -> list[Example]:
+    """Return the presets with their questions."""
+    longest = max(hypot(x, y) for x, y in points)
+    times = {name: _revival_time(state, points) for name, state in PRESETS.items()}
+    told = {
+        "short": (
+            "Too short",
+            "The row of this unit points at the inputs and is too short to reach any. "
+            "Does the pull alone bring the unit back?",
+            f"Yes, after {times['short']} relaxation times: its row grows to length "
+            "one, and no gradient is needed for that.",
         ),
-        ("other_length", "Length of the other row", LENGTHS, state.other_length),
-        ("time", "Time, in relaxation times", TIMES, 0.0),
+        "turned": (
+            "Pushed round",
+            "The row points away from the inputs, and has length one already. Can it "
+            "come back?",
+            f"Yes, after {times['turned']} relaxation times. The other row lies beside "
+            "it, and rows are pulled apart until they are orthogonal.",
+        ),
+        "isometric": (
+            "At rest",
+            "The rows are orthogonal, and of length one. Press Play: what moves?",
+            "Nothing. The matrix is an isometry, where the pull is zero, and a silent "
+            "unit has no gradient either. Turn the other row, and it moves.",
+        ),
+        "bias": (
+            "Low bias",
+            "The row will have length one. Why is that not enough here?",
+            "The pull does not move biases. A row of length one gives no more than the "
+            f"longest input, {longest:.2f}, and the bias takes away "
+            f"{-PRESETS['bias'].bias:g}.",
+        ),
+    }
+    return [
+        Example(name=name, state=asdict(PRESETS[key]), question=ask, answer=answer)
+        for key, (name, ask, answer) in told.items()
+    ]
+
+
+def _drawing(state: _State, points: list[Point]) -> str:
+    """Return the plane with both half-planes, the inputs and the rows."""
+    rows = _rows_of(state)
+    low, side = PLANE.center - PLANE.unit * HALF, 2 * PLANE.unit * HALF
+    dots = "\n".join(
+        f'<circle data-point="" cx="{x:.1f}" cy="{y:.1f}" r="5.5" class="book-green" '
+        'stroke-width="2.5"/>'
+        for x, y in map(PLANE.at, points)
     )
-    controls = "\n".join(
-        slider("revival", name, text, [f"{v:g}" for v in values], values.index(start))
+    x, y = PLANE.at(rows[0])
+    return f"""<svg viewBox="0 0 420 420" role="img" class="explorable-square"
+aria-label="A plane of inputs with twelve points. The shaded half-plane is where the
+unit fires; a dashed line is its border after the pull. A thick line is the unit's row,
+a thin one the other unit's. The line after the drawing says whether the unit revives.">
+<rect x="{low:.1f}" y="{low:.1f}" width="{side:.1f}" height="{side:.1f}" fill="none"
+stroke="currentColor" stroke-opacity="0.5"/>
+<polygon data-now="" class="explorable-ellipse"
+points="{_drawn(_half_plane(rows[0], state.bias))}"/>
+<polygon data-end="" fill="none" class="book-vermilion" stroke-width="2.5"
+stroke-dasharray="7 4"
+points="{_drawn(_half_plane(_pulled(rows, END)[0], state.bias))}"/>
+{dots}
+<line data-other="" stroke="currentColor" stroke-opacity="0.6" stroke-width="2.5"
+{_arrow(rows[1])}/>
+<line data-row="" class="book-blue" stroke-width="5" {_arrow(rows[0])}/>
+<circle data-tip="" class="explorable-point" r="10" stroke="transparent"
+stroke-width="30" pointer-events="all" cx="{x:.1f}" cy="{y:.1f}"/>
+</svg>"""
+
+
+def _sliders(state: _State) -> str:
+    """Return the sliders of a state."""
+    parts = (
+        ("angle", "Its direction", ANGLES, state.angle),
+        ("length", "Its length", LENGTHS, state.length),
+        ("bias", "Its bias", BIASES, state.bias),
+        ("other_angle", "Other's direction", ANGLES, state.other_angle),
+        ("other_length", "Other's length", LENGTHS, state.other_length),
+    )
+    return "\n".join(
+        slider(
+            "revival-plane",
+            name,
+            text,
+            values,
+            start,
+            shown=[f"{a}°" for a in values] if values is ANGLES else None,
+        )
         for name, text, values, start in parts
     )
-    style = "display: flex; flex-wrap: wrap; gap: 0 2rem"
-    return f'<div style="{style}">{controls}</div>'
 
 
 def _drawn(corners: list[Point]) -> str:
@@ -266,8 +321,3 @@ def _drawn(corners: list[Point]) -> str:
 def _arrow(row: Point) -> str:
     (x1, y1), (x2, y2) = PLANE.at((0, 0)), PLANE.at(row)
     return f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-
-
-def _tip(row: Point) -> str:
-    x, y = PLANE.at(row)
-    return f'cx="{x:.1f}" cy="{y:.1f}"'

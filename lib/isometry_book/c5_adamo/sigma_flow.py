@@ -1,7 +1,7 @@
 """Chapter 5's first explorable: where the pull alone takes singular values.
 
-The page holds the start, the positions of the sliders and the size of the drawing; a
-small script evaluates the closed form. Without it the figure stands still.
+The page holds the start and the size of the drawings; a small script evaluates the
+closed form. Without it the figure stands still.
 """
 
 from dataclasses import asdict, dataclass
@@ -10,8 +10,17 @@ from math import log10
 import torch
 
 from isometry.adamo import relaxation_steps, singular_value_flow
-from isometry_book.controls import button, data_script, polyline, slider
-from isometry_book.style import BLUE, VERMILION
+from isometry_book.controls import (
+    EXPLORE,
+    Example,
+    data_script,
+    examples,
+    label,
+    plain,
+    polyline,
+    question,
+    slider,
+)
 
 STARTS = (0.05, 0.2, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0)
 STRENGTHS = tuple(float(f"{10 ** (k / 10):.3g}") for k in range(-40, 21))
@@ -22,26 +31,34 @@ POINTS = 120  # of each curve
 
 @dataclass(frozen=True)
 class _Box:
-    """Where the curves and the scale of strengths lie, in the drawing's own units.
+    """Where the curves of both drawings lie, in the drawings' own units.
 
     Attributes:
-        left: Of curves and scale.
-        right: The same.
+        left: Of a run, and of the weakest strength.
+        right: Of its end, and of the largest.
         top: Where ``largest`` is.
         bottom: Where zero is.
-        scale: Height of the scale of strengths.
         largest: Singular value at the top.
+        low: Decimal logarithm of the weakest strength.
+        high: Of the largest.
     """
 
-    left: float = 52
-    right: float = 540
-    top: float = 34
-    bottom: float = 244
-    scale: float = 318
+    left: float = 22
+    right: float = 330
+    top: float = 28
+    bottom: float = 154
     largest: float = 3.0
+    low: float = -4
+    high: float = 2
 
 
 BOX = _Box()
+
+
+def _look(start: float) -> str:
+    """Return class and dashes of a singular value's curves, as attributes."""
+    look, dash = ("book-vermilion", "7 4") if start > 1 else ("book-blue", "")
+    return f'fill="none" stroke-width="2" class="{look}" stroke-dasharray="{dash}"'
 
 
 def _curve(start: float, rate: float, steps: int) -> list[tuple[float, float]]:
@@ -53,11 +70,24 @@ def _curve(start: float, rate: float, steps: int) -> list[tuple[float, float]]:
     sigma = torch.tensor(start, dtype=torch.float64)
     values = singular_value_flow(sigma, rate, times)
     across = (BOX.right - BOX.left) / POINTS
-    up = (BOX.bottom - BOX.top) / BOX.largest
     return [
-        (BOX.left + across * i, BOX.bottom - up * value)
+        (BOX.left + across * i, _height(value))
         for i, value in enumerate(values.tolist())
     ]
+
+
+def _ends(start: float, lr: float, steps: int) -> list[tuple[float, float]]:
+    """Return where one singular value ends, over all strengths, in those units."""
+    sigma = torch.tensor(start, dtype=torch.float64)
+    return [
+        (_place_of(s), _height(float(singular_value_flow(sigma, lr * s, steps))))
+        for s in STRENGTHS
+    ]
+
+
+def _height(value: float) -> float:
+    """Return where a singular value lies, in the drawings' units."""
+    return BOX.bottom - (BOX.bottom - BOX.top) * value / BOX.largest
 
 
 def _place_of(strength: float) -> float:
@@ -67,8 +97,8 @@ def _place_of(strength: float) -> float:
         >>> _place_of(STRENGTHS[0]) == BOX.left
         True
     """
-    low, high = log10(STRENGTHS[0]), log10(STRENGTHS[-1])
-    return BOX.left + (BOX.right - BOX.left) * (log10(strength) - low) / (high - low)
+    part = (log10(strength) - BOX.low) / (BOX.high - BOX.low)
+    return BOX.left + (BOX.right - BOX.left) * part
 
 
 def summary(strength: float, lr: float, steps: int) -> str:
@@ -95,7 +125,7 @@ def summary(strength: float, lr: float, steps: int) -> str:
     )
 
 
-def sigma_flow(strength: float = 1.26, lr: float = 1e-4, steps: int = 10_000) -> str:
+def sigma_flow(strength: float = 1.0, lr: float = 1e-4, steps: int = 10_000) -> str:
     """Return the explorable as HTML.
 
     Args:
@@ -105,113 +135,158 @@ def sigma_flow(strength: float = 1.26, lr: float = 1e-4, steps: int = 10_000) ->
 
     Source: ours; the closed form is that of chapter 5.
     """
-    first = STRENGTHS.index(strength), RUNS.index(steps)
     data = {
         "starts": STARTS,
         "strengths": STRENGTHS,
-        "literal": STRENGTHS.index(LITERAL),
-        "runs": RUNS,
         "lr": lr,
         "points": POINTS,
         "box": asdict(BOX),
     }
-    strengths = [f"{value:g}" for value in STRENGTHS]
-    controls = (
-        slider("sigma-flow", "strength", "Strength λ", strengths, first[0])
-        + slider("sigma-flow", "run", "Steps", [f"{n:,}" for n in RUNS], first[1])
-        + f"<p>{button('literal', 'true', f'as in the paper, λ = {LITERAL:g}')}</p>"
-    )
-    curves = "\n".join(
-        f'<polyline data-start="{start:g}" fill="none" stroke-width="2" '
-        f'stroke="{VERMILION if start > 1 else BLUE}" '
-        f'stroke-dasharray="{"7 4" if start > 1 else ""}" '
-        f'points="{polyline(_curve(start, lr * strength, steps))}"/>'
-        for start in STARTS
-    )
-    return f"""<div class="explorable" data-explorable="sigma-flow">
+    kept = _examples(lr)
+    key = "sigma-flow"
+    return f"""<div class="explorable" data-explorable="{key}">
 <div class="explorable-controls" hidden>
-{controls}
+{examples(key, kept)}
+{question(kept[0])}
+<div class="explorable-sliders">
+{slider(key, "strength", "Strength λ", STRENGTHS, strength)}
+{slider(key, "run", "Steps", RUNS, steps, shown=[f"{n:,}" for n in RUNS])}
 </div>
-<svg viewBox="0 0 580 366" role="img" style="max-width: 44rem; width: 100%"
-aria-label="Singular values over a run under the pull alone: those above one fall,
-those below one rise. Below, a scale of strengths with the paper's value marked. The
-line under the drawing gives the numbers.">
-{_frame(steps)}
-{curves}
-{_relaxation_line(relaxation_steps(strength, lr), steps)}
-{_scale(strength)}
-</svg>
+</div>
+<div class="explorable-panels">
+{_run_panel(strength, lr, steps)}
+{_strength_panel(strength, lr, steps)}
+</div>
 <p aria-live="polite">
-<output data-summary="">{summary(strength, lr, steps)}</output></p>
-<p>Learning rate η = {lr:g} throughout.</p>
-<noscript><p>Without JavaScript the figure shows this one setting.</p></noscript>
+<output data-summary="">{summary(strength, lr, steps)}</output> The learning rate is
+{lr:g} throughout.</p>
+<noscript><p>Without JavaScript the figure shows this one setting: a strength of
+{strength:g} and {steps:,} steps.</p></noscript>
 {data_script(data)}
+{EXPLORE}
 <script src="../_static/explorables/sigma_flow.js" defer></script>
 </div>"""
 
 
-def _text(x: float, y: float, text: str, anchor: str = "middle", more: str = "") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="13" '
-        f'fill="currentColor"{more}>{text}</text>'
-    )
+def _examples(lr: float) -> list[Example]:
+    """Return settings with their questions; the answers' numbers are the flow's."""
+
+    def end(strength: float, steps: int, start: float = STARTS[0]) -> str:
+        sigma = torch.tensor(start, dtype=torch.float64)
+        return f"{float(singular_value_flow(sigma, lr * strength, steps)):.3g}"
+
+    def state(strength: float, steps: int) -> dict[str, float]:
+        return {"strength": strength, "run": steps}
+
+    low, high, million = STARTS[0], STARTS[-1], 1_000_000
+    return [
+        Example(
+            name="A strong pull",
+            state=state(1.0, 10_000),
+            question="Which are at one sooner: singular values that start above it or "
+            "below it?",
+            answer="Those above. The pull on a small singular value is small, and at "
+            f"zero there is none. A tenth of the way {high:g} has come to "
+            f"{end(1.0, 1000, high)}, and {low:g} to {end(1.0, 1000)}.",
+        ),
+        Example(
+            name="As in the paper",
+            state=state(LITERAL, 10_000),
+            question=f"The paper reports λ = {LITERAL:g}. How long must a run be "
+            "before you see anything?",
+            answer="About a relaxation time, "
+            f"{relaxation_steps(LITERAL, lr):,.0f} steps at this learning rate. In "
+            f"10,000 steps {low:g} comes to {end(LITERAL, 10_000)}.",
+        ),
+        Example(
+            name="A million steps",
+            state=state(LITERAL, million),
+            question="The paper's strength again, in a run of a million steps. Is that "
+            "enough?",
+            answer=f"Not yet: {high:g} has come to {end(LITERAL, million, high)}, and "
+            f"{low:g} only to {end(LITERAL, million)}.",
+        ),
+        Example(
+            name="A tenth of the pull",
+            state=state(0.1, 100_000),
+            question="A tenth of the strong pull, and ten times the steps. What has "
+            "changed in the left picture?",
+            answer="Only the number of steps below it. Learning rate, strength and "
+            "steps count by their product alone.",
+        ),
+    ]
 
 
-def _frame(steps: int) -> str:
-    """Return axes, the line at one and the labels."""
-    up = (BOX.bottom - BOX.top) / BOX.largest
-    one = BOX.bottom - up
-    parts = [
+def _panel(description: str, title: str, parts: str) -> str:
+    """Return one drawing: its title, axes, a line at one, and what is drawn."""
+    one = _height(1)
+    axes = [
         f'<path d="M{BOX.left},{BOX.top} V{BOX.bottom} H{BOX.right}" fill="none" '
         'stroke="currentColor" stroke-opacity="0.6"/>',
         f'<line x1="{BOX.left}" x2="{BOX.right}" y1="{one}" y2="{one}" '
         'stroke="currentColor" stroke-opacity="0.5" stroke-dasharray="2 4"/>',
-        _text(BOX.left, BOX.top - 14, "singular value", "start"),
-        _text(BOX.left, BOX.bottom + 18, "0"),
-        _text(BOX.right, BOX.bottom + 18, f"{steps:,} steps", "end", ' data-end=""'),
+        label(BOX.left - 6, BOX.top - 14, title, "start"),
+        *(
+            label(BOX.left - 6, _height(value) + 4, f"{value}", "end")
+            for value in range(int(BOX.largest) + 1)
+        ),
     ]
-    parts += [
-        _text(BOX.left - 8, BOX.bottom - up * value + 4, f"{value}", "end")
-        for value in range(int(BOX.largest) + 1)
-    ]
-    return "\n".join(parts)
+    return (
+        f'<svg viewBox="0 0 340 194" role="img" aria-label="{description}">'
+        + "\n".join([*axes, parts])
+        + "</svg>"
+    )
 
 
-def _relaxation_line(time: float, steps: int) -> str:
-    """Return the line at the relaxation time, hidden where it is beyond the run."""
+def _run_panel(strength: float, lr: float, steps: int) -> str:
+    """Return singular values over the run, with the relaxation time marked below."""
+    curves = "".join(
+        f'<polyline data-start="{plain(start)}" {_look(start)} '
+        f'points="{polyline(_curve(start, lr * strength, steps))}"/>'
+        for start in STARTS
+    )
+    time = relaxation_steps(strength, lr)
     x = BOX.left + (BOX.right - BOX.left) * min(time / steps, 1)
     hidden = ' visibility="hidden"' if time > steps else ""
-    return (
-        f'<g data-relaxation=""{hidden} transform="translate({x:.1f} 0)">'
-        f'<line x1="0" x2="0" y1="{BOX.top}" y2="{BOX.bottom}" '
-        'stroke="currentColor" stroke-width="1.5" stroke-dasharray="1 3"/>'
-        f"{_text(4, BOX.top + 2, 'relaxation time', 'start')}</g>"
+    mark = (
+        f'<g data-relaxation=""{hidden}><path class="explorable-mark" '
+        f'transform="translate({x:.1f} {BOX.bottom})" d="M0,1 l-5,9 h10 z"/>'
+        f"{label(BOX.left, BOX.bottom + 36, '▲ relaxation time', 'start')}</g>"
+    )
+    ends = label(BOX.left, BOX.bottom + 21, "0", "start") + label(
+        BOX.right, BOX.bottom + 21, f"{steps:,} steps", "end", ' data-end=""'
+    )
+    return _panel(
+        "Singular values over a run under the pull alone: those above one fall, those "
+        "below one rise. A mark on the axis shows the relaxation time.",
+        "singular values over the run",
+        curves + ends + mark,
     )
 
 
-def _scale(strength: float) -> str:
-    """Return the logarithmic scale of strengths with the paper's value marked."""
-    parts = [
-        f'<line x1="{BOX.left}" x2="{BOX.right}" y1="{BOX.scale}" y2="{BOX.scale}" '
-        'stroke="currentColor" stroke-opacity="0.6"/>',
-        _text(BOX.left, BOX.scale - 24, "strength λ", "start"),
-    ]
-    for power in range(-4, 3):
-        x = _place_of(10.0**power)
-        parts.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{BOX.scale}" y2="{BOX.scale + 5}" '
-            'stroke="currentColor" stroke-opacity="0.6"/>'
-        )
-        parts.append(_text(x, BOX.scale + 20, f"{10.0**power:g}"))
-    literal = _place_of(LITERAL)
-    parts.append(
-        f'<circle cx="{literal:.1f}" cy="{BOX.scale}" r="5" fill="none" '
-        f'stroke="{VERMILION}" stroke-width="2.5"/>'
+def _strength_panel(strength: float, lr: float, steps: int) -> str:
+    """Return where singular values end over strengths, with the paper's marked."""
+    curves = "".join(
+        f'<polyline data-ends="{plain(start)}" {_look(start)} '
+        f'points="{polyline(_ends(start, lr, steps))}"/>'
+        for start in STARTS
     )
-    parts.append(_text(literal, BOX.scale + 38, "as the paper reports"))
-    here = _place_of(strength)
-    parts.append(
-        f'<path data-here="" d="M0,-3 l-6,-11 h12 z" fill="{BLUE}" '
-        f'transform="translate({here:.1f} {BOX.scale})"/>'
+    ticks = "".join(
+        label(_place_of(10.0**power), BOX.bottom + 21, f"{10.0**power:g}", anchor)
+        for power, anchor in ((-4, "start"), (-2, "middle"), (0, "middle"), (2, "end"))
     )
-    return "\n".join(parts)
+    paper, here = _place_of(LITERAL), _place_of(strength)
+    marks = (
+        f'<circle cx="{paper:.1f}" cy="{BOX.bottom}" r="4.5" class="book-vermilion" '
+        'fill="none" stroke-width="2.5"/>'
+        f"{label(paper, BOX.bottom + 36, '○ the paper')}"
+        f'<line data-here="" x1="0" x2="0" y1="{BOX.top}" y2="{BOX.bottom}" '
+        f'transform="translate({here:.1f} 0)" stroke="currentColor" stroke-width="2"/>'
+        f"{label(BOX.right, BOX.bottom + 36, 'strength λ', 'end')}"
+    )
+    return _panel(
+        "Where the same singular values end, over the strength of the pull, with a "
+        "line at the present strength and a ring at the paper's.",
+        "at the end of the run, by strength",
+        curves + ticks + marks,
+    )

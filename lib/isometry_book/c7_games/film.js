@@ -54,10 +54,11 @@
     );
     const slider = root.querySelector('[data-control="step"]');
     const output = root.querySelector('output[for="' + slider.id + '"]');
-    const play = root.querySelector("[data-play]");
+    const play = root.querySelector('[data-control="run"]');
     const still = window.matchMedia("(prefers-reduced-motion: reduce)");
     const last = Number(slider.max);
     let timer = null;
+    let own = false;
     const films = Array.from(root.querySelectorAll("[data-player]"), function (player, i) {
       const film = data.films[i];
       return {
@@ -104,15 +105,22 @@
       if (timer !== null) clearInterval(timer);
       timer = null;
       play.textContent = "Play";
+      play.setAttribute("data-on", "no");
       speak("polite");
     }
 
     function tick() {
       const step = Number(slider.value);
       const next = still.matches ? data.stills.find((each) => each > step) : step + 1;
-      slider.value = next === undefined ? last : Math.min(next, last);
+      move(next === undefined ? last : Math.min(next, last));
       if (Number(slider.value) === last) stop();
-      draw();
+    }
+
+    function move(step) {
+      own = true;
+      slider.value = step;
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+      own = false;
     }
 
     play.addEventListener("click", function () {
@@ -120,15 +128,15 @@
         stop();
         return;
       }
-      if (Number(slider.value) === last) slider.value = 0;
+      if (Number(slider.value) === last) move(0);
       play.textContent = "Pause";
+      play.setAttribute("data-on", "yes");
       speak("off");
-      draw();
       timer = setInterval(tick, still.matches ? STILL : 1000 / data.rate);
     });
 
     slider.addEventListener("input", function () {
-      stop();
+      if (!own) stop();
       draw();
     });
 

@@ -20,25 +20,36 @@ from isometry.rl.film import Film
 from isometry.rl.games.pictures import BACKGROUND, CHANNEL_COLOURS, first_channel
 from isometry.rl.games.registry import GAMES
 from isometry_book.c7_games.film import BIG, shown_channels, still_steps
-from isometry_book.controls import button, data_script, polyline, slider
-from isometry_book.style import BLUE, VERMILION
+from isometry_book.controls import (
+    EXPLORE,
+    PLAY,
+    Example,
+    data_script,
+    examples,
+    polyline,
+    question,
+)
 
 STILLS = 5
 # The drawing of the critic's value, in its own units.
-CURVE = {"left": 30, "width": 164, "top": 8, "height": 56}
+CURVE = {"left": 26, "width": 168, "top": 8, "height": 56}
 POINTS = 150  # of a curve, at most
 
 
-def film_html(films: Mapping[str, Film], discount: float) -> str:
+def film_html(
+    films: Mapping[str, Film], discount: float, *, explore: bool = False
+) -> str:
     """Return films that are played together, as HTML.
 
     Args:
         films: By what they show, in the order from left to right, at least one.
         discount: gamma of the agents, for the curve of what followed.
+        explore: Whether it stands in a page of the book: then it loads what its
+            explorables share, and has examples.
 
     Returns:
-        A fragment that loads nothing. Nothing moves before Play is pressed; who asked
-        the system for less motion sees still frames in turn, one a second.
+        A fragment that otherwise loads nothing. Nothing moves before Play is pressed;
+        who asked the system for less motion sees still frames in turn, one a second.
 
     Raises:
         ValueError: If there is no film.
@@ -56,10 +67,9 @@ def film_html(films: Mapping[str, Film], discount: float) -> str:
         "films": [_data(film) for film in kept],
     }
     script_data = data_script(data)
-    narrow = 9 if max(film.cells.shape[2] for film in kept) <= BIG else 18
+    narrow = 6 if max(film.cells.shape[2] for film in kept) <= BIG else 18
     digest = blake2b((script_data + "".join(films)).encode(), digest_size=5)
-    key = f"film-{digest.hexdigest()}"
-    steps = [f"{step} of {longest}" for step in range(longest + 1)]
+    key = f"film-{digest.hexdigest()}-step"
     players = "\n".join(
         _player(label, film, discount, longest, ends) for label, film in films.items()
     )
@@ -67,13 +77,19 @@ def film_html(films: Mapping[str, Film], discount: float) -> str:
     script = (
         files("isometry_book.c7_games").joinpath("film.js").read_text(encoding="utf-8")
     )
+    asked = _examples(films, discount) if explore else []
     return f"""<div class="explorable" data-explorable="film">
 <div class="explorable-controls" hidden>
-{slider(key, "step", "Step", steps, 0)}
-<p>{button("play", "true", "Play")}</p>
+{examples("film", asked) + question(asked[0]) if asked else ""}
+<div class="explorable-row">
+{PLAY}
+<p><label for="{key}">Step: <output for="{key}">0 of {longest}</output></label><br>
+<input type="range" id="{key}" data-control="step" min="0" max="{longest}" step="1"
+value="0" aria-valuetext="0 of {longest}"></p>
+</div>
 </div>
 <div data-stage="" hidden>
-<div style="display: grid; gap: 0.5rem 1.5rem;
+<div class="explorable-films" style="display: grid;
 grid-template-columns: repeat(auto-fit, minmax(min({narrow}rem, 100%), 1fr))">
 {players}
 </div>
@@ -86,8 +102,54 @@ the discounted rewards that followed (dashed).</p>
 <p>{_legend(kept)}</p>
 <noscript><p>Without JavaScript the films stand still.</p></noscript>
 {script_data}
+{EXPLORE if explore else ""}
 <script>{script}</script>
 </div>"""
+
+
+def _examples(films: Mapping[str, Film], discount: float) -> list[Example]:
+    """Return moments of the films with their questions."""
+    *_, last = films.values()
+    first = next(iter(films.values()))
+    values, followed = _curves(last, discount)
+    wrong = int(np.abs(values - followed[: len(values)]).argmax())
+    expected, came = values[wrong], followed[wrong]
+    kept = list(films.values())
+    start = ", ".join(f"{film.values[0] + 0.0:.1f}" for film in kept)
+    over = " and ".join(
+        f"{film.returns[min(first.steps, film.steps)]:g}" for film in kept[1:]
+    )
+    ends = ", ".join(f"{film.returns[-1]:g}" for film in kept)
+    return [
+        Example(
+            name="First board",
+            state={"step": 0},
+            question="No agent has scored yet. Do their critics expect the same?",
+            answer=f"No: {start}, from the first film to the last. An untrained critic "
+            "knows nothing; a trained one expects what its own agent tends to earn.",
+        ),
+        Example(
+            name="First loss",
+            state={"step": first.steps},
+            question="The untrained agent has lost. How far are the others by now?",
+            answer=f"They have scored {over}.",
+        ),
+        Example(
+            name="Largest surprise",
+            state={"step": wrong},
+            question="Here the last critic is furthest from what followed. Was it too "
+            "hopeful?",
+            answer=f"It expected {expected:.1f}, and {came:.1f} followed: "
+            + ("it was too hopeful." if expected > came else "it expected too little.")
+            + " A critic expects a mean over many games, and this is one.",
+        ),
+        Example(
+            name="The end",
+            state={"step": max(film.steps for film in kept)},
+            question="What did each agent earn?",
+            answer=f"{ends}, from the first film to the last.",
+        ),
+    ]
 
 
 def _sentence(film: Film, step: int) -> str:
@@ -199,18 +261,18 @@ def _drawn_curves(
         )
 
     valued, followed = map(points, curves)
-    return f"""<svg viewBox="0 0 {right + 6} {bottom + 6}" role="img"
+    return f"""<svg viewBox="0 0 {right + 4} {bottom + 6}" role="img"
 style="width: 100%; display: block"
 aria-label="Over the film: the critic's value, and the discounted rewards to come.">
 <path d="M{left},{top}V{bottom}M{left},{zero:.1f}H{right}" fill="none"
 stroke="currentColor" stroke-opacity="0.6"/>
-<text x="{left - 4}" y="{top + 6}" text-anchor="end" font-size="11"
+<text x="{left - 4}" y="{top + 6}" text-anchor="end" font-size="13"
 fill="currentColor">{high:.0f}</text>
-<text x="{left - 4}" y="{zero + 2:.1f}" text-anchor="end" font-size="11"
+<text x="{left - 4}" y="{zero + 2:.1f}" text-anchor="end" font-size="13"
 fill="currentColor">0</text>
-<polyline fill="none" stroke="{VERMILION}" stroke-width="1.5" stroke-dasharray="4 3"
+<polyline fill="none" class="book-vermilion" stroke-width="1.5" stroke-dasharray="4 3"
 points="{followed}"/>
-<polyline fill="none" stroke="{BLUE}" stroke-width="2" points="{valued}"/>
+<polyline fill="none" class="book-blue" stroke-width="2" points="{valued}"/>
 <line data-cursor="" x1="{left}" x2="{left}" y1="{top}" y2="{bottom}"
 stroke="currentColor"/>
 </svg>"""

@@ -3,7 +3,7 @@
 Source: ours; the settings are those of the experiments on a laptop, on one game.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,6 +37,7 @@ SIZES: ByProfile[dict[str, Any]] = ByProfile(
     paper={"env_steps": 1_310_720, "num_envs": 128, "minibatches": 16},
 )
 MAX_FRAMES = 301
+TAKES = 64  # episodes of each moment, of which one is shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,9 @@ class Learning:
     """One agent's films from untrained to trained.
 
     Attributes:
-        films: One episode each: before training, after a third of it, at its end.
+        films: One episode each: before training, after a third of it, at its end; of
+            :data:`TAKES` the one whose return is nearest to the mean.
+        returns: Of all takes, at those moments.
         mean_returns: Of as many whole episodes as ``episodes`` says, at those moments.
         episodes: Behind each mean.
         env_steps: Of the whole training.
@@ -52,6 +55,7 @@ class Learning:
     """
 
     films: Mapping[str, Film]
+    returns: Mapping[str, Sequence[float]]
     mean_returns: Mapping[str, float]
     episodes: int
     env_steps: int
@@ -67,7 +71,7 @@ def _film_plan(profile: str) -> Plan:
 def filmed_learning(
     profile: str, seed: int = 0, device: torch.device | str = "cpu"
 ) -> Learning:
-    """Train an agent and film it on the way; the films share all their draws.
+    """Train an agent and film it on the way.
 
     Args:
         profile: ``"smoke"`` (hardly learns), ``"laptop"`` (half a minute) or
@@ -93,24 +97,49 @@ def filmed_learning(
         (f"{done:,} steps", first, _mean_return(run, 0, "")),
         (f"{3 * done:,} steps", run.parameters, _mean_return(run, 2, "")),
     ]
+
+    def take(parameters: Parameters, visit: int) -> Film:
+        """Return one episode; visits differ in their draws alone."""
+        return film(
+            network,
+            parameters,
+            planned.games,
+            settings,
+            "breakout",
+            seed,
+            visit=visit,
+            max_frames=MAX_FRAMES,
+        )
+
+    takes = {
+        name: [take(parameters, visit) for visit in range(TAKES)]
+        for name, parameters, _ in moments
+    }
     return Learning(
-        films={
-            name: film(
-                network,
-                parameters,
-                planned.games,
-                settings,
-                "breakout",
-                seed,
-                max_frames=MAX_FRAMES,
-            )
-            for name, parameters, _ in moments
+        films={name: nearest_to_mean(takes[name], mean) for name, _, mean in moments},
+        returns={
+            name: [float(one.returns[-1]) for one in kept]
+            for name, kept in takes.items()
         },
         mean_returns={name: mean for name, _, mean in moments},
         episodes=settings.eval_episodes,
         env_steps=3 * done,
         discount=settings.discount,
     )
+
+
+def nearest_to_mean(films: Sequence[Film], mean: float) -> Film:
+    """Return the film whose return is nearest to a mean: what an agent does as a rule.
+
+    Args:
+        films: Of one agent, at least one.
+        mean: In units of return.
+
+    Returns:
+        The first of the nearest; a film that was cut only if all were.
+    """
+    whole = [one for one in films if one.ended] or films
+    return min(whole, key=lambda one: abs(float(one.returns[-1]) - mean))
 
 
 def _trained(planned: Plan, seed: int, device: torch.device) -> tuple[Parameters, Run]:

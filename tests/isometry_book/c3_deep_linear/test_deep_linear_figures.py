@@ -12,6 +12,7 @@ import torch
 
 import isometry_book.c3_deep_linear.figures as draw
 import isometry_book.c3_deep_linear.study as study
+from isometry_book.c3_deep_linear import depth_slider
 
 
 @pytest.fixture
@@ -72,28 +73,40 @@ class Tags(HTMLParser):
 
 def test_explorable_is_labelled_and_holds_all_depths():
     spectra = study.depth_spectra(study.SIZES.smoke)
-    text = draw.depth_explorable(spectra, depth=8)
+    text = depth_slider.depth_explorable(spectra, depth=8)
     tags = Tags(text).seen
     (slider,) = [attrs for tag, attrs in tags if tag == "input"]
     (label,) = [attrs for tag, attrs in tags if tag == "label"]
     (output,) = [attrs for tag, attrs in tags if tag == "output"]
     assert label["for"] == output["for"] == slider["id"]
-    assert (slider["min"], slider["max"], slider["value"]) == ("0", "2", "1")
-    image = next(attrs for tag, attrs in tags if tag == "svg")
-    assert image["role"] == "img"
+    assert (slider["data-values"], slider["value"]) == ("2 8 32", "1")
+    image = next(a for tag, a in tags if tag == "svg" and a.get("role") == "img")
     assert len(image["aria-label"]) > 40
     data = json.loads(re.search(r'application/json">(.*?)</script>', text).group(1))
-    assert data["depths"] == [2, 8, 32]
-    assert set(data["logs"]) == set(draw.DRAW_STYLES)
+    assert set(data["logs"]) == set(draw.DRAW_STYLES) == set(depth_slider.LOOKS)
     assert data["logs"]["orthogonal"]["32"] == [0.0] * 64
+    asked = [attrs["data-explore"] for tag, attrs in tags if tag == "button"]
+    assert asked == [f"depth-spectra:depth={depth}" for depth in (8, 2, 32)]
     assert "http" not in text
 
 
 def test_explorable_draws_the_first_depth_without_a_script():
     spectra = {label: {2: [1.0, 0.1], 4: [1.0, 0.0]} for label in draw.DRAW_STYLES}
-    text = draw.depth_explorable(spectra, depth=2)
-    step = (draw.BOTTOM - draw.TOP) / draw.DECADES
-    expected = f"{draw.LEFT:.1f},{draw.TOP:.1f} {draw.RIGHT:.1f},{draw.TOP + step:.1f}"
+    text = depth_slider.depth_explorable(spectra, depth=2)
+    box = depth_slider.BOX
+    step = (box.bottom - box.top) / box.decades
+    expected = f"{box.left:.1f},{box.top:.1f} {box.right:.1f},{box.top + step:.1f}"
     assert text.count(f'points="{expected}"') == 4
     assert text.count('">10</td>') == 4
-    assert "above 10^12" in draw.depth_explorable(spectra, depth=4)
+    assert "above 10¹²" in depth_slider.depth_explorable(spectra, depth=4)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(1.0, "1"), (63.12, "63.1"), (160_000.0, "1.6 × 10⁵")]
+)
+def test_powers_of_ten_are_set_as_such(value, words):
+    spectra = {label: {2: [1.0, 1 / value]} for label in draw.DRAW_STYLES}
+    text = depth_slider.depth_explorable(spectra, depth=2)
+    shown = re.findall(r'data-condition="[^"]*">([^<]*)<', text)
+    assert [word.replace("1.58", "1.6") for word in shown] == [words] * 4
+    assert "^" not in re.sub("<script.*", "", text, flags=re.S)

@@ -1,6 +1,5 @@
 """The explorable of one unit's revival: its closed form, its presets, its labels."""
 
-import json
 from math import hypot
 
 import pytest
@@ -63,7 +62,7 @@ def test_pull_ends_at_the_nearest_orthogonal_matrix():
     [("short", True), ("turned", True), ("isometric", False), ("bias", False)],
 )
 def test_presets_do_what_they_are_called(preset, revives):
-    state = explorable.PRESETS[preset][1]
+    state = explorable.PRESETS[preset]
     rows = explorable._rows_of(state)
     assert explorable._margin(rows[0], state.bias, POINTS) <= 0, "silent at the start"
     assert (explorable._revival_time(state, POINTS) is not None) is revives
@@ -71,12 +70,12 @@ def test_presets_do_what_they_are_called(preset, revives):
 
 
 def test_unit_turned_away_at_rest_does_not_move():
-    rows = explorable._rows_of(explorable.PRESETS["isometric"][1])
+    rows = explorable._rows_of(explorable.PRESETS["isometric"])
     assert_close(as_tensor(explorable._pulled(rows, 5.0)), as_tensor(rows))
 
 
 def test_pushed_unit_turns_without_growing_much():
-    state = explorable.PRESETS["turned"][1]
+    state = explorable.PRESETS["turned"]
     start, end = (explorable._pulled(explorable._rows_of(state), t)[0] for t in (0, 50))
     cosine = start[0] * end[0] + start[1] * end[1]
     assert state.length == 1.0
@@ -85,7 +84,7 @@ def test_pushed_unit_turns_without_growing_much():
 
 def test_bias_below_the_longest_input_forbids_revival_whatever_the_rows():
     longest = max(hypot(*point) for point in POINTS)
-    state = explorable.PRESETS["bias"][1]
+    state = explorable.PRESETS["bias"]
     assert state.bias < -longest
     assert f"below −{longest:.2f}" in explorable._verdict(state, POINTS)
     for angle in explorable.ANGLES[::6]:
@@ -119,18 +118,19 @@ def test_half_plane_covers_its_share_of_the_square(row, bias, area):
 
 def test_every_slider_has_its_own_label_and_a_value_in_words(page):
     sliders = page.find_all("input")
-    data = json.loads(page.find("script", type="application/json").string)
-    assert [s["data-control"] for s in sliders] == list(data["lists"])
+    assert [s["data-control"] for s in sliders] == [
+        *("time", "angle", "length", "bias", "other_angle", "other_length")
+    ]
     labels = [page.find("label", attrs={"for": s["id"]}).text for s in sliders]
     assert len(set(labels)) == len(labels)
     for one in sliders:
-        values = data["lists"][one["data-control"]]
+        values = one["data-values"].split()
         assert int(one["max"]) == len(values) - 1
-        assert float(one["aria-valuetext"]) == values[int(one["value"])]
+        assert one["aria-valuetext"].removesuffix("°") == values[int(one["value"])]
     assert page.find("svg")["role"] == "img"
     assert page.find(attrs={"aria-live": "polite"})
     texts = [b.text for b in page.find_all("button")]
-    assert texts == [text for text, _ in explorable.PRESETS.values()] + ["Play"]
+    assert texts == [one.name for one in explorable._examples(POINTS)] + ["Play"]
 
 
 def test_first_state_needs_no_script(page):
@@ -145,7 +145,7 @@ def test_first_state_needs_no_script(page):
 
 
 def test_every_preset_is_a_position_of_the_sliders():
-    for _, state in explorable.PRESETS.values():
+    for state in explorable.PRESETS.values():
         assert state.angle in explorable.ANGLES
         assert state.other_angle in explorable.ANGLES
         assert state.length in explorable.LENGTHS

@@ -1,6 +1,5 @@
 """The explorable of the flow shows the library's flow, and can be used by all."""
 
-import json
 from itertools import pairwise
 
 import pytest
@@ -31,14 +30,16 @@ def test_every_slider_has_a_label_and_a_value_in_words(page):
     assert page.find("svg")["role"] == "img"
     assert len(page.find("svg")["aria-label"]) > 40
     assert page.find(attrs={"aria-live": "polite"})
-    assert page.find("button").text == "as in the paper, λ = 0.001"
+    assert "sigma-flow:strength=0.001,run=10000" in [
+        button["data-explore"] for button in page.find_all("button")
+    ]
 
 
 def test_first_state_needs_no_script(page):
     assert page.find(class_="explorable-controls").has_attr("hidden")
     assert page.find("noscript").text.strip()
     box = explorable.BOX
-    for line in page.find_all("polyline"):
+    for line in page.find_all("polyline", attrs={"data-start": True}):
         points = [tuple(map(float, p.split(","))) for p in line["points"].split()]
         start = float(line["data-start"])
         up = (box.bottom - box.top) / box.largest
@@ -47,15 +48,16 @@ def test_first_state_needs_no_script(page):
         values = singular_value_flow(sigma, 1e-4, time)
         for (_, y), value in zip(points, values.tolist(), strict=True):
             assert y == pytest.approx(box.bottom - up * value, abs=0.051)
+    for line in page.find_all("polyline", attrs={"data-ends": True}):
+        *_, (x, y) = (tuple(map(float, p.split(","))) for p in line["points"].split())
+        assert (x, y) == pytest.approx((box.right, box.bottom - up), abs=0.2)
     assert "Relaxation time 1,250 steps; the run lasts 2.4 of them." in page.text
 
 
 def test_scale_marks_the_papers_strength_and_the_present_one(page):
-    data = json.loads(page.find("script", type="application/json").string)
-    assert data["strengths"][data["literal"]] == explorable.LITERAL
     circle = float(page.find("circle")["cx"])
     assert circle == pytest.approx(explorable._place_of(1e-3), abs=0.05)
-    here = page.find("path", attrs={"data-here": True})["transform"]
+    here = page.find("line", attrs={"data-here": True})["transform"]
     assert f"{explorable._place_of(0.1):.1f} " in here
 
 
@@ -76,4 +78,23 @@ def test_line_of_the_relaxation_time_is_shown_only_within_the_run(steps, hidden)
 
 
 def test_labels_are_escaped():
-    assert "a &lt; b" in slider("k", "n", "a < b", ["1"], 0)
+    assert "a &lt; b" in slider("k", "n", "a < b", [1], 1)
+
+
+def test_answers_follow_from_the_flow():
+    strong, paper, million, tenth = explorable._examples(1e-4)
+
+    def ends(one):
+        rate = 1e-4 * one.state["strength"]
+        starts = torch.tensor(explorable.STARTS, dtype=torch.float64)
+        return singular_value_flow(starts, rate, one.state["run"])
+
+    torch.testing.assert_close(ends(strong), ends(tenth))
+    away = [float((ends(one) - 1).abs().max()) for one in (strong, million, paper)]
+    assert away == sorted(away)
+    assert away[0] < 0.1 < away[1], "a million steps are not enough"
+    assert away[2] > 1.9, "nothing is seen"
+    above, below = singular_value_flow(
+        torch.tensor([3.0, 0.05], dtype=torch.float64), 1e-4, 1000
+    )
+    assert above - 1 < 1 - below, "those above are sooner at one"

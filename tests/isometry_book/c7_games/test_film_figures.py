@@ -132,6 +132,22 @@ def test_fragment_loads_nothing():
     assert soup.find(attrs={"data-player": True})["aria-label"] == "a <b>"
 
 
+def test_in_the_book_it_asks_of_moments_of_these_films():
+    films = {"a": random_film(0, steps=9), "b": random_film(1)}
+    soup = BeautifulSoup(film_html(films, 0.99, explore=True), "html.parser")
+    steps = [
+        int(button["data-explore"].removeprefix("film:step="))
+        for button in soup.select("button[data-ask]")
+    ]
+    b = films["b"]
+    surprise = np.abs(b.values[:-1] - b.following(0.99)[:-1]).argmax()
+    assert steps == [0, 9, surprise, STEPS]
+    over, end = (soup.select("button[data-ask]")[k]["data-answer"] for k in (1, 3))
+    assert over == f"They have scored {b.returns[9]:g}."
+    assert end.startswith(f"{films['a'].returns[-1]:g}, {b.returns[-1]:g}, from")
+    assert "explore.js" in str(soup)
+
+
 def test_two_fragments_share_no_id():
     ids = [
         {tag["id"] for tag in page({"a": random_film(seed)})[1].select("[id]")}
