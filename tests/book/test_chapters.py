@@ -218,10 +218,23 @@ def test_the_numbers_of_a_chapter_come_from_its_run(path):
 
 
 @chapter
-def test_every_chapter_judges_a_claim_and_says_what_would_change_our_mind(path):
+def test_every_chapter_has_the_same_parts_in_the_same_order(path):
     text = path.read_text()
     assert "```{claim} " in text
-    assert re.search(r"^## What would change our mind", text, re.M)
+    parts = (
+        "```{chapter-claims}",
+        "```{admonition} In short",
+        "*You need:*",
+        "## What would change our mind",
+        "## What to take away",
+        "## Check yourself",
+        "```{quiz}",
+        "## Exercises",
+        "## Sources",
+    )
+    places = [re.search(rf"^{re.escape(part)}", text, re.M) for part in parts]
+    assert None not in places, dict(zip(parts, places, strict=True))
+    assert (found := [p.start() for p in places if p]) == sorted(found)
 
 
 @pytest.mark.parametrize(
