@@ -220,7 +220,8 @@ def test_the_numbers_of_a_chapter_come_from_its_run(path):
 @chapter
 def test_every_chapter_has_the_same_parts_in_the_same_order(path):
     text = path.read_text()
-    assert "```{claim} " in text and "```{chapter-claims}" in text
+    assert "```{claim} " in text
+    assert "```{chapter-claims}" in text
     parts = (
         "```{admonition} In short",
         "*You need:*",
