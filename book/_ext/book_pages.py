@@ -87,7 +87,7 @@ class ClaimDirective(SphinxDirective):
         head += [nodes.strong("", f"Claim: {row['title']}"), badge(row["verdict"])]
         box += head
         box += self.parsed(f"{row['text']} *{row['source']}.*", "claim-text")
-        box += self.parsed(row["reason"], "claim-note")
+        box += self.parsed(row["said"] or row["reason"], "claim-note")
         for one in row.get("outside", ()):
             text = f"**Elsewhere.** {one['what']} ({one['who']}, {one['where']}.)"
             box += self.parsed(text, "claim-note")
@@ -95,6 +95,9 @@ class ClaimDirective(SphinxDirective):
         notes = [f"**Criterion{shared}.** {row['criterion']}"]
         if row["gap"]:
             notes.insert(0, f"**Scale.** {row['gap']}")
+        if row["said"]:
+            measured = row["reason"].split("; ")
+            notes.insert(0, "\n* ".join(["**Measured.**\n", *measured]))
         self.fold(box, "How it was judged", notes)
         if before := row.get("before"):
             notes = [
@@ -165,7 +168,7 @@ class ClaimsTable(TableDirective):
                     "\n\n*Criterion.* "
                     + (f"{row['shared']}." if row["shared"] else row["criterion"]),
                     self.verdicts(row),
-                    " ".join(part for part in (row["reason"], row["gap"]) if part),
+                    " ".join(filter(None, (row["said"] or row["reason"], row["gap"]))),
                 ]
                 for row in mine
             ]

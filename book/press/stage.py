@@ -182,6 +182,7 @@ def claims(root: Path) -> list[dict[str, Any]]:
         row |= asdict(verdicts[key])
         row |= {name: worded(row[name]) for name in ("criterion", "reason", "gap")}
         old = before.get(key)
+        row["said"] = claim.said.get(row["verdict"], "")
         row["before"] = old and {name: worded(text) for name, text in old.items()}
         rows.append(row)
     return rows

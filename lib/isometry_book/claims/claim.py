@@ -1,8 +1,8 @@
 """What a claim is, and what a verdict; each claim's judge enters itself here."""
 
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
@@ -71,6 +71,7 @@ class Claim:
         criterion: What the results must show for the verdict "reproduced".
         shared: What several claims call the same criterion, or empty.
         outside: What others measured; it takes no part in the verdict.
+        said: A verdict in one sentence without numbers, where its reason has many.
     """
 
     key: str
@@ -81,6 +82,7 @@ class Claim:
     criterion: str
     shared: str = ""
     outside: tuple[Outside, ...] = ()
+    said: Mapping[str, str] = field(default_factory=dict)
 
 
 LEDGER = tomllib.loads(Path(__file__).with_name("ledger.toml").read_text("utf-8"))
@@ -100,7 +102,8 @@ def _claim(row: dict[str, Any]) -> Claim:
         for one in LEDGER["outside"]
         if one["claim"] == row["key"]
     )
-    return Claim(**row, source=source, shared=name, outside=outside)
+    said = LEDGER["said"].get(row["key"], {})
+    return Claim(**row, source=source, shared=name, outside=outside, said=said)
 
 
 for _row in LEDGER["claims"]:

@@ -1,0 +1,87 @@
+"""What a verdict says in a sentence is so in the committed results."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from isometry_book.claims.claim import CLAIMS, OUTCOMES
+from isometry_book.claims.verdicts import judge_all
+
+RESULTS = Path(__file__).resolve().parents[3] / "results"
+INTERVAL = r"(-?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]"
+
+
+@pytest.fixture(scope="module")
+def reasons():
+    """The reasons of the verdicts that have a sentence, by claim."""
+    found = judge_all(RESULTS)
+    return {
+        claim.key: found[claim.key].reason
+        for claim in CLAIMS
+        if found[claim.key].verdict in claim.said
+    }
+
+
+def after(words, reason):
+    """Return all intervals that follow some words."""
+    return [
+        [float(x) for x in hit] for hit in re.findall(f"{words} {INTERVAL}", reason)
+    ]
+
+
+def test_sentences_belong_to_outcomes_and_have_no_numbers():
+    for claim in CLAIMS:
+        assert set(claim.said) <= set(OUTCOMES)
+        for sentence in claim.said.values():
+            assert sentence.endswith(".")
+            assert not re.search(r"\d", sentence)
+
+
+def test_the_condition_foretells_across_methods_and_not_across_seeds(reasons):
+    if "anisotropy" not in reasons:
+        pytest.skip("the verdict is another")
+    reason = reasons["anisotropy"].split("kernel of Adam")[0]
+    own = re.sub(r"size minus[^;]*", "", reason)
+    seeds, methods = after("across seeds", own), after("across methods", own)
+    assert len(seeds) == len(methods) >= 2
+    assert all(low < 0 < high for _, low, high in seeds)
+    assert all(high < -0.3 for _, _, high in methods)
+
+
+def test_the_gates_explain_more_than_the_weights(reasons):
+    (gates,) = after(r"explain", reasons["nonlinear-gap"])
+    (weights,) = after(r"the weights", reasons["nonlinear-gap"])
+    assert gates[1] > 0.5 > weights[2]
+
+
+def test_the_bias_is_where_adamo_does_not_help(reasons):
+    reason = reasons["revival"]
+    by_bias = re.search(r"just too low ([\d.]+) and ([\d.]+)", reason)
+    assert float(by_bias[1]) <= float(by_bias[2])
+    by_itself = re.search(r"ten tasks.*?([\d.]+) under AdamO, ([\d.]+) under", reason)
+    assert float(by_itself[1]) > 0.5 > float(by_itself[2])
+
+
+def test_the_share_follows_the_pull_and_accuracy_less(reasons):
+    reason = reasons["strength"]
+    (share,) = after("without a pull", reason)
+    (accuracy,) = after("accuracy the pull foretells", reason)
+    assert share[2] < -0.9
+    assert accuracy[2] < 0.5
+
+
+def test_newton_schulz_comes_nearest(reasons):
+    reason = reasons["bench-permuted-mnist"]
+    gaps = dict(re.findall(r"(Adam|[\w-]+(?: Init)?) (-?[\d.]+) \[", reason)[:6])
+    assert len(gaps) == 6
+    assert min(gaps, key=lambda name: float(gaps[name])) in {"newton_schulz", "Schulz"}
+
+
+def test_on_one_stream_all_go_with_the_next_task_and_on_another_none(reasons):
+    streams = reasons["mechanism"].split(": ", 1)[1].split("; ")
+    signs = [[high < 0 for _, _, high in after(r"\w+", one)] for one in streams]
+    assert sorted({all(one) for one in signs if all(one) or not any(one)}) == [
+        False,
+        True,
+    ]
