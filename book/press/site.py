@@ -13,10 +13,11 @@ from pathlib import Path
 from bs4 import BeautifulSoup
 
 from press import BookError
+from press.accessible import mend
 from press.pictures import NARROW, dress_pictures
 from press.policy import add_policies
 from press.preview import add_previews
-from press.weight import keep_icons
+from press.weight import lighten
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUIET_BROWSER = (
@@ -149,7 +150,8 @@ def build(root: Path, stage: Path, output: Path) -> Path:
     for notebook in (stage / "downloads").glob("*.ipynb") if sources.is_dir() else ():
         shutil.copy(notebook, sources / notebook.name)
     dress_pictures(new, pages(new))
-    keep_icons(new, pages(new))
+    lighten(new, pages(new))
+    mend(pages(new))
     shutil.rmtree(new / "_static" / NARROW, ignore_errors=True)
     add_previews(new, pages(new), root / "_build" / "cards")
     add_policies(new)

@@ -1,34 +1,55 @@
-"""What a page loads and never uses is left out of the built site."""
+"""What pages load and never use is left out of the built site.
+
+A page is read from a disk, on a telephone, or far from its server, and the theme brings
+2,000 icons, the styles of all of Bootstrap, and the search index on every page.
+"""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-ICONS = Path("_static/scripts/fontawesome.js")
+ICONS = "scripts/fontawesome.js"
+STYLES = ("styles/pydata-sphinx-theme.css", "sphinx-design.min.css", "mystnb.*.css")
 # name:[width,height,[aliases],"code","path" or ["path","path"]]
 ICON = re.compile(
     r'(?:"([\w-]+)"|\b([\w$]+)):(\[\d+,\d+,\[([^\]]*)\],"[0-9a-f]*",'
     r'(?:"[^"]*"|\["[^"]*","[^"]*"\])\]),?'
 )
-WORN = re.compile(r"\bfa-([a-z0-9-]+)")
+WORD = re.compile(r"[\w-]+")
+CLASS = re.compile(r"\.(-?[_a-zA-Z][\w-]*)")
+BRACKETS = re.compile(r"\([^()]*\)|\[[^\]]*\]")
+MADE_BY_SCRIPTS = ("bs-", "mjx")  # beginnings of classes that are put together
+# The theme would search while one types; here a page of its own does.
+SEARCH = re.compile(
+    r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*">'
+    r"</script>"
+)
 
 
-def keep_icons(site: Path, pages: Iterator[Path]) -> None:
-    """Leave those icons in the site's script that some page or script shows.
+def lighten(site: Path, pages: Iterator[Path]) -> None:
+    """Leave in the site's scripts and styles what some page or script may use.
 
     Args:
         site: Its folder.
         pages: Of the site.
     """
-    script = site / ICONS
-    if not script.exists():
-        return
-    scripts = [p for p in (site / "_static").rglob("*.js") if p != script]
-    texts = [path.read_text(encoding="utf-8") for path in (*pages, *scripts)]
-    worn = {name for text in texts for name in WORN.findall(text)}
-    text = script.read_text(encoding="utf-8")
-    script.write_text(only_icons(text, worn), encoding="utf-8")
-    script.with_suffix(".js.map").unlink(missing_ok=True)
+    static = site / "_static"
+    texts = []
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        if page.name != "search.html" and (less := SEARCH.sub("", text)) != text:
+            page.write_text(less, encoding="utf-8")
+        texts.append(text)
+    texts += [p.read_text("utf-8") for p in static.rglob("*.js") if p.name != ICONS[8:]]
+    worn = {word for text in texts for word in WORD.findall(text)}
+    icons = {word[3:] for word in worn if word.startswith("fa-")}
+    for name, lighter, used in (
+        (ICONS, only_icons, icons),
+        *((style, only_styles, worn) for style in STYLES),
+    ):
+        for path in static.glob(name):
+            path.write_text(lighter(path.read_text("utf-8"), used), encoding="utf-8")
+            path.with_name(f"{path.name}.map").unlink(missing_ok=True)
 
 
 def only_icons(script: str, worn: set[str]) -> str:
@@ -49,3 +70,69 @@ def only_icons(script: str, worn: set[str]) -> str:
         return icon[0] if names & worn else ""
 
     return ICON.sub(kept, script)
+
+
+def only_styles(css: str, worn: set[str]) -> str:
+    """Return a style sheet without rules for classes that nothing wears.
+
+    Args:
+        css: The sheet.
+        worn: All words of pages and scripts; a class in brackets counts as worn.
+
+    Example:
+        >>> only_styles("a,.b p,.c{x:y}@media print{.d{x:y}}.b:not(.f){x:y}", {"b"})
+        'a,.b p{x:y}.b:not(.f){x:y}'
+    """
+    out, place = [], 0
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.S)
+    while (start := css.find("{", place)) >= 0:
+        head, end = css[place:start], _closing(css, start)
+        statements, _, selector = head.rpartition(";")  # @import and @charset
+        body = css[start + 1 : end]
+        place = end + 1
+        out.append(f"{statements};" if statements else "")
+        if selector.lstrip().startswith(("@media", "@supports", "@layer")):
+            body = only_styles(body, worn)
+            out.append(f"{selector}{{{body}}}" if body.strip() else "")
+        elif selector.lstrip().startswith("@"):
+            out.append(f"{selector}{{{body}}}")
+        else:
+            kept = [one for one in _selectors(selector) if _is_worn(one, worn)]
+            out.append(f"{','.join(kept)}{{{body}}}" if kept else "")
+    return "".join(out) + css[place:]
+
+
+def _closing(css: str, start: int) -> int:
+    """Return where the block that opens at ``start`` ends."""
+    depth = 0
+    for brace in re.finditer(
+        r"[{}]|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'", css[start:]
+    ):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
+        if depth == 0:
+            return start + brace.start()
+    raise ValueError(f"needed a closing brace after {css[start - 40 : start]!r}")
+
+
+def _selectors(text: str) -> list[str]:
+    """Return the selectors of a rule; commas in brackets part nothing."""
+    found, depth = [""], 0
+    for sign in text:
+        depth += (sign in "([") - (sign in ")]")
+        if sign == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += sign
+    return found
+
+
+def _is_worn(selector: str, worn: set[str]) -> bool:
+    if "\\" in selector:
+        return True
+    plain = selector
+    while (less := BRACKETS.sub("", plain)) != plain:
+        plain = less
+    return all(
+        name in worn or name.startswith(MADE_BY_SCRIPTS)
+        for name in CLASS.findall(plain)
+    )

@@ -1,0 +1,49 @@
+"""What themes and extensions write into a page, mended for those who hear it.
+
+Each rule names what it mends in the words of axe-core, a checker of pages.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+RULES = (
+    # empty-table-header: pandas' corner above the names of rows names nothing.
+    (re.compile(r'<th( class="blank[^>]*)>(\s|&nbsp;|&#160;)*</th>'), r"<td\1></td>"),
+    # aria-required-children: entries of a list are its items.
+    (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),
+    # label-content-name-mismatch: a button that shows words is called by them.
+    (
+        re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'),
+        r"\1",
+    ),
+    # The same: of the three signs of the switch two are always hidden.
+    (re.compile(r'(<i class="theme-switch [^>]*?) title="\w+"'), r"\1"),
+)
+
+
+def mended(html: str) -> str:
+    """Return a page with the rules applied.
+
+    Args:
+        html: Of one page, whole.
+
+    Example:
+        >>> mended('<th class="blank level0" >&nbsp;</th>')
+        '<td class="blank level0" ></td>'
+    """
+    for pattern, new in RULES:
+        html = pattern.sub(new, html)
+    return html
+
+
+def mend(pages: Iterator[Path]) -> None:
+    """Write the pages of a built site anew, mended.
+
+    Args:
+        pages: Their files.
+    """
+    for page in pages:
+        html = page.read_text(encoding="utf-8")
+        if (new := mended(html)) != html:
+            page.write_text(new, encoding="utf-8")

@@ -1,0 +1,52 @@
+"""What is left out of a site's scripts and styles is what nothing uses."""
+
+import pytest
+from press.weight import SEARCH, lighten, only_styles
+
+
+@pytest.mark.parametrize(
+    ("css", "left"),
+    [
+        (".worn{a:b}.bare{a:b}", ".worn{a:b}"),
+        (".worn .bare,.worn p{a:b}", ".worn p{a:b}"),
+        ("@media (max-width:9px){.bare{a:b}.worn{a:b}}p{}", None),
+        ("@media print{.bare{a:b}}p{a:b}", "p{a:b}"),
+        ("@keyframes x{0%{a:b}to{a:c}}", "@keyframes x{0%{a:b}to{a:c}}"),
+        ("@font-face{src:url(a)}", "@font-face{src:url(a)}"),
+        ('@charset "utf-8";.bare{a:b}p{a:b}', '@charset "utf-8";p{a:b}'),
+        (
+            ":is(.bare,.worn) b,p:not(.bare){a:b}",
+            ":is(.bare,.worn) b,p:not(.bare){a:b}",
+        ),
+        ('p:after{content:"}"}.bare{a:b}', 'p:after{content:"}"}'),
+        (".bs-tooltip-end{a:b}", ".bs-tooltip-end{a:b}"),
+        ("/* .worn{ */.bare{a:b}p{a:.5}", "p{a:.5}"),
+    ],
+)
+def test_rules_stay_for_what_is_worn_and_for_what_has_no_class(css, left):
+    if left is None:
+        left = "@media (max-width:9px){.worn{a:b}}p{}"
+    assert only_styles(css, {"worn"}) == left
+
+
+def test_a_site_keeps_the_icons_and_styles_of_its_pages_and_one_search(tmp_path):
+    static = tmp_path / "_static"
+    (static / "scripts").mkdir(parents=True)
+    (static / "styles").mkdir()
+    icon = '{}:[5,5,[],"f1","M0"],'
+    icons = "x={" + icon.format("sun") + icon.format("bed") + "}"
+    (static / "scripts" / "fontawesome.js").write_text(icons)
+    (static / "scripts" / "other.js").write_text("toggle('made')")
+    css = ".shown{a:b}.made{a:b}.bare{a:b}"
+    (static / "styles" / "pydata-sphinx-theme.css").write_text(css)
+    index = '<script src="../searchindex.js"></script>'
+    for name in ("a.html", "search.html"):
+        text = f'{index}<i class="shown fa-sun"></i>'
+        (tmp_path / name).write_text(text)
+    lighten(tmp_path, iter(sorted(tmp_path.glob("*.html"))))
+    assert "bed" not in (static / "scripts" / "fontawesome.js").read_text()
+    assert "sun" in (static / "scripts" / "fontawesome.js").read_text()
+    sheet = (static / "styles" / "pydata-sphinx-theme.css").read_text()
+    assert sheet == ".shown{a:b}.made{a:b}"
+    assert not SEARCH.search((tmp_path / "a.html").read_text())
+    assert SEARCH.search((tmp_path / "search.html").read_text())
