@@ -22,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := help
 CAMPAIGN ?= ../plasticity-campaign
 .PHONY: help book test lint format unit chapters nbval site lab serve notebooks bench paper \
-	pdf campaign campaign-collect lock sbom setup clean
+	article pdf campaign campaign-collect lock sbom setup clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 18
@@ -97,6 +97,9 @@ paper: $(READY) ## execute one chapter after the other at the paper's sizes (GPU
 
 pdf: $(READY) ## the book as one PDF (PAPER=a4 or letter), printed by Chromium
 	$(BUILD) pdf --profile $(PROFILE) --paper $(PAPER)
+
+article: $(READY) ## the article on this replication, written and printed to _build/article.pdf
+	$(BIN)/python paper/article.py pdf
 
 # In a worktree of its own, which stays at the commit at which it was made: other work on
 # the code does not disturb it. To move it: collect, commit, `git worktree remove`, again.

@@ -1,0 +1,224 @@
+"""The article for ReScience C: ``python paper/article.py`` writes it.
+
+``article.md`` and ``metadata.yaml`` are made of their templates, the ledger of claims
+and the stored results; nothing that was measured is typed. Sentences that say more than
+a number stand behind a check. With ``pdf``, Chromium prints it to ``_build``.
+"""
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from pybtex.database import parse_file
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "book"))
+
+from press import repository  # noqa: E402
+from press.plain import address_of, citation  # noqa: E402
+from press.site import QUIET_BROWSER, chromium  # noqa: E402
+
+from isometry.adamo import relaxation_steps  # noqa: E402
+from isometry.lab.store import load_records  # noqa: E402
+from isometry.methods import METHODS  # noqa: E402
+from isometry_book.c6_benchmark.streams_tables import (  # noqa: E402
+    loaded_streams,
+    numbers,
+)
+from isometry_book.claims.claim import OUTCOMES, Verdict, get  # noqa: E402
+from isometry_book.claims.verdicts import judge_all  # noqa: E402
+from isometry_book.style import method_label, worded  # noqa: E402
+
+HERE = Path(__file__).parent
+RESULTS = ROOT / "results"
+STREAM = "permuted_mnist"
+SHOWN = (
+    *("adamo", "newton_schulz", "spectral", "l2_init", "redo", "nap", "fresh", "adam"),
+    *("adamo_maxmin", "maxmin"),
+)
+SIGNS = {"reproduced": "✓", "partly": "◐", "not reproduced": "✗", "undecided": "?"}
+CITED = (
+    *("rosseau2026preserving", "kumar2023maintaining", "lyle2024normalization"),
+    *("sokar2023dormant", "dohare2024loss", "anil2019sorting", "saxe2014exact"),
+    *("jacot2018neural", "kingma2015adam", "agarwal2021deep", "han2026fire"),
+    *("young2019minatar", "radji2025octax"),
+)
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
+<style>{look}</style>{body}</html>"""
+
+
+class Facts:
+    """What the results say, each number computed once."""
+
+    def __init__(self, results: Path = RESULTS) -> None:
+        """Judge all claims.
+
+        Args:
+            results: The store.
+        """
+        self.results = results
+        self.verdicts: dict[str, Verdict] = judge_all(results)
+        self.count = Counter(one.verdict for one in self.verdicts.values())
+        self.stream = loaded_streams(results)[STREAM]
+        self.level = numbers(self.stream, "level")
+        self.slope = numbers(self.stream, "slope")
+
+    def check(self) -> None:
+        """Hold the sentences of the article that say more than a number.
+
+        Raises:
+            ValueError: For one that is not so; then the template must change.
+        """
+        level, slope = self.level, self.slope
+        ours = level.loc["adamo"]
+        rivals = level.drop(["adamo", "adamo_maxmin", "maxmin"], errors="ignore")
+        kernel = self.verdicts["anisotropy"].reason
+        said = {
+            "Adam loses": slope.loc["adam", "high"] < 0,
+            "AdamO loses nothing": slope.loc["adamo", "low"] > -0.005,
+            "AdamO stands above every rival": ours["low"] > rivals["high"].max(),
+            "AdamO has the highest level": ours["mean"] == level["mean"].max(),
+            "over methods the kernel goes with plasticity": "methods -0.9" in kernel,
+        }
+        assumed = {
+            "anisotropy": "not reproduced",
+            "mechanism": "partly",
+            "bench-permuted-mnist": "reproduced",
+            "cause": "not reproduced",
+            "cost-time": "reproduced",
+            "rl-minatar": "not tested",
+        }
+        for key, outcome in assumed.items():
+            said[f"{key} is {outcome}"] = self.verdicts[key].verdict == outcome
+        wrong = [sentence for sentence, holds in said.items() if not holds]
+        if wrong:
+            raise ValueError(f"the article says what is not so: {'; '.join(wrong)}")
+
+
+def interval(row: object) -> str:
+    """Return a mean with its interval."""
+    return "{mean:+z.3f} [{low:+z.3f}, {high:+z.3f}]".format(**dict(row))  # type: ignore
+
+
+def tables(facts: Facts) -> dict[str, str]:
+    """Return the table of claims and that of levels, as Markdown."""
+    lines = ["| claim | where in the paper | verdict |", "|---|---|---|"]
+    for key, found in facts.verdicts.items():
+        one = get(key)
+        where = one.source.replace("arXiv 2606.09762, ", "")
+        where = where.replace("as a reader of the full text reports it", "reported")
+        sign = SIGNS.get(found.verdict, "○")
+        lines.append(f"| {one.title} | {where} | {sign} {found.verdict} |")
+    levels = ["| method | online accuracy | change |", "|---|---|---|"]
+    for method in SHOWN:
+        if method in facts.level.index:
+            row = facts.level.loc[method]
+            level = "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**dict(row))
+            change = interval(facts.slope.loc[method])
+            levels.append(f"| {method_label(method)} | {level} | {change} |")
+    return {"table": "\n".join(lines), "levels": "\n".join(levels)}
+
+
+def references() -> str:
+    """Return the list of works, with links."""
+    entries = parse_file(ROOT / "book" / "references.bib").entries
+    lines = []
+    for key in CITED:
+        entry, plain = entries[key], re.compile(r"[{}]")
+        title = plain.sub("", entry.fields["title"])
+        who = re.sub(r"\]\(.*\)$", "", citation(entry)).lstrip("[")
+        lines.append(f"* {who}. *{title}.* <{address_of(entry)}>")
+    return "\n".join(lines)
+
+
+@cache
+def values() -> dict[str, str]:
+    """Return what the templates name, from the results."""
+    facts = Facts()
+    facts.check()
+    count = {outcome: str(facts.count[outcome]) for outcome in OUTCOMES}
+    total = str(len(facts.verdicts))
+    cff = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    released = date.fromisoformat(re.search(r"date-released: (\S+)", cff)[1])  # type: ignore
+    cheap = re.search(
+        r"takes ([\d.]+ to [\d.]+) times", facts.verdicts["cost-time"].reason
+    )
+    return {
+        "authors": re.search(r"- name: (.+)", cff)[1],  # type: ignore
+        "date": f"{released:%-d %B %Y}",
+        "total": total,
+        "ours": str(sum(get(key).source.startswith("ours") for key in facts.verdicts)),
+        "methods": str(len(METHODS.names())),
+        "loss": "{:.3f} of its online accuracy".format(
+            -facts.slope.loc["adam", "mean"]
+        ),
+        "relaxation": f"{relaxation_steps(1e-3, 1e-4):,.0f}",
+        "cheap": f"{cheap[1]} times" if cheap else "little more",
+        "runs": f"{len(load_records(RESULTS)):,}",
+        "references": references(),
+        "repository": repository(),
+        **tables(facts),
+        **{f"count:{name}": number for name, number in count.items()},
+        **{
+            f"{part}:{key}": worded(getattr(found, part))
+            for key, found in facts.verdicts.items()
+            for part in ("verdict", "reason", "gap")
+        },
+    }
+
+
+def filled(template: str) -> str:
+    """Return a template with its values; KeyError for a name that is none."""
+    abstract = (HERE / "abstract.template.txt").read_text(encoding="utf-8").strip()
+    text = template.replace("{{abstract}}", abstract)
+    text = re.sub(r"\{\{(.+?)\}\}", lambda found: values()[found[1]], text)
+    return re.sub(r" +$", "", text, flags=re.M)
+
+
+def made() -> dict[Path, str]:
+    """Return what is written, by file."""
+    files = ("article.md", "metadata.yaml")
+    templates = [HERE / name.replace(".", ".template.") for name in files]
+    return {
+        HERE / name: filled(template.read_text(encoding="utf-8"))
+        for name, template in zip(files, templates, strict=True)
+    }
+
+
+def pdf(output: Path) -> None:
+    """Print the article.
+
+    Raises:
+        FileNotFoundError: If there is no Chromium.
+    """
+    browser = chromium()
+    if browser is None:
+        raise FileNotFoundError("needed Chromium; install it, or name it in $CHROMIUM")
+    text = (HERE / "article.md").read_text(encoding="utf-8")
+    title = text.splitlines()[0].removeprefix("# ")
+    look = (HERE / "article.css").read_text(encoding="utf-8")
+    body = MarkdownIt().enable("table").render(text)
+    page = output.with_suffix(".html")
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(PAGE.format(title=title, look=look, body=body), encoding="utf-8")
+    printed = ["--no-pdf-header-footer", f"--print-to-pdf={output}", page.as_uri()]
+    subprocess.run(
+        [browser, *QUIET_BROWSER, *printed],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        timeout=300,
+    )
+    print(output)
+
+
+if __name__ == "__main__":
+    for path, text in made().items():
+        path.write_text(text, encoding="utf-8")
+    if "pdf" in sys.argv[1:]:
+        pdf(ROOT / "_build" / "article.pdf")

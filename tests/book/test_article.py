@@ -1,0 +1,84 @@
+"""The article says what the ledger and the store say today."""
+
+import re
+import runpy
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("pybtex", reason="needs the extra book")
+
+import pandas as pd
+import yaml
+from press import ROOT
+from press.pdf import sheets
+from press.site import chromium
+
+PAPER = ROOT / "paper"
+
+
+@pytest.fixture(scope="module")
+def article():
+    """Return the script's names."""
+    return SimpleNamespace(**runpy.run_path(str(PAPER / "article.py")))
+
+
+@pytest.fixture(scope="module")
+def written(article):
+    """Return what the script would write, by file name."""
+    return {path.name: text for path, text in article.made().items()}
+
+
+def test_the_article_is_current(written):
+    for name, text in written.items():
+        assert (PAPER / name).read_text() == text, "run: python paper/article.py"
+
+
+def test_no_number_of_the_templates_is_measured():
+    text = (PAPER / "article.template.md").read_text()
+    text += (PAPER / "abstract.template.txt").read_text()
+    settings = {"0.001", "0.0001", "95 %", "4.0", "2606.09762"}
+    found = re.findall(r"\d+\.\d+(?:\.\d+)?|\d+(?:\.\d+)? ?%", text)
+    sections = set(re.findall(r"^## (\d\. )", text, re.M))
+    assert sections
+    assert set(found) - settings == set()
+
+
+def test_a_changed_result_refuses_the_prose(article):
+    facts = article.Facts.__new__(article.Facts)
+    kinds = ("anisotropy", "mechanism", "bench-permuted-mnist", "cause", "cost-time")
+    facts.verdicts = {
+        key: SimpleNamespace(verdict="partly", reason="")
+        for key in (*kinds, "rl-minatar")
+    }
+    rows = pd.DataFrame({"mean": [0.5, 0.9], "low": [0.5, 0.9], "high": [0.5, 0.9]})
+    facts.level = facts.slope = rows.set_axis(["adamo", "adam"])
+    with pytest.raises(ValueError, match="what is not so: Adam loses; AdamO stands"):
+        facts.check()
+
+
+def test_the_metadata_has_what_the_journal_asks_for(written):
+    text = yaml.safe_load(written["metadata.yaml"])
+    assert text["title"].startswith("[Re] ")
+    assert text["authors"][0]["name"] == "The Plasticity by Isometry contributors"
+    asked = {"code", "data", "replication", "abstract", "domain", "language", "type"}
+    assert asked <= set(text)
+    assert {"url", "doi", "swh"} == {key for part in text["code"] for key in part}
+    assert "{" not in text["abstract"]
+    assert (PAPER / text["bibliography"]).exists()
+
+
+def test_every_work_of_the_list_is_linked(written):
+    _, _, listed = written["article.md"].partition("## References")
+    lines = [line for line in listed.splitlines() if line.startswith("* ")]
+    assert len(lines) > 10
+    assert [line for line in lines if not re.search(r"<https://\S+>$", line)] == []
+
+
+@pytest.mark.browser
+def test_the_article_has_about_four_pages(article, tmp_path):
+    if chromium() is None:
+        pytest.skip("needs Chromium")
+    out = tmp_path / "article.pdf"
+    article.pdf(out)
+    assert 3 <= len(sheets(out.read_bytes().decode("latin-1"))) <= 6
