@@ -127,11 +127,24 @@ def portable(
         cell.metadata = nbformat.from_dict(kept)
         if cell.source:
             out.cells.append(cell)
+        if moves(cell):
+            page_of = f"{book.pages}/chapters/{chapter}.html" if book.pages else ""
+            where = f"[the book's page]({page_of})" if page_of else "the book's page"
+            text = f"*This is a still; on {where} it has controls.*"
+            out.cells.append(new_markdown_cell(text, id=f"{cell.id}-still"))
         if figure:
             words = plain(figure["caption"], chapter, book)
             text = f"**{book.labels[figure['name']]}.** {words}"
             out.cells.append(new_markdown_cell(text, id=f"{cell.id}-caption"))
     return out
+
+
+def moves(cell: NotebookNode) -> bool:
+    """Return whether a cell shows what needs the site's scripts."""
+    return any(
+        "data-explorable=" in "".join(output.get("data", {}).get("text/html", ""))
+        for output in cell.get("outputs", [])
+    )
 
 
 def write_notebooks(root: Path, profile: str, out: Path) -> None:

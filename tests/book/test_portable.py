@@ -11,6 +11,7 @@ import sys
 import threading
 import zipfile
 from collections import defaultdict
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 
@@ -207,6 +208,21 @@ def test_a_notebook_has_one_cell_of_parameters_and_says_how_it_ran(monkeypatch):
     digest = hashlib.sha256(b"all results").hexdigest()
     assert digest in setup.source
     assert f"results-{digest[:12]}.zip" in setup.source
+
+
+def test_a_picture_that_moves_on_the_page_says_where(monkeypatch):
+    html = {"text/html": '<div class="explorable" data-explorable="a">'}
+    output = nbformat.v4.new_output("display_data", data=html)
+    cells = [new_markdown_cell("# T"), new_code_cell("show()", outputs=[output])]
+    page = dress(new_notebook(cells=cells), FACTS)
+    for pages, where in (
+        ("", "the book's page"),
+        ("https://e.org", "[the book's page]"),
+    ):
+        notebook = portable(page, "05_a", FACTS, replace(BOOK, pages=pages), None)
+        text = notebook.cells[-1].source
+        assert text.startswith(f"*This is a still; on {where}")
+        assert ("https://e.org/chapters/05_a.html" in text) == bool(pages)
 
 
 @pytest.mark.parametrize(
