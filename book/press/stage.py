@@ -25,7 +25,7 @@ from press import (
     stage_folder,
 )
 from press.fold import fold
-from press.pictures import staged
+from press.pictures import NARROW, staged
 from press.plain import Book, book_of
 from press.portable import FOLDER, archive_name, portable, results_archive
 
@@ -207,17 +207,23 @@ def _has(module: str) -> bool:
         return False
 
 
-def cover_svg() -> str | None:
-    """Return the figure of the start page, drawn by the library."""
+def covers() -> dict[str, str]:
+    """Return the figure of the start page, drawn by the library, wide and narrow."""
     if not _has("isometry_book.cover"):
-        return None
+        return {}
     from io import StringIO
 
     from isometry_book.cover import cover
+    from isometry_book.narrow import WIDTH
 
-    file = StringIO()
-    cover().savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
+    names: dict[str, dict[str, float]] = {"book/cover.svg": {}}
+    names[f"book/_static/{NARROW}/cover.svg"] = {"width": WIDTH}
+    drawn = {}
+    for name, size in names.items():
+        file = StringIO()
+        cover(**size).savefig(file, format="svg", metadata={"Date": None})
+        drawn[name] = file.getvalue()
+    return drawn
 
 
 def configuration(root: Path) -> str:
@@ -282,8 +288,7 @@ def stage(root: Path, profile: str) -> Path:
         ("suites.json", suites(root)),
     ):
         files[name] = json.dumps(value, indent=1, sort_keys=False) + "\n"
-    if drawing := cover_svg():
-        files["book/cover.svg"] = drawing
+    files |= covers()
     titles = {name: facts["title"] for name, facts in status.items()}
     book = book_of(root, pages, numbers, judged, titles, site_address())
     write(target, files | downloads(root, pages, status, book))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from isometry.core.seeding import generator
 from isometry_book import style
+from isometry_book.narrow import WIDTH as NARROW
 
 DEPTHS = (0, 1, 4, 16)
 POINTS = 8
@@ -52,10 +53,15 @@ def _panel(ax: Axes, layers: list[Tensor]) -> Axes:
     return ax
 
 
-def cover() -> Figure:
-    """Return the figure: two kinds of layers, four depths."""
+def cover(width: float = 8.0) -> Figure:
+    """Return the figure: two kinds of layers, four depths.
+
+    Args:
+        width: Of the drawing, in inches; print is smaller on a narrow one.
+    """
     style.use()
-    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    size = 12 if width > NARROW else 8  # points
+    figure = Figure(figsize=(width, 0.525 * width), layout="constrained")
     axes = figure.subplots(2, len(DEPTHS))
     for row, (label, isometric) in zip(
         axes, (("orthogonal layers", True), ("Gaussian layers", False)), strict=True
@@ -65,6 +71,7 @@ def cover() -> Figure:
             _panel(ax, layers[:depth])
             if isometric:
                 plural = "" if depth == 1 else "s"
-                ax.set_title(f"{depth} layer{plural}" if depth else "inputs")
-        row[0].set_ylabel(label)
+                words = f"{depth} layer{plural}" if depth else "inputs"
+                ax.set_title(words, fontsize=size)
+        row[0].set_ylabel(label, fontsize=size - 0.5)
     return figure

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import torch
 
 from isometry_book.cover import _maps, cover
@@ -31,3 +33,10 @@ def test_gaussian_layers_flatten_the_circle():
 
 def test_the_cover_has_a_panel_for_each_kind_and_depth():
     assert len(cover().axes) == 8
+
+
+def test_on_a_narrow_sheet_words_stay_inside_their_columns():
+    figure = cover(3.7)
+    figure.draw_without_rendering()
+    boxes = [ax._left_title.get_window_extent() for ax in figure.axes[:4]]
+    assert all(one.x1 < other.x0 for one, other in pairwise(boxes))
