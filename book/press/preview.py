@@ -19,6 +19,7 @@ NAME = "Plasticity by Isometry"
 CARDS = "_static/cards"
 WIDTH, HEIGHT = 1200, 630
 MOST = 200  # letters of a description
+READ = 150_000  # letters of a page, in which its first drawing is
 CARD = """<!doctype html><meta charset="utf-8"><style>
 body {{ margin: 0; width: {width}px; height: {height}px; background: #fff;
   display: flex; flex-direction: column; align-items: center;
@@ -38,7 +39,9 @@ def add_previews(site: Path, pages: Iterator[Path], cache: Path) -> None:
     """
     for page in pages:
         html = page.read_text(encoding="utf-8")
-        article = BeautifulSoup(html, "html.parser").select_one("article.bd-article")
+        start = html.find('<article class="bd-article"')
+        beginning = html[start : start + READ] if start >= 0 else ""
+        article = BeautifulSoup(beginning, "html.parser").article
         if article is None or article.h1 is None:
             continue
         title, words = heading(article), first_words(article)
