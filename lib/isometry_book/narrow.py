@@ -23,6 +23,7 @@ WIDTH = 3.7  # inches
 LEAST, MOST = 1.8, 2.8  # inches, of a panel's height
 PRINT = 7.5, 0.86  # points at least; share of the size on a wide sheet
 LEGEND = 8.0  # points
+NAMED_ROW = 0.14  # inches, of a tick of the vertical axis at least
 Rows = dict[int, list[Axes]]
 
 
@@ -157,6 +158,8 @@ def _stacked(fig: Figure, panels: Rows) -> None:
     ]
     if len(panels) == 1:
         heights = [min(fig.get_figheight(), max(MOST, 0.75 * fig.get_figheight()))]
+    named = [len(own[0].get_yticks()) * NAMED_ROW for own in panels.values()]
+    heights = [max(*both) for both in zip(heights, named, strict=True)]
     new = GridSpec(len(panels), 1, figure=fig, height_ratios=heights)
     for row, own in enumerate(panels.values()):
         for ax in own:
@@ -168,11 +171,12 @@ def _taken_legends(fig: Figure) -> list[tuple[list[Any], list[str], str]]:
     """Take away legends above panels, beside them or in a lone one; return them."""
     own = [legend for ax in fig.axes if (legend := ax.get_legend())]
     aside = [one for one in own if len(fig.axes) == 1 or _is_outside(one)]
-    taken = []
+    taken: list[tuple[list[Any], list[str], str]] = []
     for legend in [*fig.legends, *aside]:
         words = [text.get_text() for text in legend.get_texts()]
         handles: list[Any] = list(legend.legend_handles)
-        taken.append((handles, words, legend.get_title().get_text()))
+        if words not in [others for _, others, _ in taken]:
+            taken.append((handles, words, legend.get_title().get_text()))
         legend.remove()
     return taken
 
@@ -183,7 +187,8 @@ def _is_outside(legend: Legend) -> bool:
     if ax is None:
         return False
     box, inside = legend.get_window_extent(), ax.get_window_extent()
-    return bool(box.x0 >= inside.x1 - 1 or box.y0 >= inside.y1 - 1)
+    aside, above = box.x0 >= inside.x1 - 1, box.y0 >= inside.y1 - 1
+    return bool(aside or above or box.y1 <= inside.y0 + 1)
 
 
 def _wrapped(fig: Figure) -> None:

@@ -1,5 +1,6 @@
 import io
 import re
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import pytest
@@ -144,3 +145,23 @@ def test_a_wide_legend_beside_panels_leaves_them_their_room():
         )
     axes[1].legend(loc="upper left", bbox_to_anchor=(1, 1))
     assert size_of(narrow_svg(fig))[0] < 1.3 * WIDTH * POINTS
+
+
+def test_names_of_many_rows_do_not_touch():
+    fig, axes = plt.subplots(1, 2, figsize=(9, 9))
+    for ax in axes:
+        ax.plot(range(24), range(24), "o")
+        ax.set_yticks(range(24), [f"method {n}" for n in range(24)], fontsize=8)
+    narrow_svg(fig)
+    boxes = [label.get_window_extent() for label in axes[0].get_yticklabels()]
+    assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(boxes))
+
+
+def test_a_legend_below_panels_comes_above_them():
+    fig, axes = plt.subplots(1, 2, figsize=(10, 3.8))
+    for ax in axes:
+        ax.plot([0, 1], [0, 1], label="AdamO")
+        ax.set_xlabel("steps")
+    axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.3))
+    assert narrow_svg(fig) is not None
+    assert axes[0].get_legend() is None
