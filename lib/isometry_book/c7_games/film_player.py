@@ -108,7 +108,7 @@ the discounted rewards that followed (dashed).</p>
 
 
 def _examples(films: Mapping[str, Film], discount: float) -> list[Example]:
-    """Return moments of the films with their questions."""
+    """Return moments of the films with their questions, each moment once."""
     *_, last = films.values()
     first = next(iter(films.values()))
     values, followed = _curves(last, discount)
@@ -120,7 +120,7 @@ def _examples(films: Mapping[str, Film], discount: float) -> list[Example]:
         f"{film.returns[min(first.steps, film.steps)]:g}" for film in kept[1:]
     )
     ends = ", ".join(f"{film.returns[-1]:g}" for film in kept)
-    return [
+    found = [
         Example(
             name="First board",
             state={"step": 0},
@@ -150,6 +150,8 @@ def _examples(films: Mapping[str, Film], discount: float) -> list[Example]:
             answer=f"{ends}, from the first film to the last.",
         ),
     ]
+    steps = [one.state["step"] for one in found]
+    return [one for k, one in enumerate(found) if steps[k] not in steps[:k]]
 
 
 def _sentence(film: Film, step: int) -> str:

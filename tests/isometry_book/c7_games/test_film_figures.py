@@ -148,6 +148,14 @@ def test_in_the_book_it_asks_of_moments_of_these_films():
     assert "explore.js" in str(soup)
 
 
+def test_moments_that_fall_together_are_asked_of_once():
+    films = {"a": random_film(0), "b": random_film(1)}
+    soup = BeautifulSoup(film_html(films, 0.99, explore=True), "html.parser")
+    states = [button["data-explore"] for button in soup.select("button[data-ask]")]
+    assert len(states) == len(set(states))
+    assert states.count(f"film:step={STEPS}") == 1
+
+
 def test_two_fragments_share_no_id():
     ids = [
         {tag["id"] for tag in page({"a": random_film(seed)})[1].select("[id]")}
