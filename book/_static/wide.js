@@ -27,8 +27,10 @@
       else box.removeAttribute("tabindex");
     }
   };
-  const typeset = () => window.MathJax?.startup?.promise?.then(mark);
-  addEventListener("load", () => (mark(), typeset()));
+  // A formula has its width when it is set, and its letters have come.
+  const typeset = () => window.MathJax?.startup?.promise?.then(() => document.fonts.ready);
+  addEventListener("load", () => (mark(), typeset()?.then(mark)));
+  document.fonts.addEventListener("loadingdone", mark);
   addEventListener("resize", mark);
   // What was folded had no width.
   document.addEventListener("toggle", mark, true);

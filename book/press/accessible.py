@@ -8,17 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 RULES = (
-    # empty-table-header: pandas' corner above the names of rows names nothing.
-    (re.compile(r'<th( class="blank[^>]*)>(\s|&nbsp;|&#160;)*</th>'), r"<td\1></td>"),
+    # empty-table-header: a corner above the names of rows names nothing.
+    (
+        re.compile(r"<th((?: [^>]*)?)>(?:\s|&nbsp;|&#160;|<p></p>)*</th>"),
+        r"<td\1></td>",
+    ),
     # aria-required-children: entries of a list are its items.
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),
     # label-content-name-mismatch: a button that shows words is called by them.
     (
-        re.compile(r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'),
+        re.compile(
+            r'(<button class="btn search-button-field[^>]*?) aria-label="Search"'
+        ),
         r"\1",
     ),
     # The same: of the three signs of the switch two are always hidden.
-    (re.compile(r'(<i class="theme-switch [^>]*?) title="\w+"'), r"\1"),
+    (re.compile(r'(<i class="theme-switch [^>]*?) title="[^"]*"'), r"\1"),
 )
 
 

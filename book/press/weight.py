@@ -18,6 +18,7 @@ ICON = re.compile(
 WORD = re.compile(r"[\w-]+")
 CLASS = re.compile(r"\.(-?[_a-zA-Z][\w-]*)")
 BRACKETS = re.compile(r"\([^()]*\)|\[[^\]]*\]")
+ICON_FONT = re.compile(r"@font-face\{[^}]*Font Awesome[^}]*\}")  # the script draws them
 MADE_BY_SCRIPTS = ("bs-", "mjx")  # beginnings of classes that are put together
 # The theme would search while one types; here a page of its own does.
 SEARCH = re.compile(
@@ -84,7 +85,7 @@ def only_styles(css: str, worn: set[str]) -> str:
         'a,.b p{x:y}.b:not(.f){x:y}'
     """
     out, place = [], 0
-    css = re.sub(r"/\*.*?\*/", "", css, flags=re.S)
+    css = ICON_FONT.sub("", re.sub(r"/\*.*?\*/", "", css, flags=re.S))
     while (start := css.find("{", place)) >= 0:
         head, end = css[place:start], _closing(css, start)
         statements, _, selector = head.rpartition(";")  # @import and @charset

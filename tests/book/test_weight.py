@@ -19,6 +19,7 @@ from press.weight import SEARCH, lighten, only_styles
             ":is(.bare,.worn) b,p:not(.bare){a:b}",
         ),
         ('p:after{content:"}"}.bare{a:b}', 'p:after{content:"}"}'),
+        ("@font-face{font-family:Font Awesome\\ 6 Free;src:url(a)}p{a:b}", "p{a:b}"),
         (".bs-tooltip-end{a:b}", ".bs-tooltip-end{a:b}"),
         ("/* .worn{ */.bare{a:b}p{a:.5}", "p{a:.5}"),
     ],
