@@ -54,11 +54,11 @@ def fetch_results(address: str, sha256: str) -> Path:
             processor=pooch.Unzip(extract_dir=name),
         )
     except (OSError, ValueError) as error:
-        found = f"{type(error).__name__} at {address!r}"
+        seen = f"{type(error).__name__} at {address!r}"
         if type(error) is ValueError and address.startswith("http"):
-            found = f"another file at {address}"
+            seen = f"another file at {address}"
         do = f"load this notebook anew, or name a clone's results by ${VARIABLE}"
-        raise OSError(refusal("the book's results", found, do)) from None
+        raise OSError(refusal("the book's results", seen, do)) from None
     folder = cache / name / "results"
     os.environ[VARIABLE] = str(folder)
     return folder
