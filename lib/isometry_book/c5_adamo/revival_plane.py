@@ -298,8 +298,8 @@ def _sliders(state: _State) -> str:
         ("angle", "Its direction", ANGLES, state.angle),
         ("length", "Its length", LENGTHS, state.length),
         ("bias", "Its bias", BIASES, state.bias),
-        ("other_angle", "Other's direction", ANGLES, state.other_angle),
-        ("other_length", "Other's length", LENGTHS, state.other_length),
+        ("other_angle", "Other direction", ANGLES, state.other_angle),
+        ("other_length", "Other length", LENGTHS, state.other_length),
     )
     return "\n".join(
         slider(
