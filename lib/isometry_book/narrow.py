@@ -23,6 +23,7 @@ WIDTH = 3.7  # inches
 LEAST, MOST = 1.8, 2.8  # inches, of a panel's height
 PRINT = 7.5, 0.86  # points at least; share of the size on a wide sheet
 LEGEND = 8.0  # points
+BELOW = -0.45  # of a panel's height, where its own legend begins
 NAMED_ROW = 0.14  # inches, of a tick of the vertical axis at least
 Rows = dict[int, list[Axes]]
 
@@ -61,11 +62,16 @@ def _narrow(fig: Figure) -> str | None:
         if any(ax.images for own in panels.values() for ax in own):
             shrunk = max(0.62 * shrunk, shrunk * WIDTH / fig.get_figwidth())
         fig.set_size_inches(WIDTH, shrunk)
-    for handles, words, title in legends:
+    for owner, handles, words, title in legends:
         columns = 1 if max(map(len, words), default=0) > 24 else 2
         settings: dict[str, Any] = {"title": title or None, "ncols": columns}
         settings |= {"fontsize": LEGEND, "handlelength": 2.4, "columnspacing": 1.0}
-        fig.legend(handles, words, loc="outside upper center", **settings)
+        if owner is None:
+            fig.legend(handles, words, loc="outside upper center", **settings)
+        else:
+            settings |= {"loc": "upper center", "bbox_to_anchor": (0.5, BELOW)}
+            owner.legend(handles, words, **settings)
+            fig.set_figheight(fig.get_figheight() + 0.18 * len(words) / columns)
     fig.draw_without_rendering()
     _wrapped(fig)
     _thinned(fig)
@@ -167,16 +173,22 @@ def _stacked(fig: Figure, panels: Rows) -> None:
     fig.set_size_inches(WIDTH, sum(heights))
 
 
-def _taken_legends(fig: Figure) -> list[tuple[list[Any], list[str], str]]:
-    """Take away legends above panels, beside them or in a lone one; return them."""
+def _taken_legends(fig: Figure) -> list[tuple[Axes | None, list[Any], list[str], str]]:
+    """Take away legends that have no room beside a narrow panel.
+
+    Returns:
+        Whose each is, None for that of all panels or of a lone one; its handles, words
+        and title.
+    """
     own = [legend for ax in fig.axes if (legend := ax.get_legend())]
-    aside = [one for one in own if len(fig.axes) == 1 or _is_outside(one)]
-    taken: list[tuple[list[Any], list[str], str]] = []
+    lone = len(fig.axes) == 1
+    aside = [one for one in own if lone or _is_outside(one)]
+    taken: list[tuple[Axes | None, list[Any], list[str], str]] = []
     for legend in [*fig.legends, *aside]:
         words = [text.get_text() for text in legend.get_texts()]
-        handles: list[Any] = list(legend.legend_handles)
-        if words not in [others for _, others, _ in taken]:
-            taken.append((handles, words, legend.get_title().get_text()))
+        owner = None if lone or legend in fig.legends else legend.axes
+        title = legend.get_title().get_text()
+        taken.append((owner, list(legend.legend_handles), words, title))
         legend.remove()
     return taken
 

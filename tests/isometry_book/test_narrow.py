@@ -157,11 +157,13 @@ def test_names_of_many_rows_do_not_touch():
     assert all(low.y1 <= high.y0 + 1 for low, high in pairwise(boxes))
 
 
-def test_a_legend_below_panels_comes_above_them():
+def test_legends_of_panels_stay_with_them_and_leave_each_other_their_room():
     fig, axes = plt.subplots(1, 2, figsize=(10, 3.8))
     for ax in axes:
-        ax.plot([0, 1], [0, 1], label="AdamO")
+        for number in range(4):
+            ax.plot([0, 1], [0, number], label=f"a stream, the longest name {number}")
         ax.set_xlabel("steps")
-    axes[0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.3))
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3))
     assert narrow_svg(fig) is not None
-    assert axes[0].get_legend() is None
+    upper, lower = (ax.get_legend().get_window_extent() for ax in axes)
+    assert upper.y0 > axes[1].get_window_extent().y1 > lower.y1
