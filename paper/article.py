@@ -24,7 +24,7 @@ from press.plain import address_of, citation  # noqa: E402
 from press.site import QUIET_BROWSER, chromium  # noqa: E402
 
 from isometry.adamo import relaxation_steps  # noqa: E402
-from isometry.lab.store import load_records  # noqa: E402
+from isometry.lab.store import load_records, load_results  # noqa: E402
 from isometry.methods import METHODS  # noqa: E402
 from isometry_book.c6_benchmark.streams_tables import (  # noqa: E402
     loaded_streams,
@@ -32,6 +32,7 @@ from isometry_book.c6_benchmark.streams_tables import (  # noqa: E402
 )
 from isometry_book.claims.claim import OUTCOMES, Verdict, get  # noqa: E402
 from isometry_book.claims.verdicts import judge_all  # noqa: E402
+from isometry_book.interventions.report import share_returned  # noqa: E402
 from isometry_book.style import method_label, worded  # noqa: E402
 
 HERE = Path(__file__).parent
@@ -78,11 +79,14 @@ class Facts:
         ours = level.loc["adamo"]
         rivals = level.drop(["adamo", "adamo_maxmin", "maxmin"], errors="ignore")
         kernel = self.verdicts["anisotropy"].reason
+        forks = load_results(self.results / "interventions_permuted_cifar10")
+        back = share_returned(forks, "spectrum_optimizer", int(forks["task"].max()))
         said = {
             "Adam loses": slope.loc["adam", "high"] < 0,
             "AdamO loses nothing": slope.loc["adamo", "low"] > -0.005,
             "AdamO stands above every rival": ours["low"] > rivals["high"].max(),
             "AdamO has the highest level": ours["mean"] == level["mean"].max(),
+            "more than half comes back": back is not None and back.estimate > 0.5,
             "over methods the kernel goes with plasticity": "methods -0.9" in kernel,
         }
         assumed = {
