@@ -4,10 +4,17 @@ Each rule names what it mends in the words of axe-core, a checker of pages.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-RULES = (
+
+def _as_list(signature: re.Match[str]) -> str:
+    """Return the parameters of a long signature as a list, which they are."""
+    items = signature[1].replace("<dd>", "<li>").replace("</dd>", "</li>")
+    return f'<ul class="sig-parts">\n{items}</ul>'
+
+
+RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     # empty-table-header: a corner above the names of rows names nothing.
     (
         re.compile(r"<th((?: [^>]*)?)>(?:\s|&nbsp;|&#160;|<p></p>)*</th>"),
@@ -24,6 +31,8 @@ RULES = (
     ),
     # The same: of the three signs of the switch two are always hidden.
     (re.compile(r'(<i class="theme-switch [^>]*?) title="[^"]*"'), r"\1"),
+    # definition-list: Sphinx breaks a long signature into descriptions of nothing.
+    (re.compile(r"<dl>\n((?:<dd>(?:(?!</?d[dlt]>).)*</dd>\n)+)</dl>", re.S), _as_list),
 )
 
 

@@ -21,12 +21,14 @@ def test_the_themes_slips_are_mended():
         '<div role="list"><div role="doc-biblioentry">A</div></div>'
         '<button class="btn search-button-field" title="Search" aria-label="Search">'
         '<i class="theme-switch fa-sun" data-mode="light" title="Light"></i>'
+        "<dl>\n<dd><em>a</em>,</dd>\n<dd>b</dd>\n</dl>"
     )
     assert mended(page) == (
         '<td class="blank level0" ></td><th class="col0">Adam</th>'
         '<div role="list"><div role="listitem">A</div></div>'
         '<button class="btn search-button-field" title="Search">'
         '<i class="theme-switch fa-sun" data-mode="light"></i>'
+        '<ul class="sig-parts">\n<li><em>a</em>,</li>\n<li>b</li>\n</ul>'
     )
 
 
