@@ -361,6 +361,7 @@ def test_a_second_sweep_on_one_store_is_refused(tmp_path, trainings):
     assert swept(tmp_path).failures == ()
 
 
+@pytest.mark.filterwarnings("ignore::isometry.lab.work.Waiting")  # one of them may
 def test_a_run_beside_a_sweep_loses_nothing_and_trains_nothing_twice(
     tmp_path, trainings
 ):

@@ -92,7 +92,7 @@ def test_methods_are_drawn_under_their_family_the_best_on_top(made, stream):
     ]
     assert sorted(lines) == [-0.1, 0.0, 0.1]  # Adam, zero, fresh networks
     titles = {left.get_title(loc=place) for place in ("left", "center")}
-    assert titles == {"a stream", ""}  # where the book's style puts it, or not
+    assert titles == {"A stream", ""}  # where the book's style puts it, or not
     assert [one.get_xlabel() for one in fig.axes] == list(labels.values())
     plt.close("all")
 

@@ -98,4 +98,4 @@ def test_predictions_stand_in_the_order_of_their_names_from_the_top(ax):
     assert list(ax.containers[0].lines[0].get_xdata()) == [-0.5, 0.2]
     (place,) = ax.containers[1].lines[0].get_ydata()
     assert round(place) == 1
-    assert texts(ax.get_legend().get_texts()) == ["one", "two"]
+    assert texts(ax.get_legend().get_texts()) == ["One", "Two"]

@@ -171,7 +171,7 @@ def test_at_age_0_worn_networks_are_fresh_and_the_usual_rate_is_in_the_grid(numb
 def test_the_report_reads_what_the_study_writes(numbers):
     forks = numbers[numbers["benchmark"] == "interventions_permuted_mnist"]
     table = returned_table(forks)
-    assert len(table) == 3 * (len(study.INTERVENTIONS) - 1 + len(study.RATES))
+    assert len(table) == 3 * (len(study.INTERVENTIONS) - 1)
     assert table.loc[table["age"] == 0, "share"].isna().all(), "nothing was lost"
     assert set(loss_by_rate(forks, 2)) == {"usual", "tuned", "by_tuning"}
     worn = numbers[numbers["benchmark"] == "worn_permuted_mnist"]
