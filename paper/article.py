@@ -68,6 +68,9 @@ class Facts:
         self.stream = loaded_streams(results)[STREAM]
         self.level = numbers(self.stream, "level")
         self.slope = numbers(self.stream, "slope")
+        forks = load_results(results / "interventions_permuted_cifar10")
+        age = int(forks["task"].max())
+        self.back = share_returned(forks, "spectrum_optimizer", age)
 
     def check(self) -> None:
         """Hold the sentences of the article that say more than a number.
@@ -79,14 +82,13 @@ class Facts:
         ours = level.loc["adamo"]
         rivals = level.drop(["adamo", "adamo_maxmin", "maxmin"], errors="ignore")
         kernel = self.verdicts["anisotropy"].reason
-        forks = load_results(self.results / "interventions_permuted_cifar10")
-        back = share_returned(forks, "spectrum_optimizer", int(forks["task"].max()))
         said = {
             "Adam loses": slope.loc["adam", "high"] < 0,
             "AdamO loses nothing": slope.loc["adamo", "low"] > -0.005,
             "AdamO stands above every rival": ours["low"] > rivals["high"].max(),
             "AdamO has the highest level": ours["mean"] == level["mean"].max(),
-            "more than half comes back": back is not None and back.estimate > 0.5,
+            "more than half comes back": self.back is not None
+            and self.back.estimate > 0.5,
             "over methods the kernel goes with plasticity": "methods -0.9" in kernel,
         }
         assumed = {

@@ -52,6 +52,7 @@ def test_a_changed_result_refuses_the_prose(article):
         for key in (*kinds, "rl-minatar")
     }
     rows = pd.DataFrame({"mean": [0.5, 0.9], "low": [0.5, 0.9], "high": [0.5, 0.9]})
+    facts.back = None
     facts.level = facts.slope = rows.set_axis(["adamo", "adam"])
     with pytest.raises(ValueError, match="what is not so: Adam loses; AdamO stands"):
         facts.check()
