@@ -1,6 +1,7 @@
 """One truth about dependencies and files: pyproject, lock, environment, prose agree."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -175,6 +176,20 @@ def test_the_version_and_its_day_are_the_same_everywhere(project):
     assert headings[0] == "Unreleased"
     assert headings[1] == f"{project['version']}, {cited['date-released']}"
     assert cited["version"] == project["version"]
+
+
+def test_zenodo_is_told_what_the_citation_says():
+    # Zenodo would take the work to be the paper, which the citation file prefers.
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    told = json.loads((ROOT / ".zenodo.json").read_text())
+    assert told["description"] == cited["abstract"].strip()
+    assert told["creators"] == cited["authors"]
+    (paper,) = told["related_identifiers"]
+    (known,) = cited["preferred-citation"]["identifiers"]
+    assert paper["identifier"] == known["value"]
+    for key in ("title", "license", "keywords"):
+        assert told[key] == cited[key]
+    assert told["upload_type"] == cited["type"]
 
 
 def test_jupyter_book_stays_below_two(project):
