@@ -62,5 +62,6 @@ def test_nothing_serious_is_wrong_with_a_page_of_each_kind(faults, name, variant
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_nothing_serious_is_wrong_with_any_page(site, faults, variant):
     names = [page.relative_to(site).as_posix() for page in pages(site)]
+    names.remove("index.html")  # leads on at once
     found = {name: faults(name, *variant) for name in names}
     assert {name: said for name, said in found.items() if said} == {}
