@@ -111,6 +111,13 @@ def beyond_one_stream():
     bench = {k: v for k, v in verdicts().items() if k.startswith("bench-")}
     open_ones = [key for key, verdict in bench.items() if verdict == "not tested"]
     assert len(open_ones) > len(bench) / 2
+    second = streams_tables.loaded_streams(RESULTS)["permuted_cifar10"]
+    level, slope = (streams_tables.numbers(second, w) for w in ("level", "slope"))
+    missing = [name for name in RIVALS if name not in level.index]
+    assert missing == ["nap", "redo", "spectral"]
+    assert level["low"].iloc[0] > level["high"].iloc[1:].max()
+    assert level.index[0] == "adamo"
+    assert slope.loc["adamo", "low"] > 0
 
 
 def long_training():
