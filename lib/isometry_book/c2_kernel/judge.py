@@ -29,7 +29,7 @@ DEEP = 4  # hidden layers from which on the gap is claimed
 @judged("anisotropy")
 def _anisotropy(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     """Judge whether the kernel's condition, not its scale, goes with plasticity."""
-    streams = sorted(b for b in set(results["benchmark"]) if b.startswith(WORN))
+    streams = sorted(b for b in results["benchmark"].unique() if b.startswith(WORN))
     frames = {}
     for name in streams:
         frame = results[results["benchmark"] == name]

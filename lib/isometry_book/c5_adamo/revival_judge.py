@@ -62,7 +62,7 @@ def _natural_deaths(
 ) -> dict[str, tuple[float, float, Interval]]:
     """Return the share of units, dead by themselves, that ten tasks revive."""
     found = {}
-    for benchmark in sorted(set(results["benchmark"])):
+    for benchmark in sorted(results["benchmark"].unique()):
         if benchmark.startswith(DEATHS):
             adam, adamo = (
                 by_seed(results, benchmark, "alive", name, FURTHER)

@@ -207,7 +207,7 @@ def table_of(stream: Stream, what: str) -> pd.DataFrame:
 
 def _seed_scores_or_none(numbers: pd.DataFrame, metric: str) -> pd.Series:
     """Return the mean over tasks of a metric by seed; empty if it was not recorded."""
-    if metric not in set(numbers["metric"]):
+    if metric not in numbers["metric"].unique():
         return pd.Series(dtype="float64")
     return seed_scores(numbers, metric)
 

@@ -42,7 +42,7 @@ def _rank_correlation(first: ArrayLike, second: ArrayLike) -> NDArray:
 
 def _over_time(first: NDArray, second: NDArray) -> NDArray:
     """Return the correlation over ages within a seed and method, then the mean."""
-    return interquartile_mean(_rank_correlation(first, second)).mean(-1)
+    return _of_seeds(_rank_correlation(first, second))
 
 
 def _across_seeds(first: NDArray, second: NDArray) -> NDArray:
@@ -53,8 +53,25 @@ def _across_seeds(first: NDArray, second: NDArray) -> NDArray:
 
 def _across_methods(first: NDArray, second: NDArray) -> NDArray:
     """Return the correlation across methods at a fixed age and seed, then the mean."""
+    return _of_seeds(_each_across_methods(first, second))
+
+
+def _each_across_methods(first: NDArray, second: NDArray) -> NDArray:
+    """Return the correlation across methods of each seed, with an axis before."""
     turned = [np.moveaxis(x, -3, -1) for x in (first, second)]
-    return interquartile_mean(_rank_correlation(*turned).mean(-1))
+    return _rank_correlation(*turned).mean(-1)[..., None, :]
+
+
+def _of_seeds(each: NDArray) -> NDArray:
+    """Return the mean over seeds, then over what stands before them."""
+    return interquartile_mean(each).mean(-1)
+
+
+# What each seed gives whichever others are drawn is computed once.
+EACH: dict[Apart, Apart] = {
+    _over_time: _rank_correlation,
+    _across_methods: _each_across_methods,
+}
 
 
 def _panel(frame: pd.DataFrame, metric: str, methods: list[str], ages: list[int]):
@@ -82,17 +99,20 @@ def _over_seeds(
     Seeds are drawn whole: with all their methods and ages, and in both correlations
     the same.
     """
+    pairs = [(first, second), *([] if other is None else [(other, second)])]
+    each = EACH.get(statistic)
+    known = [each(*pair) for pair in pairs] if each else []  # (..., seeds)
 
     def of(drawn: NDArray) -> NDArray:
         index = drawn.astype(int)  # (resamples, seeds)
-        values = [
-            np.moveaxis(x[:, index], 0, 1)  # (resamples, methods, seeds, ages)
-            for x in (first, second, *([] if other is None else [other]))
-        ]
-        found = statistic(values[0], values[1])
-        if other is None:
-            return found
-        return np.abs(found) - np.abs(statistic(values[2], values[1]))
+        if each:
+            found = [_of_seeds(np.moveaxis(x[:, index], 0, 1)) for x in known]
+        else:  # of (resamples, methods, seeds, ages)
+            found = [
+                statistic(*(np.moveaxis(x[:, index], 0, 1) for x in pair))
+                for pair in pairs
+            ]
+        return found[0] if other is None else np.abs(found[0]) - np.abs(found[1])
 
     return stratified_bootstrap(np.arange(first.shape[1]), generator, of)
 

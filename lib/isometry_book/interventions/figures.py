@@ -52,7 +52,7 @@ def rates_lines(ax: Axes, frame: pd.DataFrame, age: int, title: str) -> Axes:
         ("fresh_rate_", "new network", method_style("fresh", marker="o")),
         ("rate_", f"after {age} tasks", method_style("adam", marker="s")),
     ):
-        names = [n for n in set(frame["method"]) if n.startswith(kind)]
+        names = [n for n in frame["method"].unique() if n.startswith(kind)]
         names.sort(key=lambda name: float(name.removeprefix(kind)))
         found = [
             stratified_bootstrap(scores_of(frame, n, age, "online_accuracy"), draw)

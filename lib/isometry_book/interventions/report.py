@@ -92,8 +92,9 @@ def scores_of(frame: pd.DataFrame, method: str, age: int, metric: str) -> pd.Ser
     Raises:
         KeyError: If there is no such intervention.
     """
-    if method not in set(frame["method"]):
-        raise KeyError(unknown("intervention", method, set(frame["method"])))
+    known = frame["method"].unique()
+    if method not in known:
+        raise KeyError(unknown("intervention", method, known))
     chosen = frame[(frame["method"] == method) & (frame["metric"] == metric)]
     scores = chosen[chosen["task"] == age].set_index("seed")["value"].sort_index()
     return -scores if metric in LESS_IS_BETTER else scores
@@ -185,7 +186,7 @@ def loss_by_rate(
         What is lost at the ``usual`` rate and at the ``tuned`` ones, and how much the
         worn networks gain ``by_tuning``.
     """
-    rates = sorted(m for m in set(frame["method"]) if m.startswith("rate_"))
+    rates = sorted(m for m in frame["method"].unique() if m.startswith("rate_"))
     usual = [scores_of(frame, m, age, metric).to_numpy() for m in ("nothing", "fresh")]
     tuned = [
         _at_best_rate(

@@ -195,6 +195,23 @@ def test_intervals_draw_seeds_whole(draw):
     assert found.low == pytest.approx(-1)
 
 
+@pytest.mark.parametrize(
+    "statistic", [correlations._over_time, correlations._across_methods]
+)
+def test_what_each_seed_gives_once_is_what_it_gives_in_every_draw(
+    statistic, monkeypatch
+):
+    first, second, other = numpy_generator(3, "seeds").normal(size=(3, 3, 6, 5))
+
+    def found():
+        draw = numpy_generator(4, "draws")
+        return correlations._over_seeds(statistic, first, second, draw, other)
+
+    once = found()
+    monkeypatch.setattr(correlations, "EACH", {})
+    assert found() == once
+
+
 def test_a_difference_is_of_absolute_values_and_paired(draw):
     first, second = simpson()
     noise = numpy_generator(2, "noise").normal(size=first.shape)
