@@ -23,7 +23,7 @@ DRAWN = {
     "fold-the-plane": FOLD,
     "sigma-flow": sigma_flow.sigma_flow(),
     "revival-plane": revival_plane.revival_plane(),
-    "fifty-tasks": fifty_tasks.fifty_tasks(ROOT / "results"),
+    "fifty-tasks": fifty_tasks.fifty_tasks(fifty_tasks.runs(ROOT / "results")),
     "film": Path(film_player.__file__).read_text() + PLAY,
 }
 WORDS = '<p>See <span class="explore" data-explore="{}">these words</span>.</p>'

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from math import log10
 from pathlib import Path
 
+import pandas as pd
+
 from isometry.lab.store import load_results
 from isometry_book.c2_kernel.study import BENCHMARK, PROBES
 from isometry_book.controls import (
@@ -86,16 +88,12 @@ PANELS = (
 LEFT, RIGHT, TOP, BOTTOM = 42, 192, 26, 122  # of the curves, in a drawing's own units
 
 
-def medians(results: Path) -> Medians:
+def medians(frame: pd.DataFrame) -> Medians:
     """Return the median over seeds of what is shown, at each task.
 
     Args:
-        results: The book's results.
-
-    Raises:
-        StoreError: If the study of chapter 2 is not there.
+        frame: From :func:`runs`.
     """
-    frame = load_results(results / BENCHMARK)
     found = frame.groupby(["metric", "method", "task"])["value"].median()
     return {
         panel.metric: {
@@ -104,10 +102,6 @@ def medians(results: Path) -> Medians:
         }
         for panel in PANELS
     }
-
-
-def _seeds(results: Path) -> int:
-    return int(load_results(results / BENCHMARK)["seed"].nunique())
 
 
 def first_losses(shown: Medians) -> dict[str, int]:
@@ -140,19 +134,28 @@ def first_losses(shown: Medians) -> dict[str, int]:
     }
 
 
-def fifty_tasks(results: Path, task: int = 1) -> str:
-    """Return the explorable as HTML.
+def runs(results: Path) -> pd.DataFrame:
+    """Return the tidy numbers of chapter 2's study.
 
     Args:
         results: The book's results.
-        task: Shown first, counted from one.
 
     Raises:
-        StoreError: If the study of chapter 2 is not there.
+        StoreError: If it is not there.
+    """
+    return load_results(results / BENCHMARK)
+
+
+def fifty_tasks(frame: pd.DataFrame, task: int = 1) -> str:
+    """Return the explorable as HTML.
+
+    Args:
+        frame: From :func:`runs`.
+        task: Shown first, counted from one.
 
     Source: ours; the runs are those of chapter 2.
     """
-    shown = medians(results)
+    shown, seeds = medians(frame), frame["seed"].nunique()
     count = len(shown["online_accuracy"]["adam"])
     kept, key = _examples(shown), "fifty-tasks"
     across = [_across(k, count) for k in range(count)]
@@ -184,7 +187,7 @@ def fifty_tasks(results: Path, task: int = 1) -> str:
 {panels}
 </div>
 {_table(shown, task)}
-<p>Medians over {_seeds(results)} seeds of the runs of chapter 2. Spread: largest over
+<p>Medians over {seeds} seeds of the runs of chapter 2. Spread: largest over
 smallest singular value, mean over layers. Kernel: largest over fifth-percentile
 eigenvalue, at {PROBES} images, before the task.</p>
 <noscript><p>Without JavaScript the table shows task {task}.</p></noscript>

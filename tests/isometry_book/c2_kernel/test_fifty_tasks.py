@@ -14,7 +14,7 @@ RESULTS = Path(__file__).resolve().parents[3] / "results"
 
 @pytest.fixture(scope="module")
 def shown():
-    return explorable.medians(RESULTS)
+    return explorable.medians(explorable.runs(RESULTS))
 
 
 def test_shown_are_medians_over_seeds_of_every_task(shown):
@@ -75,7 +75,9 @@ def test_values_beyond_the_ends_are_drawn_at_the_ends():
 
 
 def test_page_holds_a_table_of_the_task_and_asks_four_questions(shown):
-    page = BeautifulSoup(explorable.fifty_tasks(RESULTS, task=9), "html.parser")
+    page = BeautifulSoup(
+        explorable.fifty_tasks(explorable.runs(RESULTS), task=9), "html.parser"
+    )
     cells = page.find_all(attrs={"data-number": True})
     assert len(cells) == 12
     adam = page.find(attrs={"data-number": "ntk_robust_condition_number adam"})
