@@ -24,6 +24,7 @@ from press.plain import address_of, citation  # noqa: E402
 from press.site import QUIET_BROWSER, chromium  # noqa: E402
 
 from isometry.adamo import relaxation_steps  # noqa: E402
+from isometry.core.statistics import spelled_interval  # noqa: E402
 from isometry.lab.store import load_records, load_results  # noqa: E402
 from isometry.methods import METHODS  # noqa: E402
 from isometry_book.c6_benchmark.streams_tables import (  # noqa: E402
@@ -124,7 +125,7 @@ def tables(facts: Facts) -> dict[str, str]:
     for method in SHOWN:
         if method in facts.level.index:
             row = facts.level.loc[method]
-            level = "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**dict(row))
+            level = spelled_interval(row["mean"], row["low"], row["high"])
             change = interval(facts.slope.loc[method])
             levels.append(f"| {method_label(method)} | {level} | {change} |")
     return {"table": "\n".join(lines), "levels": "\n".join(levels)}

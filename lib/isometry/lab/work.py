@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from isometry.core.files import named_errors
 from isometry.core.messages import Notice, refusal
 from isometry.lab.store import StoreError, read_file
-from isometry.stream.checkpoint import Identity, identity_in
+from isometry.stream.checkpoint import Identity, differing_keys, identity_in
 
 WORK = ".work"
 CHECKPOINT = "checkpoint.pt"
@@ -106,9 +106,7 @@ def begun_elsewhere(work: Path, identity: Identity) -> bool:
         work: The run's folder.
         identity: What its checkpoint would say here.
     """
-    said = identity_in(work / CHECKPOINT)
-    other = {k for k in {**said, **identity} if said.get(k) != identity.get(k)}
-    return other == {"device"}
+    return differing_keys(identity_in(work / CHECKPOINT), identity) == ["device"]
 
 
 def _stem(work: Path) -> str:

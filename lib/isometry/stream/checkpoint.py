@@ -169,13 +169,24 @@ def _digest(held: bytes) -> bytes:
     return hashlib.blake2b(held, digest_size=16).hexdigest().encode()
 
 
+def differing_keys(found: Identity, wanted: Identity) -> list[str]:
+    """Return in what two identities differ, in the order of the wanted one.
+
+    Args:
+        found: What a checkpoint says of itself.
+        wanted: What it should say.
+    """
+    return [k for k in {**wanted, **found} if found.get(k) != wanted.get(k)]
+
+
 def _differing(found: Identity, wanted: Identity | None) -> str:
     """Return in words where a checkpoint's identity differs from the one wanted."""
     if wanted is None:
         return ""
-    keys = [k for k in {**wanted, **found} if found.get(k) != wanted.get(k)]
-    words = [f"{k} {found.get(k)} instead of {wanted.get(k)}" for k in keys]
-    return ", ".join(words)
+    return ", ".join(
+        f"{k} {found.get(k)} instead of {wanted.get(k)}"
+        for k in differing_keys(found, wanted)
+    )
 
 
 def _not_of_this_run(path: Path, found: str) -> ValueError:
