@@ -39,7 +39,7 @@ FILMS = {"first": random_film(0, 12), "second": random_film(1, 40)}
 FILM = film_player.film_html(FILMS, 0.99, explore=True)
 ELLIPSE = ellipse.kernel_ellipse()
 DEPTH = depth_slider.depth_explorable(study.depth_spectra(study.SIZES.smoke))
-FIFTY = fifty.fifty_tasks(ROOT / "results")
+FIFTY = fifty.fifty_tasks(fifty.runs(ROOT / "results"))
 DRAWN = {
     "kernel-ellipse": ELLIPSE,
     "depth-spectra": DEPTH,
@@ -194,7 +194,7 @@ def test_spectra_of_another_depth_are_the_librarys(opened):
 def test_one_slider_moves_all_four_panels_and_the_table(opened):
     page = opened(FIFTY)
     page.locator(SLIDERS).press("End")
-    still = fifty.fifty_tasks(ROOT / "results", task=50)
+    still = fifty.fifty_tasks(fifty.runs(ROOT / "results"), task=50)
     for part, name in (("data-dot", "cy"), ("data-dot", "cx")):
         held = re.findall(f'{part}="([^"]*)".*?{name}="([^"]*)"', still)
         assert len(held) == 12
