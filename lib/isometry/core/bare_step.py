@@ -1,6 +1,7 @@
 """An optimiser's step without what it asks itself before it calls its kernels."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,11 +25,85 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
 
     Source: ours; ``torch.optim.adam`` and ``torch.optim.sgd``.
     """
-    if _hooked(optimizer):
-        return None
     if type(optimizer) is torch.optim.SGD:
-        return _bare_sgd_step(optimizer)
-    if type(optimizer) not in (torch.optim.Adam, torch.optim.AdamW):
+        return None if _hooked(optimizer) else _bare_sgd_step(optimizer)
+    calls = fused_calls(optimizer)
+    if calls is None:
+        return None
+
+    def step() -> None:
+        for call in calls:
+            torch._foreach_add_(call.steps, 1)
+            call(call.parameters, call.gradients, call.means, call.squares, call.steps)
+
+    return step
+
+
+@dataclass(frozen=True, kw_only=True)
+class FusedCall:
+    """A group of a fused Adam or AdamW: what its kernel reads and changes.
+
+    Attributes:
+        kernel: Torch's own, of this optimiser.
+        parameters: Those of the group.
+        gradients: Their gradients.
+        means: Adam's first moments.
+        squares: Its second moments.
+        steps: How many steps each parameter has taken.
+        keywords: The group's constants.
+        group: Where its learning rate stands.
+    """
+
+    kernel: Callable[..., None]
+    parameters: list[Tensor]
+    gradients: list[Tensor]
+    means: list[Tensor]
+    squares: list[Tensor]
+    steps: list[Tensor]
+    keywords: dict[str, float]
+    group: dict[str, Any]
+
+    def __call__(
+        self,
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        means: list[Tensor],
+        squares: list[Tensor],
+        steps: list[Tensor],
+    ) -> None:
+        """Update parameters, the group's own or parts of them, with its constants.
+
+        Args:
+            parameters: Are changed.
+            gradients: Of the parameters' shapes, as are the next two.
+            means: Are changed.
+            squares: Are changed.
+            steps: With this one.
+        """
+        self.kernel(
+            parameters,
+            gradients,
+            means,
+            squares,
+            [],
+            steps,
+            **self.keywords,
+            lr=self.group["lr"],
+            amsgrad=False,
+            maximize=False,
+            grad_scale=None,
+            found_inf=None,
+        )
+
+
+def fused_calls(optimizer: torch.optim.Optimizer) -> list[FusedCall] | None:
+    """Return what a fused Adam's or AdamW's step calls, one call a group.
+
+    Args:
+        optimizer: Has taken a step; see :func:`bare_step`, also for when it is None.
+    """
+    plain = type(optimizer) in (torch.optim.Adam, torch.optim.AdamW)
+    if not plain or _hooked(optimizer):
         return None
     calls = []
     for group in optimizer.param_groups:
@@ -38,33 +113,25 @@ def bare_step(optimizer: torch.optim.Optimizer) -> Callable[[], None] | None:
         states = [optimizer.state.get(p, {}) for p in group["params"]]
         if isinstance(group["lr"], Tensor) or not all("step" in s for s in states):
             return None
-        lists = [group["params"], [p.grad for p in group["params"]]]
-        lists += [[s[key] for s in states] for key in ("exp_avg", "exp_avg_sq")]
-        lists += [[], [s["step"] for s in states]]
-        keywords = {key: group[key] for key in ("weight_decay", "eps")}
-        keywords["beta1"], keywords["beta2"] = group["betas"]
-        if any(gradient is None for gradient in lists[1]):
+        gradients = [p.grad for p in group["params"]]
+        if any(gradient is None for gradient in gradients):
             return None
         # A key of newer versions, in which AdamW is an Adam with this set.
         by_class = isinstance(optimizer, torch.optim.AdamW)
         decoupled = group.get("decoupled_weight_decay", by_class)
-        kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
-        calls.append((kernel, lists, keywords, group))
-
-    def step() -> None:
-        for kernel, lists, keywords, group in calls:
-            torch._foreach_add_(lists[-1], 1)
-            kernel(
-                *lists,
-                **keywords,
-                lr=group["lr"],
-                amsgrad=False,
-                maximize=False,
-                grad_scale=None,
-                found_inf=None,
-            )
-
-    return step
+        call = FusedCall(
+            kernel=torch._fused_adamw_ if decoupled else torch._fused_adam_,
+            parameters=group["params"],
+            gradients=gradients,
+            means=[s["exp_avg"] for s in states],
+            squares=[s["exp_avg_sq"] for s in states],
+            steps=[s["step"] for s in states],
+            keywords={key: group[key] for key in ("weight_decay", "eps")}
+            | dict(zip(("beta1", "beta2"), group["betas"], strict=True)),
+            group=group,
+        )
+        calls.append(call)
+    return calls
 
 
 def _hooked(optimizer: torch.optim.Optimizer) -> bool:

@@ -17,6 +17,7 @@ from isometry.core.seeding import generator
 from isometry.core.stacking import Parameters
 from isometry.stream.binding import Hooks
 from isometry.supervised.blending import rows_before
+from isometry.supervised.in_turn import takes_turns, train_in_turn
 from isometry.supervised.networks.kinds import Network
 from isometry.supervised.online import is_online, train_online
 from isometry.supervised.settings import SupervisedSettings
@@ -217,7 +218,8 @@ def train_task(
     """Train on the minibatches and return what each step saw before its update.
 
     With ``batch_size=1`` steps are those of :mod:`isometry.supervised.online` where it
-    knows network, optimiser and method.
+    knows network, optimiser and method; large members are trained one after the other,
+    see :mod:`isometry.supervised.in_turn`.
 
     Args:
         network: The network.
@@ -238,6 +240,8 @@ def train_task(
         return train_online(network, parameters, optimizer, stream, steps, ordinary)
     if batch_size is not None:
         stream = minibatches(stream, batch_size)
+    if precision == "float32" and takes_turns(network, parameters, hooks or Hooks()):
+        return train_in_turn(network, parameters, optimizer, stream, steps, ordinary)
     return ordinary(parameters, optimizer, stream, steps)
 
 

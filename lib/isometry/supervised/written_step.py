@@ -56,7 +56,11 @@ def is_written(network: Any, parameters: Parameters) -> TypeGuard[MLP]:
 
 
 def written_pass(
-    network: MLP, parameters: Parameters
+    network: MLP,
+    parameters: Parameters,
+    *,
+    shared: Tensor | None = None,
+    then: Callable[[str], None] | None = None,
 ) -> Callable[[Tensor, Tensor], Pass]:
     """Return a function that passes a minibatch forward and back, without autograd.
 
@@ -68,6 +72,10 @@ def written_pass(
     Args:
         network: One for which :func:`is_written` holds.
         parameters: Leaf tensors, name -> ``(members, ...)``; their gradients are made.
+        shared: Memory for the gradient of one layer's weights after the other,
+            ``(numbers,)``; None: each has its own.
+        then: Called with a layer's name, ``hidden.0`` or ``head``, once its gradients
+            are there and its weights are no longer needed: may change both.
 
     Source: the chain rule.
     """
@@ -77,9 +85,11 @@ def written_pass(
     names = [*(f"hidden.{i}" for i in range(architecture.depth)), "head"]
     weights = [parameters[f"{name}.weight"] for name in names]
     biases = [parameters.get(f"{name}.bias") for name in names]
-    for parameter in (*weights, *biases):
-        if parameter is not None:
-            parameter.grad = torch.empty_like(parameter)
+    for weight, bias in zip(weights, biases, strict=True):
+        own = None if shared is None else shared[: weight.numel()].view_as(weight)
+        weight.grad = torch.empty_like(weight) if own is None else own
+        if bias is not None:
+            bias.grad = torch.empty_like(bias)
     shares: dict[int, Tensor] = {}  # of an image in its minibatch's mean, by size
     unused = weights[0].new_zeros(())  # the sum of the weights of a mean over all
 
@@ -106,6 +116,8 @@ def written_pass(
                 torch.sum(gradient, 1, out=bias.grad)
             if layer:
                 gradient = backward(torch.bmm(gradient, weight), read, slope)
+            if then is not None:
+                then(names[layer])
         return logits, mean, activations
 
     return one_pass
