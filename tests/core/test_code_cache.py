@@ -33,7 +33,8 @@ LINE = "isometry: compiling minatar_freeway, some seconds, once on a machine\n"
 
 def played(folder, **environment):
     """Play in a new process; return compilations, what was seen, and its stderr."""
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), **environment}
+    own = {"NUMBA_CACHE_DIR": str(folder), "ISOMETRY_PROGRESS": "1"}
+    environment = {**os.environ, **own, **environment}
     done = subprocess.run(
         [sys.executable, "-c", PLAYS],
         env=environment, capture_output=True, check=True, text=True,
@@ -57,6 +58,7 @@ def test_a_machine_compiles_a_game_once_and_says_so(tmp_path):
 def test_games_are_played_where_nothing_can_be_kept(tmp_path):
     (tmp_path / "file").write_text("no folder")
     assert played(tmp_path / "file")[2] == LINE
+    assert played(tmp_path / "file", ISOMETRY_PROGRESS="0")[2] == ""
 
 
 def test_code_of_other_rules_has_another_name(monkeypatch, tmp_path):

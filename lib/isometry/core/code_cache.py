@@ -41,7 +41,7 @@ def kept_on_disk(function: Any, what: str = "") -> Any:
 
     The code stands under ``NUMBA_CACHE_DIR`` if that is set, else under the user's
     cache. Where it can be neither read nor written, it is compiled as ever. Before a
-    game is compiled, one line on stderr says so.
+    game is compiled, one line on stderr says so, unless ``ISOMETRY_PROGRESS`` is 0.
 
     Args:
         function: What ``numba.njit`` returned, not yet called.
@@ -85,7 +85,8 @@ class _CodeCache(NullCache):
         with contextlib.suppress(Exception):
             payload = pickle.loads(file.read_bytes())
             return CompileResult._rebuild(target_context, *payload)
-        if self._what and self._what not in _announced:
+        told = os.environ.get("ISOMETRY_PROGRESS") == "0" or self._what in _announced
+        if self._what and not told:
             _announced.add(self._what)
             line = f"isometry: compiling {self._what}, some seconds, once on a machine"
             print(line, file=sys.stderr, flush=True)
