@@ -4,8 +4,8 @@
 ``{chapter-claims}`` a line of links to those of a chapter, and ``{claims-table}``,
 ``{verdict-counts}``, ``{status-table}`` and ``{statements-table}`` list them;
 ``{suite-tables}`` and ``{suite-changes}``, from ``suite_pages``, show our numbers
-beside others', and ``{cluster-plan}``, from ``plan_pages``, counts what a cluster
-would have to do. The others read JSON files that lie beside the configuration; what is
+beside others', and ``{cluster-plan}``, ``{gpu-plan}`` and ``{scaling}``, from
+``plan_pages``, count what others' machines would have to do. The others read JSON files that lie beside the configuration; what is
 not there is an error, so a strict build fails.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 from docutils import nodes
 from home_links import add_links
 from page_tables import TableDirective, read
-from plan_pages import ClusterPlan
+from plan_pages import ClusterPlan, GpuPlan, Scaling
 from quiz_pages import Quiz
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -335,6 +335,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("statements-table", StatementsTable)
     app.add_directive("verdict-counts", VerdictCounts)
     app.add_directive("cluster-plan", ClusterPlan)
+    app.add_directive("gpu-plan", GpuPlan)
+    app.add_directive("scaling", Scaling)
     app.add_directive("quiz", Quiz)
     app.add_directive("suite-tables", SuiteTables)
     app.add_directive("suite-changes", SuiteChanges)

@@ -1,5 +1,6 @@
-"""What the whole table would cost on a cluster: ``{cluster-plan}``."""
+"""What the whole table would cost, and how times grow: tables from reports."""
 
+import json
 from pathlib import Path
 
 from docutils import nodes
@@ -31,3 +32,59 @@ class ClusterPlan(TableDirective):
         head = ["Benchmark", "Tuning runs", "Reported runs", "Core-hours", *heads]
         widths = [28, 12, 12, 12, 12, 12, 12]
         return [self.table(head, rows, widths, "cluster-plan")]
+
+
+class GpuPlan(TableDirective):
+    """``{gpu-plan}``: hours of one H200 by what bounds them, and of eight."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table, computed from sweep files and counted calls."""
+        import isometry_book
+        from isometry_book.c6_benchmark.gpu_plan import hours, stacks
+
+        runs = stacks(Path(isometry_book.__file__).resolve().parents[2])
+        names = list(dict.fromkeys(one.benchmark for one in runs))
+        rows = []
+        for name in [*names, None]:
+            own = [one for one in runs if name in (one.benchmark, None)]
+            bounds = [
+                sum(getattr(one, bound) for one in own) / 3600
+                for bound in ("launches", "products", "memory")
+            ]
+            ends = [hours(own, 1), hours(own, 1, share=8), hours(own, 8, share=8)]
+            title = "**all**" if name is None else f"`{name}`"
+            values = [*bounds, *ends]
+            rows.append([title, str(len(own)), *[f"{value:.2f}" for value in values]])
+        head = ["Benchmark", "Runs", "Launches", "Products", "Memory"]
+        head += ["One GPU", "One GPU, 8 at a time", "8 GPUs, 8 at a time"]
+        return [self.table(head, rows, [24, 8, 11, 11, 11, 11, 12, 12], "gpu-plan")]
+
+
+class Scaling(TableDirective):
+    """``{scaling}``: how times grow, from the report of the benchmark."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        import isometry_book
+
+        root = Path(isometry_book.__file__).resolve().parents[2]
+        path = root / "benchmarks" / "reports" / "scaling.json"
+        self.env.note_dependency(str(path))
+        rows = []
+        for title, axis in json.loads(path.read_text())["axes"].items():
+            low, high = axis["exponent_interval"]
+            spans = [
+                f"{values[0]:.2f} to {values[-1]:,.0f} ms"
+                for values in (axis["milliseconds"], axis["products_alone"])
+            ]
+            rows.append(
+                [
+                    title,
+                    f"{axis['sizes'][0]} to {axis['sizes'][-1]:,}",
+                    *spans,
+                    f"{axis['exponent']:.2f} [{low:.2f}, {high:.2f}]",
+                    f"{axis['limit']:g}",
+                ]
+            )
+        head = ["What", "Sizes", "Time", "Products alone", "Exponent", "Limit"]
+        return [self.table(head, rows, [30, 12, 18, 18, 14, 8], "scaling")]
