@@ -29,6 +29,7 @@ class Quiz(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return a list of questions."""
         chapter = self.env.docname.rpartition("/")[2]
+        self.env.note_dependency(str(QUIZZES))
         questions = nodes.enumerated_list(classes=["quiz"])
         for question in tomllib.loads(QUIZZES.read_text("utf-8"))[chapter]:
             item = nodes.list_item()

@@ -5,8 +5,13 @@ checks the pages. ``book/build.py`` is the command line.
 """
 
 import os
+import sys
 import tomllib
 from pathlib import Path
+
+# jsonschema, which nbformat imports, would parse a grammar of addresses with it, for a
+# second or two, and nothing here asks for that.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = ("smoke", "laptop", "paper")

@@ -5,6 +5,7 @@ lock, the profile, the data that are there, and whatever of the library and of t
 results its last run reached.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -13,16 +14,15 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import chdir
 from pathlib import Path
 from threading import Lock
-
-import jupytext
-import nbformat
-import papermill
-from nbformat import NotebookNode
-from papermill.exceptions import PapermillExecutionError, strip_color
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from press import BookError, chapter_files, run_folder
 from press.freshness import data_at_hand, depfile, fresh, keyfile, stamp, watching
+
+if TYPE_CHECKING:  # where no chapter has changed, the seconds of these are not spent
+    from nbformat import NotebookNode
+    from papermill.exceptions import PapermillExecutionError
+    from tqdm import tqdm
 
 THREADS = {
     "OMP_NUM_THREADS": "1",
@@ -35,8 +35,10 @@ SECONDS_PER_CELL = {"smoke": 600, "laptop": 1800, "paper": None}
 LINES_OF_TRACEBACK = 25
 
 
-def read_chapter(path: Path, root: Path) -> NotebookNode:
+def read_chapter(path: Path, root: Path) -> "NotebookNode":
     """Return a text chapter as a notebook whose cells have fixed names."""
+    import jupytext
+
     try:
         notebook = jupytext.read(path)
     except Exception as error:
@@ -47,8 +49,10 @@ def read_chapter(path: Path, root: Path) -> NotebookNode:
     return notebook
 
 
-def explain(chapter: Path, error: PapermillExecutionError, kept: Path) -> str:
+def explain(chapter: Path, error: "PapermillExecutionError", kept: Path) -> str:
     """Return what failed, in which chapter and cell, and the end of its traceback."""
+    from papermill.exceptions import strip_color
+
     trace = strip_color("\n".join(error.traceback)).splitlines()
     tail = [f"    {line}" for line in trace[-LINES_OF_TRACEBACK:]]
     source = [f"    > {line}" for line in error.source.strip().splitlines()]
@@ -67,6 +71,9 @@ def run_chapter(
     path: Path, root: Path, profile: str, data: str, bar: "tqdm[None]", lock: Lock
 ) -> str | None:
     """Run one chapter; return None, or why it failed."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
     out = run_folder(root, profile) / f"{path.stem}.ipynb"
     keyfile(path, root, profile).unlink(missing_ok=True)
     depfile(path, root, profile).unlink(missing_ok=True)
@@ -152,6 +159,9 @@ def run_all(
     chapters: list[Path], root: Path, profile: str, jobs: int, data: str
 ) -> list[str]:
     """Run ``chapters``, ``jobs`` at a time; return what failed."""
+    import papermill  # noqa: F401  before there are threads
+    from tqdm import tqdm
+
     total = sum(code_cells(path, root) for path in chapters)
     every = 1 if sys.stderr.isatty() else 15  # seconds between lines of a log
     chapters = sorted(chapters, key=lambda p: -last_seconds(root, profile, p))
@@ -184,8 +194,8 @@ def last_seconds(root: Path, profile: str, chapter: Path) -> float:
     """Return how long a chapter took last time; the longest start first."""
     done = run_folder(root, profile) / f"{chapter.stem}.ipynb"
     try:
-        run = nbformat.read(done, as_version=4).metadata["papermill"]
-        return float(run["duration"])
+        notebook = json.loads(done.read_text(encoding="utf-8"))
+        return float(notebook["metadata"]["papermill"]["duration"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
 
@@ -204,6 +214,8 @@ def check(root: Path, profile: str) -> None:
     Raises:
         BookError: If an output tagged ``nbval-check-output`` differs.
     """
+    import nbformat
+
     tagged = []
     for path in chapter_files(root):
         done = run_folder(root, profile) / f"{path.stem}.ipynb"

@@ -10,10 +10,9 @@ import hashlib
 import re
 from base64 import b64encode
 from html import escape
+from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
-
-from bs4 import BeautifulSoup
 
 EXECUTED = {"", "module", "text/javascript", "application/javascript"}
 PLACE = re.compile(r"<meta charset=[^>]*>|<head[^>]*>", re.I)
@@ -37,31 +36,58 @@ def digest(script: str) -> str:
     return f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
+class Scripts(HTMLParser):
+    """What runs in a page.
+
+    Attributes:
+        inline: Texts of its own scripts.
+        handlers: Texts of attributes that act on events.
+        loaded: Addresses of other scripts.
+    """
+
+    def __init__(self, html: str) -> None:
+        """Read a page."""
+        super().__init__()
+        self.inline: list[str] = []
+        self.handlers: list[str] = []
+        self.loaded: list[str] = []
+        self._inside = False
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag's handlers, and a script's address, or that its text follows."""
+        given = {name: value or "" for name, value in attrs}
+        self.handlers += [v for name, v in given.items() if name.startswith("on")]
+        if tag == "script":
+            if "src" in given:
+                self.loaded.append(given["src"])
+            elif given.get("type", "").lower() in EXECUTED:
+                self._inside = True
+                self.inline.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Note that a script ends."""
+        self._inside = self._inside and tag != "script"
+
+    def handle_data(self, data: str) -> None:
+        """Add to a script's text."""
+        if self._inside:
+            self.inline[-1] += data
+
+
 def policy(page: Path) -> str:
     """Return the policy of a built page, from what stands in it.
 
     Args:
         page: An HTML file of the site; the scripts that it loads lie beside it.
     """
-    soup = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
-    inline = [
-        "".join(script.strings)
-        for script in soup("script", src=False)
-        if str(script.get("type") or "").lower() in EXECUTED
-    ]
-    handlers = [
-        str(value)
-        for tag in soup.find_all(True)
-        for name, value in tag.attrs.items()
-        if name.startswith("on")
-    ]
-    hashes = sorted({digest(script) for script in [*inline, *handlers]})
-    if handlers:
+    scripts = Scripts(page.read_text(encoding="utf-8"))
+    hashes = sorted({digest(text) for text in [*scripts.inline, *scripts.handlers]})
+    if scripts.handlers:
         hashes.insert(0, "'unsafe-hashes'")  # hashes hold for handlers too
     rules = [*COMMON, " ".join(["script-src 'self'", *hashes])]
-    if any(
-        starts_worker(page, str(script["src"])) for script in soup("script", src=True)
-    ):
+    if any(starts_worker(page, address) for address in scripts.loaded):
         rules.append("worker-src blob:")
     return "; ".join(rules)
 

@@ -8,6 +8,7 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from html import escape
 from pathlib import Path
 
@@ -37,20 +38,25 @@ def add_previews(site: Path, pages: Iterator[Path], cache: Path) -> None:
         pages: Of the site; they are written anew.
         cache: Where pictures are kept between builds.
     """
-    for page in pages:
-        html = page.read_text(encoding="utf-8")
-        start = html.find('<article class="bd-article"')
-        beginning = html[start : start + READ] if start >= 0 else ""
-        article = BeautifulSoup(beginning, "html.parser").article
-        if article is None or article.h1 is None:
-            continue
-        title, words = heading(article), first_words(article)
-        image = article.select_one('img[src$=".svg"]')
-        drawing = image and page.parent / str(image["src"])
-        picture = card(site, drawing, title, cache) if drawing else None
-        name = page.relative_to(site).as_posix()
-        tags = "\n".join(meta(title, words, name, picture))
-        page.write_text(html.replace("</title>", f"</title>\n{tags}", 1), "utf-8")
+    with ThreadPoolExecutor(2) as pool:
+        for _ in pool.map(lambda page: _add_preview(site, page, cache), pages):
+            pass  # what failed is raised here
+
+
+def _add_preview(site: Path, page: Path, cache: Path) -> None:
+    html = page.read_text(encoding="utf-8")
+    start = html.find('<article class="bd-article"')
+    beginning = html[start : start + READ] if start >= 0 else ""
+    article = BeautifulSoup(beginning, "html.parser").article
+    if article is None or article.h1 is None:
+        return
+    title, words = heading(article), first_words(article)
+    image = article.select_one('img[src$=".svg"]')
+    drawing = image and page.parent / str(image["src"])
+    picture = card(site, drawing, title, cache) if drawing else None
+    name = page.relative_to(site).as_posix()
+    tags = "\n".join(meta(title, words, name, picture))
+    page.write_text(html.replace("</title>", f"</title>\n{tags}", 1), "utf-8")
 
 
 def heading(article: Tag) -> str:

@@ -1,6 +1,5 @@
 """Build the staged book strictly, check its pages, and put the site in place."""
 
-import hashlib
 import os
 import re
 import shutil
@@ -10,10 +9,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bs4 import BeautifulSoup
+from bs4 import BeautifulSoup, SoupStrainer
 
 from press import BookError
 from press.accessible import mend
+from press.inputs import hash_of, measured
 from press.pictures import NARROW, dress_pictures
 from press.policy import add_policies
 from press.preview import add_previews
@@ -34,37 +34,37 @@ QUIET_BROWSER = (
 PROBLEM = re.compile(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b|Error:|Exception")
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# Jupyter Book has no option for two processes. The module that is missing would parse a
+# grammar of addresses for a second, and nothing asks for it.
+START = """
+import sys
+from functools import partial
+sys.modules["rfc3987_syntax"] = None
+from jupyter_book import sphinx
+sphinx.build_sphinx = partial(sphinx.build_sphinx, jobs=2, force_all=True)
+from jupyter_book.cli.main import main
+main()
+"""
 
 
-def tree_hash(stage: Path) -> str:
-    """Return a hash of all files that Sphinx would read."""
-    total = hashlib.sha256()
-    for path in sorted(stage.rglob("*")):
-        name = path.relative_to(stage)
-        if path.is_file() and not {"_build", "__pycache__"} & set(name.parts):
-            total.update(f"\n{name.as_posix()}\n".encode())
-            total.update(path.read_bytes())
-    return total.hexdigest()
-
-
-def library_hash(root: Path) -> str:
-    """Return a hash of the library, whose docstrings are pages too."""
-    total = hashlib.sha256()
-    for path in [*sorted((root / "lib").rglob("*.py")), root / "requirements.lock"]:
-        if path.is_file():
-            total.update(f"\n{path.relative_to(root)}\n".encode())
-            total.update(path.read_bytes())
-    return total.hexdigest()
-
-
-def sphinx(stage: Path) -> Path:
+def sphinx(stage: Path, around: str) -> Path:
     """Build with every warning an error; return the folder of the pages.
+
+    Pages whose text and numbers are as they were are not read again, and all are
+    written, for each shows the others' titles.
+
+    Args:
+        stage: The staged tree.
+        around: A hash of what pages show beside it; if it is new, all are read.
 
     Raises:
         BookError: With all warnings, if there is one.
     """
-    start = "from jupyter_book.cli.main import main; main()"
-    command = ["-c", start, "build", str(stage), "-W", "-n", "--keep-going"]
+    own = [stage / name for name in ("book/_ext", "_config.yml", "_toc.yml")]
+    key, note = hash_of(*own) + around, stage / "_build" / ".around"
+    if not note.exists() or note.read_text() != key:
+        shutil.rmtree(stage / "_build", ignore_errors=True)
+    command = ["-c", START, "build", str(stage), "-W", "-n", "--keep-going"]
     environment = {**os.environ, "NO_COLOR": "1", "PYTHONHASHSEED": "0"}
     done = subprocess.run(
         [sys.executable, *command],
@@ -77,6 +77,7 @@ def sphinx(stage: Path) -> Path:
     log = stage / "_build" / "html.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text(done.stdout)
+    note.write_text(key)
     if done.returncode:
         # A second, incremental run would not read the pages with warnings again.
         shutil.rmtree(stage / "_build" / ".doctrees", ignore_errors=True)
@@ -103,7 +104,8 @@ def images_without_text(site: Path) -> list[str]:
     """
     found = []
     for page in pages(site):
-        soup = BeautifulSoup(page.read_text(), "html.parser")
+        only = SoupStrainer("img")
+        soup = BeautifulSoup(page.read_text(), "html.parser", parse_only=only)
         for image in soup.find_all("img"):
             text = str(image.get("alt") or "").strip()
             source = str(image.get("src") or "")
@@ -127,12 +129,13 @@ def build(root: Path, stage: Path, output: Path) -> Path:
         BookError: If there is a warning or an image without alternative text.
     """
     start = time.perf_counter()
-    key = tree_hash(stage) + library_hash(root)
+    around = measured(root)
+    key = f"{hash_of(stage)}{around}{chromium()}"
     stamp = output / ".built-from"
     if stamp.exists() and stamp.read_text() == key:
         print(f"site: {output} is up to date")
         return output
-    built = sphinx(stage)
+    built = sphinx(stage, around)
     missing = images_without_text(built)
     if missing:
         hint = "add `image: {alt: ...}` under mystnb, or :alt: to the directive"

@@ -25,6 +25,7 @@ from press import (
     stage_folder,
 )
 from press.fold import fold
+from press.inputs import everything, hash_of, kept, measured
 from press.pictures import NARROW, staged
 from press.plain import Book, book_of
 from press.portable import FOLDER, archive_name, portable, results_archive
@@ -244,7 +245,12 @@ def configuration(root: Path) -> str:
     return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
-def stage(root: Path, profile: str) -> Path:
+def judged(root: Path) -> dict[str, Any]:
+    """Return what the results say, for the stage: claims, suites, and the cover."""
+    return {"claims": claims(root), "suites": suites(root), "covers": covers()}
+
+
+def lay_out(root: Path, profile: str) -> Path:
     """Lay out ``_stage/<profile>`` from the executed chapters and return it.
 
     Raises:
@@ -279,19 +285,35 @@ def stage(root: Path, profile: str) -> Path:
         files |= staged(notebook)
         page = pages[path.stem] = dress(notebook, status[path.stem])
         files[f"chapters/{path.stem}.ipynb"] = nbformat.writes(page) + "\n"
-    judged = claims(root)
+    found = kept(root / "_run" / "judged.json", measured(root), lambda: judged(root))
     for name, value in (
         ("numbers.json", numbers),
         ("status.json", status),
         ("statements.json", statements),
-        ("claims.json", judged),
-        ("suites.json", suites(root)),
+        ("claims.json", found["claims"]),
+        ("suites.json", found["suites"]),
     ):
         files[name] = json.dumps(value, indent=1, sort_keys=False) + "\n"
-    files |= covers()
+    files |= found["covers"]
     titles = {name: facts["title"] for name, facts in status.items()}
-    book = book_of(root, pages, numbers, judged, titles, site_address())
+    book = book_of(root, pages, numbers, found["claims"], titles, site_address())
     write(target, files | downloads(root, pages, status, book))
+    return target
+
+
+def stage(root: Path, profile: str) -> Path:
+    """Make ``_stage/<profile>`` what Sphinx reads, if it is not, and return it.
+
+    Raises:
+        BookError: As :func:`lay_out`.
+    """
+    target = stage_folder(root, profile)
+    note = target.with_name(f"{profile}.key")
+    key = everything(root, profile)
+    if not note.exists() or note.read_text() != key + hash_of(target):
+        note.unlink(missing_ok=True)
+        lay_out(root, profile)
+        note.write_text(key + hash_of(target))
     return target
 
 

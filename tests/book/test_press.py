@@ -1,6 +1,7 @@
 """The press on tiny books: what must fail fails, and says where."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,11 @@ import nbformat
 from bs4 import BeautifulSoup
 from press import BookError
 from press import site as press_site
+from press import stage as press_stage
 from press.cli import main
 from press.execute import execute, read_chapter
 from press.freshness import data_at_hand, fresh, stamp
+from press.inputs import hash_of, kept
 from press.site import images_without_text
 from press.stage import (
     BANNER,
@@ -65,12 +68,19 @@ FACTS = {
     "isometry": "0",
     "commit": "1a2b3c4",
 }
+NOTHING = {"claims": [], "suites": [], "covers": {}}
+QUIZ = """\
+[[01_a]]
+ask = "Is one one?"
+right = ["Yes", "It is."]
+wrong = [["No", "It is."]]
+"""
 CONFIG = """\
 title: A tiny book
 only_build_toc_files: true
 execute: {execute_notebooks: "off"}
 sphinx:
-  local_extensions: {book_pages: book/_ext, explore: book/_ext}
+  local_extensions: {book_pages: book/_ext, explore: book/_ext, side_by_side: book/_ext}
   config: {nb_ipywidgets_js: {}}
 """
 
@@ -447,6 +457,139 @@ def test_a_changed_style_sheet_reaches_the_site_though_no_page_changed(
     monkeypatch.setattr(press_site, "sphinx", lambda *_: built)
     site = press_site.build(tmp_path, stage, tmp_path / "site")
     assert (site / "_static" / "book.css").read_text() == "new"
+
+
+def test_the_data_at_hand_are_those_that_the_library_would_take(monkeypatch, tmp_path):
+    from isometry.supervised.data import resolve
+
+    assert data_at_hand() == resolve("auto", download=False)
+    monkeypatch.setenv("ISOMETRY_DATA", str(tmp_path))
+    assert data_at_hand() == resolve("auto", download=False) == "digits"
+
+
+@pytest.mark.parametrize(
+    ("name", "stays"),
+    [
+        ("a/b.txt", False),
+        ("a/new.txt", False),
+        ("a/__pycache__/b.pyc", True),
+        ("_build/b.txt", True),
+        ("a/b.lock", True),
+    ],
+)
+def test_a_folder_has_another_hash_for_each_change_in_it(tmp_path, name, stays):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/b.txt").write_text("1")
+    before = hash_of(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("2")
+    assert (hash_of(tmp_path) == before) == stays
+    (tmp_path / name).unlink()
+    (tmp_path / "a/b.txt").write_text("1")
+    assert hash_of(tmp_path) == before
+    (tmp_path / "a/b.txt").rename(tmp_path / "a/c.txt")
+    assert hash_of(tmp_path) != before
+
+
+def test_what_is_kept_is_made_once_for_a_key_and_again_if_it_is_broken(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return {"rows": (1, 2)}
+
+    file = tmp_path / "new" / "kept.json"
+    for key, times in (("a", 1), ("a", 1), ("b", 2), ("a", 3)):
+        assert kept(file, key, make) == {"rows": [1, 2]}
+        assert len(made) == times
+    file.write_text(file.read_text()[:-3])
+    assert kept(file, "a", make) == {"rows": [1, 2]}
+    assert len(made) == 4
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_config.yml",
+        "_toc.yml",
+        "book/intro.md",
+        "book/_ext/explore.py",
+        "chapters/new.svg",
+        "results/new.json",
+        "sweeps/new.toml",
+        "_run/smoke/chapters/01_a.ipynb",
+        "_stage/smoke/book/intro.md",
+        "_stage/smoke/new.md",
+    ],
+)
+def test_an_unchanged_book_is_not_staged_again_and_a_changed_one_is(
+    executed, monkeypatch, name
+):
+    monkeypatch.setattr(press_stage, "judged", lambda _: NOTHING)
+    stage(executed, "smoke")
+    laid_out = []
+    monkeypatch.setattr(press_stage, "lay_out", lambda *given: laid_out.append(given))
+    stage(executed, "smoke")
+    assert laid_out == []
+    (executed / name).parent.mkdir(exist_ok=True)
+    with (executed / name).open("a") as file:
+        file.write("\n")
+    stage(executed, "smoke")
+    assert laid_out == [(executed, "smoke")]
+
+
+def test_a_chapter_that_failed_is_not_staged_though_nothing_else_changed(
+    executed, monkeypatch
+):
+    monkeypatch.setattr(press_stage, "judged", lambda _: NOTHING)
+    stage(executed, "smoke")
+    (executed / "_run/smoke/chapters/01_a.key").unlink()
+    with pytest.raises(BookError, match=r"01_a\.md has not run to its end"):
+        stage(executed, "smoke")
+
+
+def test_a_book_that_was_edited_is_built_like_a_new_one(executed, tmp_path, root):
+    (executed / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/intro\n"
+        "chapters: [{file: chapters/01_a}, {file: book/more}, {file: book/calm}]\n"
+    )
+    (executed / "book/quizzes.toml").write_text(QUIZ)
+    (executed / "book/calm.md").write_text("# Calm\n\nIts contents name the others.\n")
+    page = executed / "book/more.md"
+    page.write_text("# More\n\n(there)=\n## There\n\nNo number.\n")
+    done = executed / "_run/smoke/chapters/01_a.ipynb"
+    notebook = nbformat.read(done, as_version=4)
+    asks = nbformat.v4.new_markdown_cell("```{quiz}\n```", id="01_a-quiz")
+    notebook.cells.append(asks)
+    nbformat.write(notebook, done)
+    words = "{ref}`there`, {number}`01_a.answer:.1f`, [](more.md)"
+    assert build_pages(executed, words) == 0
+    seen = {}
+    for file, old, new in (
+        (page, "# More\n", "# Less\n"),
+        (page, "## There", "## Here"),
+        (executed / "book/quizzes.toml", "Is one one?", "Is two two?"),
+        (done, '"answer": 0.5', '"answer": 0.7'),
+    ):
+        text = file.read_text()
+        assert text.count(old) == 1
+        file.write_text(text.replace(old, new))
+    for name in ("edited", "new"):
+        assert build_pages(executed, words) == 0
+        site = executed / "site"
+        # A style sheet that myst-nb writes late has a version at the second writing.
+        seen[name] = {
+            str(path.relative_to(site)): re.sub(r"\?v=\w+", "", path.read_text())
+            for path in site.rglob("*.html")
+        }
+        shutil.rmtree(executed / "_stage")
+        shutil.rmtree(site)
+    assert seen["edited"] == seen["new"]
+    start = seen["edited"]["book/intro.html"]
+    assert "Less" in start
+    assert "Here" in start
+    assert ">0.7</span>" in start
+    assert "Is two two?" in seen["edited"]["chapters/01_a.html"]
 
 
 def test_pages_lead_to_colab_binder_and_their_text_once_the_address_is_known(
