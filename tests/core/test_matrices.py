@@ -14,6 +14,7 @@ from isometry.core.matrices import (
     check_matrix,
     effective_rank,
     singular_values,
+    singular_values_by_gram,
     smaller_gram,
 )
 from isometry.core.seeding import generator
@@ -73,6 +74,19 @@ def test_the_gram_matrix_of_an_isometry_is_the_identity(out, inputs):
     assert_close(smaller_gram(weight), torch.eye(size, dtype=torch.float64))
     assert_close(singular_values(weight), torch.ones(size, dtype=torch.float64))
     assert effective_rank(singular_values(weight)).item() == pytest.approx(size)
+
+
+@pytest.mark.parametrize("shape", [(40, 7), (7, 40), (20, 20), (1, 5), (3, 2, 30, 9)])
+def test_values_by_the_gram_matrix_are_nearer_than_those_in_single_precision(shape):
+    weight = torch.randn(shape, generator=generator(0, "gram"), dtype=torch.float64)
+    weight[..., -1] = 1e-3 * weight[..., 0]  # some are small
+    single = weight.float()
+    expected = singular_values(single.double())
+    found = singular_values_by_gram(single)
+    assert found.dtype == torch.float32
+    size = expected[..., :1]
+    assert ((found - expected).abs() / size).max() < 1e-7
+    assert_close(singular_values_by_gram(weight), singular_values(weight))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

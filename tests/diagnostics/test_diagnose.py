@@ -14,6 +14,7 @@ from torch.testing import assert_close
 from isometry import MaxMin, diagnose
 from isometry.core.seeding import generator
 from isometry.diagnostics.jacobians import evenly, jacobian
+from isometry.diagnostics.records import Spread
 from isometry.maxmin import convolution_singular_values, isometric_mlp
 from isometry.ntk import conditioning, empirical_ntk, ntk_matrix
 from isometry.plasticity import (
@@ -421,12 +422,67 @@ def test_large_layer_is_left_out_with_its_size():
 
 def test_large_layer_is_taken_at_fewer_inputs(monkeypatch):
     model, inputs = perceptron(), batch(6, 6)
-    monkeypatch.setattr("isometry.diagnostics.jacobians.MOST_WORK", 2 * 8 * 8 * 8)
+    monkeypatch.setattr("isometry.diagnostics.layer_jacobians.MOST_WORK", 2 * 8 * 8 * 8)
     first, second = diagnose(model, inputs).layer_jacobians
     assert (first.inputs, second.inputs) == (3, 2)  # 8 x 6 and 8 x 8
     monkeypatch.undo()
     _, expected = diagnose(model, inputs[:2]).layer_jacobians
     assert second == expected
+
+
+class Folded(nn.Module):
+    """Sequences whose places a layer takes for inputs."""
+
+    def __init__(self, norm):
+        super().__init__()
+        self.layer, self.norm = nn.Linear(4, 6), norm
+
+    def forward(self, x):
+        return self.norm(self.layer(x.flatten(0, 1))).relu().view(*x.shape[:2], 6)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (nn.Sequential(Residual(3, 4), Residual(4, 2)), (4, 3, 5, 5)),
+        (nn.Sequential(nn.Linear(5, 8), nn.LayerNorm(8), nn.ReLU()), (4, 5)),
+        (nn.Sequential(nn.Linear(5, 8), nn.ReLU(inplace=True)), (4, 5)),
+        (nn.Sequential(nn.Linear(5, 8), nn.SiLU()), (4, 3, 5)),
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.AvgPool2d(2), nn.Tanh()), (4, 3, 6, 6)),
+        (Folded(nn.Identity()), (4, 3, 4)),
+        (Folded(nn.LayerNorm(6)), (4, 3, 4)),
+    ],
+)
+@pytest.mark.parametrize("work", [2**31, 1000])
+def test_layer_jacobians_are_those_of_a_backward_pass_for_each_row(
+    monkeypatch, model, shape, work
+):
+    limit = "isometry.diagnostics.layer_jacobians"
+    monkeypatch.setattr(f"{limit}.MOST_WORK", work)
+    found = diagnose(drawn(model).double(), batch(*shape), ntk=False)
+    monkeypatch.setattr("isometry.diagnostics.jacobians.diagonal", lambda *_: None)
+    expected = diagnose(model, batch(*shape), ntk=False)
+    assert len(found.layer_jacobians) == len(expected.layer_jacobians) > 0
+    for one, other in zip(
+        numbers_of(found.layer_jacobians),
+        numbers_of(expected.layer_jacobians),
+        strict=True,
+    ):
+        assert one[0] == other[0]
+        assert one[1] == pytest.approx(other[1], abs=1e-12)
+
+
+def numbers_of(records):
+    """Return what Jacobians are called, and all their finite numbers."""
+    for record in records:
+        ends = [
+            end
+            for part in vars(record).values()
+            if isinstance(part, Spread)
+            for end in vars(part).values()
+        ]
+        named = record.name, record.by, record.shape, record.inputs
+        yield named, [end for end in ends if math.isfinite(end)]
 
 
 @pytest.mark.parametrize("entries", [1, 7, 2**24])

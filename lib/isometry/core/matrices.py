@@ -114,6 +114,35 @@ def singular_values(weight: Tensor) -> Tensor:
     return torch.linalg.svdvals(weight)
 
 
+def singular_values_by_gram(weight: Tensor) -> Tensor:
+    """Return what :func:`singular_values` does, faster in single precision on a CPU.
+
+    There they are roots of the eigenvalues of the smaller Gram matrix in float64, off
+    by at most about 1e-8 of the largest; a decomposition in float32 is off by 1e-6.
+    All others are decomposed.
+
+    Args:
+        weight: ``(..., out, in)``.
+
+    Returns:
+        ``(..., min(out, in))``, of the weight's dtype, at least float32.
+
+    Source: definition.
+
+    Example:
+        >>> singular_values_by_gram(torch.diag(torch.tensor([1.0, 3.0]))).tolist()
+        [3.0, 1.0]
+    """
+    check_matrix(weight)
+    if weight.dtype == torch.float64 or weight.device.type != "cpu":
+        return singular_values(weight)
+    found = [  # one at a time: the copy in float64 stays small
+        torch.linalg.eigvalsh(smaller_gram(matrix.double())).clamp_(min=0).sqrt_()
+        for matrix in weight.reshape(-1, *weight.shape[-2:])
+    ]
+    return torch.stack(found).flip(-1).float().view(*weight.shape[:-2], -1)
+
+
 def effective_rank(singular_values: Tensor) -> Tensor:
     """Return ``exp(H(p))`` with ``p = sigma / sum(sigma)``: how many directions count.
 

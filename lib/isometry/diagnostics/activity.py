@@ -5,22 +5,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from isometry.core.matrices import effective_rank, singular_values
+from isometry.core.matrices import effective_rank, singular_values_by_gram
 from isometry.diagnostics.call import Call
 from isometry.diagnostics.recording import Recording, recorded
 from isometry.diagnostics.records import ActivationHealth, Ranks
 from isometry.plasticity import (
     dead_fraction,
-    dormant_fraction,
+    dormancy_scores,
     duplicate_fraction,
-    feature_effective_rank,
     srank,
     stable_rank,
     threshold_rank,
 )
 
 MOST_ROWS = 2048  # that ranks and duplicates are taken on; dead, dormant: on all
-Activity = tuple[tuple[ActivationHealth, ...], Ranks | None, dict[str, list[int]]]
+Sizes = list[tuple[int, int]]  # rows and columns of the layer before an activation
+Activity = tuple[
+    tuple[ActivationHealth, ...], Ranks | None, dict[str, list[int]], Sizes
+]
 
 
 def rows_of(features: Tensor, channels_first: bool) -> Tensor:
@@ -57,9 +59,10 @@ def _feature_ranks(rows: Tensor) -> Ranks:
         3
     """
     rows = _chosen(rows)
-    values = singular_values(rows)
+    values = singular_values_by_gram(rows)
+    centred = singular_values_by_gram(rows - rows.mean(-2, keepdim=True))
     return Ranks(
-        feature_effective_rank=float(feature_effective_rank(rows)),
+        feature_effective_rank=float(effective_rank(centred)),
         effective_rank=float(effective_rank(values)),
         stable_rank=float(stable_rank(values)),
         srank=int(srank(values)),
@@ -80,17 +83,21 @@ def activity(call: Call, inputs: Tensor, thresholds: Sequence[float]) -> Activit
 
     Returns:
         One record a call of an activation function; the ranks of what the last linear
-        layer saw, or None; and, by weight, the size of the map a convolution saw.
+        layer saw, or None; by weight, the size of the map a convolution saw; and the
+        size of each layer's Jacobian, as far as the order of calls tells it.
 
     Source: ours; see :class:`isometry.diagnostics.ActivationHealth`.
     """
     found: list[ActivationHealth] = []
     last: dict[str, Tensor] = {}
     sizes: dict[str, list[int]] = {}
-    channels_first = [False]
+    channels_first, columns = [False], [0]
+    layers: Sizes = []
 
     def on_linear(name: str, _: Tensor, seen: Tensor, convolution: bool) -> Tensor:
         channels_first[0] = convolution
+        places = seen.ndim > 2 and not convolution
+        columns[0] = seen.shape[-1] if places else seen[0].numel()
         if convolution:
             sizes.setdefault(name, list(seen.shape[2:]))
         elif seen.ndim > 1:
@@ -100,8 +107,13 @@ def activity(call: Call, inputs: Tensor, thresholds: Sequence[float]) -> Activit
     def on_activation(name: str, function: str, output: Tensor) -> None:
         if not output.is_floating_point() or output.ndim < 2 or not output.numel():
             return
+        places = output.ndim > 2 and not channels_first[0]
+        units = output.shape[-1] if places else output[0].numel()
+        if columns[0]:
+            layers.append((units, columns[0]))
         rows = rows_of(output, channels_first[0])
-        dormant = {t: float(dormant_fraction(rows, t)) for t in thresholds}
+        scores = dormancy_scores(rows)
+        dormant = {t: float((scores <= t).double().mean()) for t in thresholds}
         count, units = rows.shape
         found.append(
             ActivationHealth(
@@ -116,9 +128,9 @@ def activity(call: Call, inputs: Tensor, thresholds: Sequence[float]) -> Activit
             )
         )
 
-    watched = Recording(on_linear, lambda _: None, on_activation)
+    watched = Recording(on_linear, lambda *_: None, on_activation)
     with recorded(call.model, watched):
         call(inputs)
     features = rows_of(last["input"], False) if last else None
     ranks = None if features is None else _feature_ranks(features)
-    return tuple(found), ranks, sizes
+    return tuple(found), ranks, sizes, layers

@@ -1,5 +1,7 @@
 """One call that looks at all of a network: ``diagnose(model, inputs)``."""
 
+import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,7 +11,7 @@ from torch import Tensor, nn
 
 from isometry.core.messages import refusal
 from isometry.core.untouched import untouched
-from isometry.diagnostics.activity import activity
+from isometry.diagnostics.activity import Sizes, activity
 from isometry.diagnostics.call import Call, itself
 from isometry.diagnostics.checks import (
     check_caps,
@@ -25,17 +27,21 @@ from isometry.diagnostics.jacobians import (
     evenly,
     jacobian_spectra,
 )
+from isometry.diagnostics.layer_jacobians import layer_seconds
+from isometry.diagnostics.progress import Tell, silent, told
 from isometry.diagnostics.records import WeightSpectrum
 from isometry.diagnostics.report import Diagnostics
 from isometry.diagnostics.weights import (
     Weights,
     operator_norm,
+    spectrum_seconds,
     weight_spectrum,
     weights_of,
 )
 from isometry.ntk import Conditioning, conditioning, empirical_ntk, ntk_matrix
 from isometry.ntk.arguments import Arguments, Inputs, Pick
 
+KERNEL_PASSES = 10  # as long as so many forward passes, about, of each input and output
 THRESHOLDS = (0.0, 0.025, 0.1)  # of Sokar et al. 2023
 NOT_ASKED = "not asked for"
 MIXED = "an input's outputs change with the rest of the batch, or at random"
@@ -67,11 +73,14 @@ def diagnose(
 
     What it costs: a singular value decomposition of each matrix, ``out * in *
     min(out, in)``; one forward pass of ``max_inputs`` inputs, in memory as well; for
-    each layer's Jacobian its rows times a backward pass through this layer, for
-    ``max_jacobian_inputs`` inputs at once, and for the whole model ``max_outputs``
-    backward passes of them; for the kernel N = ``max_ntk_inputs * max_outputs`` rows,
+    each layer's Jacobian a backward pass of as many inputs as it has rows, where each
+    output hangs on one entry of the linear map's, else its rows times a backward pass
+    of ``max_jacobian_inputs`` inputs; for the whole model's ``max_outputs`` backward
+    passes of them; for the kernel N = ``max_ntk_inputs * max_outputs`` rows,
     that is ``N^2`` numbers and ``N^3`` operations, and N backward passes of one input
-    where the model is no sum over layers (attention, tied weights).
+    where the model is no sum over layers (attention, tied weights). In a terminal a
+    look of more than two seconds says on standard error what it is expected to take
+    and how far it is, unless the variable ``ISOMETRY_PROGRESS`` is 0.
 
     Args:
         model: Any module. One of ``torch.compile``, and compiled parts of one, are
@@ -129,21 +138,22 @@ def diagnose(
         call = Call(model=model, arguments=given, pick=outputs or itself)
         sample = call.arguments.main
         with torch.no_grad():
+            begun = time.perf_counter()
             said = checked_outputs(call, sample)
+            forward = (time.perf_counter() - begun) / len(sample)
             mixed = mixes_inputs(call, sample, said)
-            weights, others = weights_of(model)
-        if not weights:
-            needed, found = "at least one weight matrix", type(model).__name__
-            do = "pass the network that holds the linear layers"
-            raise ValueError(refusal(needed, f"none in {found}", do))
-        units, features, sizes = activity(call, sample, thresholds)
+            weights, others = _some_weights(model)
+        units, features, sizes, shapes = activity(call, sample, thresholds)
         caps = (max_outputs, max_layer_entries)
-        layers, whole, reasons = slopes(
-            call, sample[:max_jacobian_inputs], caps, jacobian, mixed
-        )
-        kernel = _kernel_conditioning(call, max_ntk_inputs, max_outputs, ntk, mixed)
-        matrices = spectra(weights, sizes)
-    shape = min(len(sample), max_ntk_inputs), min(said[0].numel(), max_outputs)
+        few = sample[:max_jacobian_inputs]
+        shape = min(len(sample), max_ntk_inputs), min(said[0].numel(), max_outputs)
+        passes = KERNEL_PASSES * forward * math.prod(shape) * (ntk and not mixed)
+        shapes = shapes if jacobian and not mixed else []
+        with told(passes + _seconds(weights, shapes, len(few), caps[1])) as tell:
+            layers, whole, reasons = slopes(call, few, caps, jacobian, mixed, tell)
+            kernel = _kernel_conditioning(call, max_ntk_inputs, max_outputs, ntk, mixed)
+            tell("kernel", passes)
+            matrices = spectra(weights, sizes, tell)
     return Diagnostics(
         model=type(model).__name__,
         parameters=sum(p.numel() for p in model.parameters()),
@@ -160,6 +170,22 @@ def diagnose(
     )
 
 
+def _some_weights(model: nn.Module) -> tuple[Weights, dict[str, str]]:
+    """Return what :func:`weights_of` does, or refuse a model without a matrix."""
+    weights, others = weights_of(model)
+    if not weights:
+        needed, found = "at least one weight matrix", type(model).__name__
+        do = "pass the network that holds the linear layers"
+        raise ValueError(refusal(needed, f"none in {found}", do))
+    return weights, others
+
+
+def _seconds(weights: Weights, shapes: Sizes, inputs: int, most: int) -> float:
+    """Return about how long the weights' spectra and the layers' Jacobians take."""
+    seconds = sum(spectrum_seconds(weight) for _, _, weight in weights.values())
+    return seconds + sum(layer_seconds(*shape, inputs, most) for shape in shapes)
+
+
 def _left_out(kernel: Conditioning | str) -> dict[str, str]:
     """Return why there is no kernel, if there is none."""
     return {"NTK": kernel} if isinstance(kernel, str) else {}
@@ -172,7 +198,12 @@ def _copied(arguments: Arguments) -> Arguments:
 
 
 def slopes(
-    call: Call, sample: Tensor, caps: tuple[int, int], wanted: bool, mixed: bool
+    call: Call,
+    sample: Tensor,
+    caps: tuple[int, int],
+    wanted: bool,
+    mixed: bool,
+    tell: Tell = silent,
 ) -> Slopes:
     """Return the Jacobians' spectra, or why there are none.
 
@@ -182,22 +213,24 @@ def slopes(
         caps: Outputs of each input, and entries of a layer's Jacobian, at most.
         wanted: Whether they were asked for.
         mixed: Whether the model mixes the inputs of a batch.
+        tell: Is told of each layer.
 
     Source: ours; see :func:`isometry.diagnostics.jacobians.jacobian_spectra`.
     """
     if wanted and not mixed:
-        return jacobian_spectra(call, sample, *caps)
+        return jacobian_spectra(call, sample, *caps, tell)
     return (), None, {"Jacobians": MIXED if wanted else NOT_ASKED}
 
 
 def spectra(
-    weights: Weights, sizes: Mapping[str, list[int]]
+    weights: Weights, sizes: Mapping[str, list[int]], tell: Tell = silent
 ) -> tuple[WeightSpectrum, ...]:
     """Return the spectrum of every weight.
 
     Args:
         weights: Name to kind, owner and weight.
         sizes: Name of a kernel to the size of the maps it was called with.
+        tell: Is told of each weight.
     """
     found = []
     for name, (kind, module, weight) in weights.items():
@@ -206,6 +239,7 @@ def spectra(
         if size is not None:
             norm = operator_norm(module, weight, size)
         found.append(replace(weight_spectrum(name, kind, weight), operator_norm=norm))
+        tell(f"singular values of {name}", spectrum_seconds(weight))
     return tuple(found)
 
 

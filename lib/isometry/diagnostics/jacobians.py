@@ -5,21 +5,31 @@ derivative of the summed outputs by one input is that input's own.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from isometry.core.matrices import effective_rank, singular_values
+from isometry.core.matrices import effective_rank, singular_values_by_gram
 from isometry.diagnostics.call import Call
-from isometry.diagnostics.recording import Recording, recorded
+from isometry.diagnostics.layer_jacobians import (
+    Link,
+    affordable,
+    at,
+    diagonal,
+    ends,
+    layer_seconds,
+    own_jacobian,
+)
+from isometry.diagnostics.progress import Tell, silent
+from isometry.diagnostics.recording import Map, Recording, recorded
 from isometry.diagnostics.records import JacobianSpectrum, spread
 
 MOST_ENTRIES = 2**21  # of one input's Jacobian
-# Entries of all inputs' Jacobians of one layer, times their smaller side: beyond that
-# fewer inputs are used. About a second on one core.
-MOST_WORK = 2**31
 # Linear maps that an activation may follow at once: the nearest, of dense connections.
 MOST_LINKS = 4
 CHUNK_ENTRIES = 2**24  # of what is held at a time while it is computed
@@ -27,30 +37,18 @@ CHUNK_ENTRIES = 2**24  # of what is held at a time while it is computed
 Slopes = tuple[tuple[JacobianSpectrum, ...], JacobianSpectrum | None, dict[str, str]]
 
 
-@dataclass(frozen=True)
-class _Link:
-    """A linear map and what it was called with.
-
-    Attributes:
-        name: Of the weight.
-        source: A copy of the input, in the graph.
-        node: Of the graph, at the map's output; None outside the graph.
-        convolution: Whether it is one.
-    """
-
-    name: str
-    source: Tensor
-    node: Any
-    convolution: bool
+Links = list[Link]
+# How many inputs the model is called with; and of an activation the number of its call,
+# its name, what leads to it, and its output.
+Take = Callable[[int, int, str, Links, Tensor], None]
 
 
-def jacobian(outputs: Tensor, sources: Tensor, most: int | None = None) -> Tensor:
+def jacobian(outputs: Tensor, sources: Tensor) -> Tensor:
     """Return the derivative of each input's outputs by its own source.
 
     Args:
         outputs: ``(n, m)``, in the graph of ``sources``.
         sources: ``(n, ...)``; input i's outputs hang on its own source alone.
-        most: How many inputs are kept at most; None: all.
 
     Returns:
         ``(n, m, d)`` with d the entries of one source.
@@ -68,7 +66,7 @@ def jacobian(outputs: Tensor, sources: Tensor, most: int | None = None) -> Tenso
     parts = []
     for part in rows.split(chunk):
         basis = part.unsqueeze(1).expand(-1, count, -1)
-        found = _pulled_back(outputs, sources, basis)[:, :most]
+        found = _pulled_back(outputs, sources, basis)
         parts.append(found.reshape(*found.shape[:2], -1))
     return torch.cat(parts).transpose(0, 1)
 
@@ -92,7 +90,9 @@ def _pulled_back(outputs: Tensor, sources: Tensor, basis: Tensor) -> Tensor:
     return found
 
 
-def spectrum(name: str, by: str, matrices: Tensor, depth: int = 1) -> JacobianSpectrum:
+def spectrum(
+    name: str, by: str, matrices: Tensor, depth: int = 1, rows: int | None = None
+) -> JacobianSpectrum:
     """Return singular values and exponents of Jacobians, summarised over the inputs.
 
     What rounding cannot tell from zero counts as zero.
@@ -102,15 +102,18 @@ def spectrum(name: str, by: str, matrices: Tensor, depth: int = 1) -> JacobianSp
         by: By what.
         matrices: ``(n, rows, columns)``.
         depth: Linear maps between the two, >= 1.
+        rows: Of the whole Jacobian, where rows of zeros were left out.
     """
-    values = singular_values(matrices)
-    floor = torch.finfo(values.dtype).eps * max(matrices.shape[1:]) * values[:, :1]
+    shape = rows or matrices.shape[1], matrices.shape[2]
+    values = singular_values_by_gram(matrices)
+    values = functional.pad(values, (0, min(shape) - values.shape[1]))
+    floor = torch.finfo(values.dtype).eps * max(shape) * values[:, :1]
     values = torch.where(values > floor, values, 0)
     exponents = values.double().log() / depth
     return JacobianSpectrum(
         name=name,
         by=by,
-        shape=(matrices.shape[1], matrices.shape[2]),
+        shape=shape,
         inputs=len(matrices),
         largest=spread(values[:, 0]),
         median=spread(torch.quantile(values.double(), 0.5, dim=1)),
@@ -124,7 +127,11 @@ def spectrum(name: str, by: str, matrices: Tensor, depth: int = 1) -> JacobianSp
 
 
 def jacobian_spectra(
-    call: Call, inputs: Tensor, max_outputs: int, max_layer_entries: int
+    call: Call,
+    inputs: Tensor,
+    max_outputs: int,
+    max_layer_entries: int,
+    tell: Tell = silent,
 ) -> Slopes:
     """Return the spectra of all layers and of the whole model, and what is left out.
 
@@ -138,48 +145,31 @@ def jacobian_spectra(
         inputs: The main one, ``(n, ...)``, that do not interact.
         max_outputs: How many outputs the whole model's Jacobian has at most.
         max_layer_entries: How many entries one input's Jacobian of a layer has at most.
+        tell: Is told of each layer.
 
     Source: arXiv 2606.09762, Sec. 4.1 (layers).
     """
-    links: list[_Link] = []
-    stops: set[Any] = set()
-    layers: list[JacobianSpectrum] = []
+    layers: dict[tuple[int, int], JacobianSpectrum] = {}
     left_out: dict[str, str] = {}
+    fewer: set[int] = set()
 
-    def on_linear(name: str, _: Tensor, seen: Tensor, convolution: bool) -> Tensor:
-        source = seen.clone()
-        if not source.requires_grad and source.is_floating_point():
-            source.requires_grad_()
-        links.append(_Link(name, source, None, convolution))
-        return source
-
-    def after_linear(output: Tensor) -> None:
-        last = links.pop()
-        links.append(_Link(last.name, last.source, output.grad_fn, last.convolution))
-
-    def on_activation(name: str, _: str, output: Tensor) -> None:
-        if output.grad_fn is None:
-            return
-        reached = _reached(output.grad_fn, {link.node for link in links} | stops)
-        stops.add(output.grad_fn)
-        met = [link for link in links if link.node is not None and link.node in reached]
+    def take(size: int, number: int, name: str, met: Links, output: Tensor) -> None:
         if len(met) > MOST_LINKS:
             what = f"layer Jacobians of {name} by layers further back"
             left_out[what] = f"{len(met)} linear maps lead to it at once"
-        for link in met[-MOST_LINKS:]:
-            found = _layer(name, link, output, max_layer_entries)
-            if isinstance(found, str):
-                left_out[f"layer Jacobian of {name}"] = found
-            else:
-                layers.append(found)
+        for place, link in enumerate(met[-MOST_LINKS:]):
+            most = affordable(link, output, max_layer_entries)
+            if isinstance(most, str):
+                left_out[f"layer Jacobian of {name}"] = most
+            elif len(output) == size != min(most, len(inputs)):
+                fewer.add(most)
+            elif len(output) == size or size == len(inputs):
+                layers[number, place] = _layer(name, link, output, most)
+                shape = layers[number, place].shape
+                seconds = layer_seconds(*shape, len(inputs), max_layer_entries)
+                tell(f"Jacobian of {name}", seconds)
 
-    sample = inputs.detach().clone()
-    if sample.is_floating_point():
-        sample.requires_grad_()
-    with recorded(call.model, Recording(on_linear, after_linear, on_activation)):
-        outputs = call(sample).flatten(1)
-    if not layers and not left_out:
-        left_out["layer Jacobians"] = "no activation follows a linear layer"
+    sample, outputs, nodes = _run(call, inputs, take)
     whole = None
     if not sample.requires_grad:
         left_out["end-to-end Jacobian"] = "the inputs are whole numbers"
@@ -187,10 +177,53 @@ def jacobian_spectra(
         left_out["end-to-end Jacobian"] = "the outputs run without a gradient"
     else:
         chosen = outputs[:, evenly(outputs.shape[1], max_outputs, outputs.device)]
-        nodes = {link.node for link in links}
         depth = max(1, _longest(outputs.grad_fn, sample, nodes))
         whole = spectrum("outputs", "inputs", jacobian(chosen, sample), depth)
-    return tuple(layers), whole, left_out
+    del sample, outputs, nodes  # and with them the graph
+    for few in sorted(fewer):  # nothing is differentiated that is not looked at
+        _run(call, inputs[:few], take)
+    if not layers and not left_out.keys() - {"end-to-end Jacobian"}:
+        left_out["layer Jacobians"] = "no activation follows a linear layer"
+    return tuple(layers[key] for key in sorted(layers)), whole, left_out
+
+
+def _run(call: Call, inputs: Tensor, take: Take) -> tuple[Tensor, Tensor, set[Any]]:
+    """Run the model and hand over each activation with the maps that lead to it.
+
+    Returns:
+        A copy of the inputs and the outputs ``(n, m)``, in one graph, and the nodes of
+        the linear maps in it.
+    """
+    links: Links = []
+    stops: set[Any] = set()
+    numbers = count()
+
+    def on_linear(name: str, _: Tensor, seen: Tensor, convolution: bool) -> Tensor:
+        source = seen.clone()
+        if not source.requires_grad and source.is_floating_point():
+            source.requires_grad_()
+        links.append(Link(name, source, convolution))
+        return source
+
+    def after_linear(output: Tensor, again: Map) -> None:
+        node, shape = output.grad_fn, output.shape  # as long as nothing changes it
+        links[-1] = replace(links[-1], node=node, shape=shape, again=again)
+
+    def on_activation(name: str, _: str, output: Tensor) -> None:
+        number = next(numbers)
+        if output.grad_fn is None:
+            return
+        reached = _reached(output.grad_fn, {link.node for link in links} | stops)
+        stops.add(output.grad_fn)
+        met = [link for link in links if link.node is not None and link.node in reached]
+        take(len(inputs), number, name, met, output)
+
+    sample = inputs.detach().clone()
+    if sample.is_floating_point():
+        sample.requires_grad_()
+    with recorded(call.model, Recording(on_linear, after_linear, on_activation)):
+        outputs = call(sample).flatten(1)
+    return sample, outputs, {link.node for link in links}
 
 
 def evenly(count: int, most: int, device: torch.device | str = "cpu") -> Tensor:
@@ -250,28 +283,23 @@ def _longest(start: Any, source: Tensor, nodes: set[Any]) -> int:
     return int(max(0.0, most[start]))
 
 
-def _layer(name: str, link: _Link, output: Tensor, most: int) -> JacobianSpectrum | str:
-    """Return the spectrum from a linear map's input to an activation, or why not."""
-    source, target = link.source, output
-    sequence = source.ndim > 2 and not link.convolution
-    place: tuple[int, ...] = ()
-    if sequence and target.shape[:-1] == source.shape[:-1]:
-        place = tuple(size // 2 for size in source.shape[1:-1])
-        for position in place:
-            target = target.select(1, position)
-    target = target.flatten(1)
-    columns = source.shape[-1] if place else source[0].numel()
-    if target.shape[1] * columns > most:
-        size = f"{target.shape[1]} x {columns}"
-        return f"it has {size} entries for each input; raise max_layer_entries"
-    if len(target) != len(source):
-        return "it does not keep the inputs apart"
-    work = target.shape[1] * columns * min(target.shape[1], columns)
-    count = max(1, MOST_WORK // work)
-    matrices = jacobian(target, source, count)
-    if place:
-        whole = matrices.unflatten(2, source.shape[1:])
-        for position in place:
-            whole = whole.select(2, position)
-        matrices = whole
-    return spectrum(name, link.name, matrices)
+def _layer(name: str, link: Link, output: Tensor, most: int) -> JacobianSpectrum:
+    """Return the spectrum from a linear map's input to an activation.
+
+    Where each output hangs on the same entry of what the map said and on no other, the
+    Jacobian is a diagonal matrix times the map's own, which all inputs share. Elsewhere
+    it takes a backward pass for each row. A row of zeros, as of a unit that ReLU keeps
+    at zero, adds a singular value of zero and no other change: it is left out.
+    """
+    target, _, place = ends(link, output)
+    slopes = diagonal(link, target, place)
+    if slopes is None:
+        matrices = jacobian(target, link.source)[:most]
+        matrices = at(matrices, link.source.shape[1:], place)
+    else:
+        rows = own_jacobian(link, place, target.shape[1])
+        slopes, active = slopes[:most], slopes[:most] != 0
+        number = max(1, int(active.sum(1).max()))
+        which = active.int().argsort(dim=1, descending=True, stable=True)[:, :number]
+        matrices = rows[which] * slopes.gather(1, which).unsqueeze(2)
+    return spectrum(name, link.name, matrices, rows=target.shape[1])

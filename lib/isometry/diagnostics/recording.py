@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from isometry.maxmin import GroupSort
 
 Function = Callable[..., Any]
+Map = Callable[[Tensor], Tensor]
 
 LINEAR: tuple[Function, ...] = (functional.linear,)
 CONVOLUTIONS: tuple[Function, ...] = (
@@ -69,7 +70,8 @@ class Recording:
     Attributes:
         on_linear: Given the weight's name, the weight, the input and whether it is a
             convolution; returns the input to go on with.
-        after_linear: Given what the linear map returned.
+        after_linear: Given what the linear map returned, and the map itself, to be
+            called with other inputs.
         on_activation: Given a name, the function's name and the output.
         names: Identity of a parameter to its name.
         modules: The modules at work, the innermost last.
@@ -77,7 +79,7 @@ class Recording:
     """
 
     on_linear: Callable[[str, Tensor, Tensor, bool], Tensor]
-    after_linear: Callable[[Tensor], None]
+    after_linear: Callable[[Tensor, Map], None]
     on_activation: Callable[[str, str, Tensor], None]
     names: dict[int, str] = field(default_factory=dict)
     modules: list[tuple[str, nn.Module]] = field(default_factory=list)
@@ -91,10 +93,12 @@ class Recording:
         convolution = function in CONVOLUTIONS
         fallback = f"{self.modules[-1][0]}.weight" if self.modules else "weight"
         name = self.names.get(id(weight), fallback.removeprefix("."))
-        output = function(
-            self.on_linear(name, weight, seen, convolution), *given, **keywords
-        )
-        self.after_linear(output)
+
+        def again(inputs: Tensor) -> Tensor:
+            return function(inputs, *given, **keywords)
+
+        output = again(self.on_linear(name, weight, seen, convolution))
+        self.after_linear(output, again)
         return output
 
     def activation(self, function: str, output: Tensor) -> None:

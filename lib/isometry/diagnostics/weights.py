@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 from torch.nn.utils import parametrize
 
-from isometry.core.matrices import as_matrix, effective_rank, singular_values
+from isometry.core.matrices import as_matrix, effective_rank, singular_values_by_gram
 from isometry.diagnostics.records import WeightSpectrum
 from isometry.maxmin import convolution_singular_values
 from isometry.plasticity import stable_rank
@@ -17,6 +17,7 @@ from isometry.weights import Operator, Place, adapters_of, operator_of
 # Entries of the matrices whose decomposition gives an operator norm, times their
 # smaller side: about a second on one core.
 MOST_OPERATOR_WORK = 2**28
+SPECTRUM_SECONDS = 1e-10  # about, of one core, for an entry and unit of that side
 NO_MATRIX = "it is neither a matrix nor a convolution's kernel"
 Weights = dict[str, tuple[str, nn.Module, Tensor]]  # name -> kind, owner, weight
 # Kinds of :class:`isometry.weights.Operator` with a spectrum worth a look, though a
@@ -139,6 +140,19 @@ def _parts(operator: Operator, weight: Tensor) -> list[Tensor]:
     return [part for member in zip(*members, strict=True) for part in member]
 
 
+def spectrum_seconds(weight: Tensor) -> float:
+    """Return about how many seconds of one core the spectrum of a weight takes.
+
+    Args:
+        weight: ``(out, in, ...)``.
+
+    Example:
+        >>> spectrum_seconds(torch.ones(100, 1000)) < 0.01
+        True
+    """
+    return SPECTRUM_SECONDS * weight.numel() * min(as_matrix(weight.detach()).shape)
+
+
 def weight_spectrum(name: str, kind: str, weight: Tensor) -> WeightSpectrum:
     """Return the spectrum of one weight and its summaries.
 
@@ -154,7 +168,7 @@ def weight_spectrum(name: str, kind: str, weight: Tensor) -> WeightSpectrum:
         2.0
     """
     matrix = as_matrix(weight.detach())
-    values = singular_values(matrix).double().cpu()
+    values = singular_values_by_gram(matrix).double().cpu()
     largest, smallest = float(values[0]), float(values[-1])
     precision = matrix.dtype if matrix.dtype == torch.float64 else torch.float32
     floor = torch.finfo(precision).eps * max(matrix.shape) * largest
