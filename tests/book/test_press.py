@@ -1,10 +1,12 @@
 """The press on tiny books: what must fail fails, and says where."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,7 @@ from press import BookError
 from press import site as press_site
 from press import stage as press_stage
 from press.cli import main
-from press.execute import execute, read_chapter
+from press.execute import LONG, execute, last_seconds, read_chapter
 from press.freshness import data_at_hand, fresh, stamp
 from press.inputs import hash_of, kept
 from press.site import images_without_text
@@ -321,6 +323,21 @@ def test_a_chapter_without_a_record_of_what_it_reached_runs_again(reaching, text
     if text is not None:
         record.write_text(text)
     assert not is_fresh(reaching)
+
+
+def test_the_longest_chapters_start_first_also_where_none_has_run(tmp_path):
+    folder = tmp_path / "_run" / "smoke" / "chapters"
+    folder.mkdir(parents=True)
+    run = nbformat.v4.new_notebook(metadata={"papermill": {"duration": 7.5}})
+    nbformat.write(run, folder / "01_a.ipynb")
+    names = ("01_a", "02_b", *LONG)
+    seconds = [last_seconds(tmp_path, "smoke", Path(f"{name}.md")) for name in names]
+    assert seconds == [7.5, 0.0, math.inf, math.inf]
+
+
+@pytest.mark.parametrize("chapter", LONG)
+def test_chapters_that_are_known_to_be_long_are_there(root, chapter):
+    assert (root / "chapters" / f"{chapter}.md").exists()
 
 
 def test_what_changed_while_a_chapter_ran_makes_it_stale(reaching):

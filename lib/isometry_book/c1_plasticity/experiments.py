@@ -120,7 +120,7 @@ def _measured(
         budget,
         generator=generator(0, "plasticity study"),
         batch_size=settings.batch_size,
-        optimizer=partial(torch.optim.Adam, lr=settings.lr),
+        optimizer=partial(torch.optim.Adam, lr=settings.lr, fused=True),
     )
 
 
