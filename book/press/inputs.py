@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from press import ROOT, repository, run_folder, site_address
-from press.freshness import PASSING
+from press.freshness import ELSEWHERE, PASSING
 
 TEXT = ("book", "chapters", "_config.yml", "_toc.yml")
 MEASURED = ("results", "sweeps", "benchmarks/reports")
 MADE = {"__pycache__", "_build"}  # folders that do not count
 PACKAGES = ("isometry", "isometry_book")
-RESULTS = "ISOMETRY_RESULTS"  # names another folder of results
 
 
 def hash_of(*places: Path) -> str:
@@ -47,7 +46,7 @@ def code() -> str:
     packages = [Path(origin).parent for origin in found if origin]
     own = ROOT / "book"
     files = [ROOT / name for name in ("pyproject.toml", "requirements.lock")]
-    around = (sys.version, repository(), site_address(), os.environ.get(RESULTS))
+    around = (sys.version, repository(), site_address(), os.environ.get(ELSEWHERE))
     return hash_of(own / "press", own / "_ext", *files, *packages) + repr(around)
 
 

@@ -310,10 +310,12 @@ def test_a_file_that_is_gone_makes_stale_what_reached_it(reaching, name):
     assert not is_fresh(reaching)
 
 
-def test_other_sizes_and_other_data_make_a_chapter_stale(reaching):
+def test_other_sizes_data_and_results_make_a_chapter_stale(reaching, monkeypatch):
     assert is_fresh(reaching)
     assert not is_fresh(reaching, profile="laptop")
     assert not is_fresh(reaching, data="other")
+    monkeypatch.setenv("ISOMETRY_RESULTS", "elsewhere")
+    assert not is_fresh(reaching)
 
 
 @pytest.mark.parametrize("text", [None, "", "{", "{}"])
