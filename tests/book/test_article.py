@@ -2,6 +2,7 @@
 
 import re
 import runpy
+from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
@@ -46,14 +47,11 @@ def test_no_number_of_the_templates_is_measured():
 
 def test_a_changed_result_refuses_the_prose(article):
     facts = article.Facts.__new__(article.Facts)
-    kinds = ("anisotropy", "mechanism", "bench-permuted-mnist", "cause", "cost-time")
-    facts.verdicts = {
-        key: SimpleNamespace(verdict="partly", reason="")
-        for key in (*kinds, "rl-minatar")
-    }
+    facts.verdicts = defaultdict(lambda: SimpleNamespace(verdict="partly", reason=""))
     rows = pd.DataFrame({"mean": [0.5, 0.9], "low": [0.5, 0.9], "high": [0.5, 0.9]})
     facts.back = None
     facts.level = facts.slope = rows.set_axis(["adamo", "adam"])
+    facts.second_level = facts.second_slope = facts.level
     with pytest.raises(ValueError, match="what is not so: Adam loses; AdamO stands"):
         facts.check()
 

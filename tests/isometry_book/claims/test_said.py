@@ -71,8 +71,9 @@ def test_the_share_follows_the_pull_and_accuracy_less(reasons):
     assert accuracy[2] < 0.5
 
 
-def test_newton_schulz_comes_nearest(reasons):
-    reason = reasons["bench-permuted-mnist"]
+@pytest.mark.parametrize("stream", ["permuted-mnist", "permuted-cifar10"])
+def test_newton_schulz_comes_nearest(stream, reasons):
+    reason = reasons[f"bench-{stream}"]
     gaps = dict(re.findall(r"(Adam|[\w-]+(?: Init)?) (-?[\d.]+) \[", reason)[:6])
     assert len(gaps) == 6
     assert min(gaps, key=lambda name: float(gaps[name])) in {"newton_schulz", "Schulz"}
