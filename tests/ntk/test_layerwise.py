@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -241,3 +242,27 @@ def test_the_order_of_strings_in_a_set_does_not_reach_the_bits_of_a_kernel():
         for seed in range(4)
     }
     assert len(found) == 1
+
+
+class Conv1D(nn.Module):
+    """As transformers': a linear layer whose weight is (in, out)."""
+
+    def __init__(self, out, fan_in):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(normal(fan_in, out)), normal(out)
+        self.bias = nn.Parameter(self.bias)
+
+    def forward(self, x):
+        flat = torch.addmm(self.bias, x.flatten(0, -2), self.weight)
+        return flat.view(*x.shape[:-1], -1)
+
+
+@pytest.mark.parametrize("places", [2, 40])
+def test_transformers_conv1d_is_a_linear_layer(monkeypatch, places):
+    library = SimpleNamespace(Conv1D=Conv1D)
+    monkeypatch.setitem(sys.modules, "transformers.pytorch_utils", library)
+    model = nn.Sequential(Conv1D(6, 3), nn.GELU(), Conv1D(2, 6), nn.Flatten())
+    model.append(nn.Linear(2 * places, 3, dtype=DOUBLE))
+    assert_same_kernel(model, normal(4, places, 3), normal(2, places, 3, seed=1))
+    model[2].bias.requires_grad_(False)
+    assert_same_kernel(model, normal(4, places, 3))

@@ -6,6 +6,7 @@ its parameters take part in one call of one known function. Then that call is a 
 of torch's own.
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -136,6 +137,18 @@ OWN = (
     nn.BatchNorm2d,
     nn.Embedding,
 )
+
+
+def is_conv1d(module: nn.Module) -> bool:
+    """Return whether it is transformers' Conv1D, a linear layer at each position.
+
+    Its weight lies the other way around, which a kernel does not see.
+
+    Args:
+        module: Any; transformers is not imported.
+    """
+    library: Any = sys.modules.get("transformers.pytorch_utils")
+    return library is not None and type(module) is library.Conv1D
 
 
 # torch asks for a subclass here.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from isometry.ntk.calls import OWN, Calls
+from isometry.ntk.calls import OWN, Calls, is_conv1d
 from isometry.ntk.checks import trainable_parameters
 
 Layers = dict[str, nn.Module | nn.Parameter]
@@ -134,7 +134,7 @@ def _run(model: nn.Module, layers: Layers, inputs: Tensor) -> tuple[Made, Tensor
     for name, module in layers.items():
         if isinstance(module, Tensor):
             bare[id(module)] = name
-        elif type(module) in OWN:
+        elif type(module) in OWN or is_conv1d(module):
             hook = recorder(name)
             handles.append(
                 module.register_forward_hook(hook, prepend=True, with_kwargs=True)

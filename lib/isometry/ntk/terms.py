@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from isometry.ntk.bare import Shared, gradients
-from isometry.ntk.calls import OWN
+from isometry.ntk.calls import OWN, is_conv1d
 from isometry.ntk.capture import Trace
 
 
@@ -206,7 +206,7 @@ def has_closed_form(module: nn.Module) -> bool:
     """Say whether a layer's term is known; of a subclass the run tells."""
     if isinstance(module, nn.Embedding):
         return module.max_norm is None and not module.scale_grad_by_freq
-    return isinstance(module, OWN)
+    return isinstance(module, OWN) or is_conv1d(module)
 
 
 def factors(trace: Trace) -> list[Factors]:
@@ -217,6 +217,8 @@ def factors(trace: Trace) -> list[Factors]:
 
     Source: arXiv 2606.09762, Eq. 7-8, extended as the module says.
     """
+    if is_conv1d(trace.module):
+        return _linear(trace)
     return _TERMS[type(trace.module)](trace)
 
 
