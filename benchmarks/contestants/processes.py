@@ -51,6 +51,7 @@ def measure(python: Path | str, script: Path, name: str, problem: Path, *more: s
     done = subprocess.run(
         [str(python), str(script), name, str(problem), *more],
         capture_output=True,
+        stdin=subprocess.DEVNULL,
         text=True,
         env={**os.environ, **ONE_CORE},
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),
@@ -63,16 +64,22 @@ def measure(python: Path | str, script: Path, name: str, problem: Path, *more: s
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def started(python: Path | str, script: Path, *arguments: str) -> subprocess.Popen:
-    """Start a contestant that stays and answers lines, on one core."""
-    core = min(os.sched_getaffinity(0))
+def started(
+    python: Path | str, script: Path, *arguments: str, cores: int = 1
+) -> subprocess.Popen:
+    """Start a contestant that stays and answers lines, on some cores.
+
+    It imports what it needs of this project from its sources.
+    """
+    own = set(sorted(os.sched_getaffinity(0))[:cores])
+    threads = {name: str(cores) for name in ONE_CORE if name.endswith("_THREADS")}
     return subprocess.Popen(
         [str(python), str(script), *arguments],
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, **ONE_CORE},
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        env={**os.environ, **ONE_CORE, **threads, "PYTHONPATH": str(ROOT / "lib")},
+        preexec_fn=lambda: os.sched_setaffinity(0, own),
     )
 
 
