@@ -4,9 +4,10 @@
 ``{chapter-claims}`` a line of links to those of a chapter, and ``{claims-table}``,
 ``{verdict-counts}``, ``{status-table}`` and ``{statements-table}`` list them;
 ``{suite-tables}`` and ``{suite-changes}``, from ``suite_pages``, show our numbers
-beside others', and ``{cluster-plan}``, ``{gpu-plan}`` and ``{scaling}``, from
-``plan_pages``, count what others' machines would have to do. The others read JSON files that lie beside the configuration; what is
-not there is an error, so a strict build fails.
+beside others'; ``{cluster-plan}``, ``{gpu-plan}``, ``{scaling}`` and ``{inventory}``,
+from ``plan_pages``, count what was run and what machines would have to do. The others
+read JSON files that lie beside the configuration; what is not there is an error, so a
+strict build fails.
 """
 
 import re
@@ -15,7 +16,7 @@ from typing import Any
 from docutils import nodes
 from home_links import add_links
 from page_tables import TableDirective, read
-from plan_pages import ClusterPlan, GpuPlan, Scaling
+from plan_pages import ClusterPlan, GpuPlan, Inventory, Scaling
 from quiz_pages import Quiz
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -337,6 +338,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("cluster-plan", ClusterPlan)
     app.add_directive("gpu-plan", GpuPlan)
     app.add_directive("scaling", Scaling)
+    app.add_directive("inventory", Inventory)
     app.add_directive("quiz", Quiz)
     app.add_directive("suite-tables", SuiteTables)
     app.add_directive("suite-changes", SuiteChanges)

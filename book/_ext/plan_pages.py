@@ -88,3 +88,35 @@ class Scaling(TableDirective):
             )
         head = ["What", "Sizes", "Time", "Products alone", "Exponent", "Limit"]
         return [self.table(head, rows, [30, 12, 18, 18, 14, 8], "scaling")]
+
+
+class Inventory(TableDirective):
+    """``{inventory}``: streams, methods, seeds, sizes and hours of the store."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table, and a line on the studies of the chapters."""
+        import isometry_book
+        from isometry_book.evidence.inventory import inventory, study_hours
+
+        self.env.note_reread()  # with each build: the store grows
+        store = Path(isometry_book.__file__).resolve().parents[2] / "results"
+        found = inventory(store)
+        rows = [
+            [
+                f"`{row.stream}`",
+                row.network,
+                *[str(row[key]) for key in ("tasks", "methods", "seeds")],
+                f"{row.runs} + {row.tuning}",
+                f"{row.hours:.1f}",
+                row.device.replace("(R)", ""),
+            ]
+            for _, row in found.iterrows()
+        ]
+        whole = [str(found["runs"].sum()), str(found["tuning"].sum())]
+        last = ["**all**", "", "", "", "", " + ".join(whole)]
+        rows.append([*last, f"{found['hours'].sum():.1f}", ""])
+        studies = ["studies of the chapters", *[""] * 5]
+        rows.append([*studies, f"{study_hours(store):.1f}", ""])
+        head = ["Stream", "Network", "Tasks or visits", "Methods", "Seeds"]
+        head += ["Runs: reported + tuning", "Core-hours", "Processor"]
+        return [self.table(head, rows, [22, 18, 8, 8, 7, 12, 8, 22], "inventory")]
