@@ -7,23 +7,29 @@ over the rounds. Processor time is that of the thread, so other work on the mach
 disturbs it little. Beside the ratios stands a floor: fused Adam's step and the bare
 products of Eq. 16, the symmetric one counted half, at the speed that this machine
 multiplies such matrices. Last it compares learning curves of the amortised settings
-with those of the literal one. All goes to ``benchmarks/reports/adamo_step.json``.
+with those of the literal one. The first network's step is compiled as well, in a fresh
+cache, and compared with itself in eager mode. All goes to
+``benchmarks/reports/adamo_step.json``.
 """
 
 import argparse
 import json
+import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from contestants.online_curves import learning_curves
 from contestants.peak_memory import peak_bytes
 from contestants.processes import cpu_model
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from isometry.adamo import AdamO, isometry_gradient, isometry_penalty
@@ -189,6 +195,69 @@ def timed(sizes: tuple[int, ...], batch: int, rounds: int) -> dict[str, dict]:
     return result
 
 
+def compiled(sizes: tuple[int, ...], batch: int, rounds: int) -> dict[str, dict]:
+    """Return a step with loss and ``optimizer.step`` compiled, over it in eager mode.
+
+    Backward is compiled with the loss. Graph breaks are those of the optimiser's step,
+    the loss has none. The compilation is timed by the processor, g++ included.
+    """
+    from torch._dynamo.utils import counters
+
+    result = {}
+    for name in (BASELINE, LITERAL):
+        eager, model, (optimizer,) = contestant(name, sizes, batch)
+        inputs = torch.randn(batch, sizes[0], generator=generator(0, "inputs"))
+        labels = torch.randint(sizes[-1], (batch,), generator=generator(0, "labels"))
+        torch._dynamo.reset()
+        counters.clear()
+        loss = torch.compile(partial(loss_of, model, inputs, labels), fullgraph=True)
+        move = torch.compile(optimizer.step)
+
+        def step(loss=loss, move=move, optimizer=optimizer) -> None:
+            optimizer.zero_grad()
+            loss().backward()
+            move()
+
+        begun = processor_seconds()
+        seconds(step, 3)
+        took = processor_seconds() - begun
+        pairs = [(seconds(step, 20), seconds(eager, 20)) for _ in range(rounds)]
+        ratios = [graph / plain for graph, plain in pairs]
+        result[name] = {
+            "graph_breaks": sum(counters["graph_break"].values()),
+            "graphs": counters["stats"]["unique_graphs"],
+            "compilation_seconds": took,
+            "milliseconds": 1e3 * statistics.median(graph for graph, _ in pairs),
+            "over_eager": statistics.median(ratios),
+            "lowest": min(ratios),
+            "highest": max(ratios),
+        }
+    return result
+
+
+def compiled_rows(rounds: int) -> dict[str, Any]:
+    """Return and print what :func:`compiled` finds of the first network."""
+    title, (sizes, batch) = next(iter(NETWORKS.items()))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        rows = compiled(sizes, batch, rounds)
+    for name, row in rows.items():
+        print(
+            f"{name}, compiled: {row['over_eager']:.2f}x of eager, "
+            f"{row['graph_breaks']} graph breaks, {row['compilation_seconds']:.0f} s"
+        )
+    return {"network": title, "processor": cpu_model(), "rounds": rounds, "rows": rows}
+
+
+def loss_of(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    return cross_entropy(model(inputs), labels)
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of those that it waited for."""
+    return sum(os.times()[:4])
+
+
 def memory(sizes: tuple[int, ...], batch: int) -> dict[str, float]:
     """Return the peak of a training step: parameters and moments, and all it needs."""
     parameters = sum(p.numel() * p.element_size() for p in network(sizes).parameters())
@@ -210,14 +279,33 @@ def memory(sizes: tuple[int, ...], batch: int) -> dict[str, float]:
     }
 
 
+def show_curves(curves: dict, seeds: int) -> None:
+    print(f"\nonline accuracy on {curves['stream']}, {seeds} seeds")
+    for name, row in curves["settings"].items():
+        text = f"  {name:18s} {row['mean']:.4f} (seeds {row['deviation']:.4f})"
+        if "difference" in row:
+            low, high = row["interval"]
+            text += f"  minus literal {row['difference']:+.4f}"
+            text += f" [{low:+.4f}, {high:+.4f}]"
+        print(text)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=10, help="of learning curves")
+    parser.add_argument(
+        "--seeds", type=int, default=10, help="of learning curves; 0: they stay"
+    )
+    parser.add_argument("--compiled", action="store_true", help="that alone")
     parser.add_argument("--output", type=Path, default=REPORT)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    report: dict[str, object] = {
+    if args.compiled:
+        report = json.loads(args.output.read_text())
+        report["compiled"] = compiled_rows(args.rounds)
+        args.output.write_text(json.dumps(report, indent=1) + "\n")
+        return
+    report = {
         "torch": torch.__version__,
         "python": platform.python_version(),
         "processor": cpu_model(),
@@ -242,16 +330,13 @@ def main() -> None:
                 f"  ({row['lowest']:.2f}-{row['highest']:.2f})"
             )
     report["networks"] = tables
-    curves = learning_curves(args.seeds)
-    report["learning_curves"] = curves
-    print(f"\nonline accuracy on {curves['stream']}, {args.seeds} seeds")
-    for name, row in curves["settings"].items():
-        text = f"  {name:18s} {row['mean']:.4f} (seeds {row['deviation']:.4f})"
-        if "difference" in row:
-            low, high = row["interval"]
-            text += f"  minus literal {row['difference']:+.4f}"
-            text += f" [{low:+.4f}, {high:+.4f}]"
-        print(text)
+    report["compiled"] = compiled_rows(args.rounds)
+    if args.seeds:
+        report["learning_curves"] = learning_curves(args.seeds)
+        show_curves(report["learning_curves"], args.seeds)
+    elif args.output.exists():
+        known = json.loads(args.output.read_text())
+        report["learning_curves"] = known["learning_curves"]
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(report, indent=1) + "\n")
 
