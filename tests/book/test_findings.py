@@ -173,6 +173,20 @@ def test_what_is_said_of_fire_holds():
     assert level.loc["fire", "high"] < level.loc["adamo", "low"] - least
 
 
+def test_what_is_said_of_cheap_penalties_holds():
+    streams = streams_tables.loaded_streams(RESULTS)
+    costs = [tables.costs(RESULTS, network=place)["time_ratio"] for place in (0, 1)]
+    shares = {"permuted_mnist": 2 / 3, "permuted_cifar10": 1 / 5}
+    for method in ("spectral", "l2_init"):
+        assert all(1.1 < cost[method] < 1.35 for cost in costs)
+        assert all(cost["adamo"] > 2 for cost in costs)
+        for name, share in shares.items():
+            gain = streams_tables.gained(streams[name])["mean"]
+            assert gain[method] / gain["adamo"] == pytest.approx(share, abs=0.04)
+            low = streams_tables.numbers(streams[name], "slope").loc[method, "low"]
+            assert low > -0.002, "they lose nothing"
+
+
 @pytest.mark.parametrize("finding", CHECKS)
 def test_a_finding_holds_in_the_committed_results(finding):
     CHECKS[finding]()

@@ -21,7 +21,7 @@ from isometry_book.evidence.streams import (
     streams_of,
     table_of,
 )
-from isometry_book.style import by_family
+from isometry_book.style import by_family, stream_label
 
 EARLY = "adam, first fifth"  # the control as tuned for the first fifth of the tasks
 # Two activations by two optimisers.
@@ -75,6 +75,52 @@ def numbers(stream: Stream, what: str) -> pd.DataFrame:
         As :func:`_intervals_table`.
     """
     return _intervals_table(table_of(stream, what), stream.name, what)
+
+
+def gained(stream: Stream) -> pd.DataFrame:
+    """Return what each method's level has over the control's, paired by seed.
+
+    Args:
+        stream: One whose control was run.
+
+    Returns:
+        As :func:`_intervals_table`; without the control and fresh networks.
+    """
+    level = table_of(stream, "level")
+    over = level.sub(level[CONTROL], axis=0)
+    over = over.drop(columns=[CONTROL, CEILING], errors="ignore")
+    return _intervals_table(over, stream.name, "gained")
+
+
+def bought(
+    streams: Mapping[str, Stream], costs: Mapping[str, pd.Series]
+) -> pd.DataFrame:
+    """Return what each method costs, and what one gets for it on each stream.
+
+    Args:
+        streams: By name; methods that one of them lacks are left out.
+        costs: Title -> time of a step over the control's, by method.
+
+    Returns:
+        By method, the largest mean gain first: the costs as numbers; and for each
+        stream ``gains`` (level minus the control's) and ``changes`` (last minus first
+        fifth), means with 95 % intervals, as text.
+    """
+    columns: dict[str, pd.Series] = {}
+    means = []
+    for name, stream in streams.items():
+        tables = {"gains": gained(stream), "changes": numbers(stream, "slope")}
+        means.append(tables["gains"]["mean"])
+        for what, table in tables.items():
+            columns[f"{stream_label(name)} {what}"] = table.apply(
+                lambda row: (
+                    f"{row['mean']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+                ),
+                axis=1,
+            )
+    order = pd.concat(means, axis=1).dropna().mean(axis=1).sort_values(ascending=False)
+    found = pd.DataFrame({**costs, **columns}).reindex(order.index)
+    return found.dropna()
 
 
 def with_early(stream: Stream) -> Stream:
