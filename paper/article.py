@@ -39,6 +39,7 @@ from isometry_book.style import method_label, worded  # noqa: E402
 HERE = Path(__file__).parent
 RESULTS = ROOT / "results"
 STREAM, SECOND = "permuted_mnist", "permuted_cifar10"
+THIRD = "label_shuffled_cifar100"
 SHOWN = (
     *("adamo", "newton_schulz", "spectral", "l2_init", "redo", "nap", "fresh", "adam"),
     *("adamo_maxmin", "maxmin"),
@@ -72,6 +73,7 @@ class Facts:
         self.slope = numbers(self.stream, "slope")
         self.second_level = numbers(streams[SECOND], "level")
         self.second_slope = numbers(streams[SECOND], "slope")
+        self.third_level = numbers(streams[THIRD], "level")
         forks = load_results(results / "interventions_permuted_cifar10")
         age = int(forks["task"].max())
         self.back = share_returned(forks, "spectrum_optimizer", age)
@@ -95,6 +97,10 @@ class Facts:
             "Adam loses little on Permuted CIFAR-10": loss["high"] < 0
             and loss["low"] > slope.loc["adam", "mean"] / 2,
             "AdamO is first there": self.second_level.index[0] == "adamo",
+            "MaxMin is far above AdamO with shuffled labels": self.third_level.loc[
+                "maxmin", "low"
+            ]
+            > 2 * self.third_level.loc["adamo", "high"],
             "more than half comes back": self.back is not None
             and self.back.estimate > 0.5,
             "over methods the kernel goes with plasticity": "methods -0.9" in kernel,
@@ -104,6 +110,7 @@ class Facts:
             "mechanism": "partly",
             "bench-permuted-mnist": "reproduced",
             "bench-permuted-cifar10": "reproduced",
+            "plasticity-kept": "reproduced",
             "cause": "not reproduced",
             "cost-time": "reproduced",
             "rl-minatar": "not tested",

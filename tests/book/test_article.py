@@ -52,6 +52,7 @@ def test_a_changed_result_refuses_the_prose(article):
     facts.back = None
     facts.level = facts.slope = rows.set_axis(["adamo", "adam"])
     facts.second_level = facts.second_slope = facts.level
+    facts.third_level = rows.set_axis(["adamo", "maxmin"])
     with pytest.raises(ValueError, match="what is not so: Adam loses; AdamO stands"):
         facts.check()
 

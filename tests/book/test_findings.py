@@ -58,6 +58,11 @@ def pull_repairs():
     assert loss["high"] < 0, "Adam loses"
     assert loss["low"] > stream("slope").loc["adam", "mean"] / 2, "little"
     assert verdicts()["bench-permuted-cifar10"] == "reproduced"
+    third = streams_tables.loaded_streams(RESULTS)["label_shuffled_cifar100"]
+    change = streams_tables.numbers(third, "slope")
+    assert change.loc["adam", "high"] < 0, "Adam loses again"
+    assert change.loc["adamo", "low"] > -0.01, "and AdamO does not"
+    assert verdicts()["plasticity-kept"] == "reproduced"
 
 
 def theory_is_exact():
@@ -115,6 +120,18 @@ def not_the_only_remedy():
     for name, metric in (("parseval", "online_accuracy"), ("fire", "accuracy_at_cost")):
         found = neighbours.compared(beside, metric, name)
         assert {one.standing for one in found.values()} == {"above"}, name
+    third = streams_tables.loaded_streams(RESULTS)["label_shuffled_cifar100"]
+    level, slope = (streams_tables.numbers(third, w) for w in ("level", "slope"))
+    assert level.loc["maxmin", "low"] > 2 * level.loc["adamo", "high"]
+    assert slope.loc["maxmin", "low"] > 0.1, "and grow along the stream"
+    forms = streams_tables.two_by_two(streams_tables.loaded_streams(RESULTS))
+    both = forms.xs("level", level=1)
+    adds = (both["MaxMin with AdamO"] - both["MaxMin with Adam"]) > 0
+    assert adds.to_dict() == {
+        "label_shuffled_cifar100": False,
+        "permuted_cifar10": True,
+        "permuted_mnist": True,
+    }
     ranks = tables.ranks_table(comparisons.stored_comparisons(RESULTS))["mean"]
     assert ranks.idxmin() == "maxmin"
 

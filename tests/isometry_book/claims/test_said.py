@@ -86,3 +86,22 @@ def test_on_one_stream_all_go_with_the_next_task_and_on_another_none(reasons):
         False,
         True,
     ]
+
+
+def test_adamo_ends_where_it_began_on_three_streams(reasons):
+    own = after(r"\w+_\w+", reasons["plasticity-kept"])
+    gaps = after("minus adam", reasons["plasticity-kept"])
+    assert len(own) == len(gaps) == 3
+    assert all(low > -0.01 for _, low, _ in own)
+    assert all(low > 0 for _, low, _ in gaps)
+
+
+def test_adamo_lifts_maxmin_networks_on_permuted_pixels_alone(reasons):
+    found = dict(
+        zip(
+            ("labels", "cifar10", "mnist"),
+            after(r"(?:label_shuffled|permuted)_\w+", reasons["maxmin-form"]),
+            strict=True,
+        )
+    )
+    assert found["labels"][2] < 0 < min(found["cifar10"][1], found["mnist"][1])
