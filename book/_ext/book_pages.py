@@ -4,9 +4,9 @@
 ``{chapter-claims}`` a line of links to those of a chapter, and ``{claims-table}``,
 ``{verdict-counts}``, ``{status-table}`` and ``{statements-table}`` list them;
 ``{suite-tables}`` and ``{suite-changes}``, from ``suite_pages``, show our numbers
-beside others'; ``{cluster-plan}``, ``{gpu-plan}``, ``{scaling}`` and ``{inventory}``,
-from ``plan_pages``, count what was run and what machines would have to do. The others
-read JSON files that lie beside the configuration; what is not there is an error, so a
+beside others'; ``{cluster-plan}``, ``{gpu-plan}``, ``{scaling}``, ``{inventory}`` and
+``{again}``, from ``plan_pages``, tell what was run and what would be. The others read
+JSON files that lie beside the configuration; what is not there is an error, so a
 strict build fails.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from docutils import nodes
 from home_links import add_links
 from page_tables import TableDirective, read
-from plan_pages import ClusterPlan, GpuPlan, Inventory, Scaling
+from plan_pages import Again, ClusterPlan, GpuPlan, Inventory, Scaling
 from quiz_pages import Quiz
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -339,6 +339,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("gpu-plan", GpuPlan)
     app.add_directive("scaling", Scaling)
     app.add_directive("inventory", Inventory)
+    app.add_directive("again", Again)
     app.add_directive("quiz", Quiz)
     app.add_directive("suite-tables", SuiteTables)
     app.add_directive("suite-changes", SuiteChanges)

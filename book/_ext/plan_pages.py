@@ -120,3 +120,32 @@ class Inventory(TableDirective):
         head = ["Stream", "Network", "Tasks or visits", "Methods", "Seeds"]
         head += ["Runs: reported + tuning", "Core-hours", "Processor"]
         return [self.table(head, rows, [22, 18, 8, 8, 7, 12, 8, 22], "inventory")]
+
+
+class Again(TableDirective):
+    """``{again}``: stored results beside what their commands give once more."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table, from the report of the benchmark."""
+        import isometry_book
+
+        root = Path(isometry_book.__file__).resolve().parents[2]
+        path = root / "benchmarks" / "reports" / "again.json"
+        self.env.note_dependency(str(path))
+        rows = []
+        for row in json.loads(path.read_text())["results"]:
+            mean, low, high = row["difference"]
+            rows.append(
+                [
+                    f"`{row['command']}`",
+                    "the same" if row["own_processor"] else "another",
+                    f"{row['same_bits']:,} of {row['numbers']:,}",
+                    f"{row['stored']:.3f}",
+                    f"{row['again']:.3f}",
+                    f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]",
+                    "yes" if row["agrees"] else "no",
+                ]
+            )
+        head = ["Command", "Processor", "Same bits", "Stored", "Again", "Difference"]
+        widths = [40, 10, 12, 8, 8, 18, 8]
+        return [self.table([*head, "Agrees"], rows, widths, "again")]
