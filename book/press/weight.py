@@ -25,6 +25,8 @@ SEARCH = re.compile(
     r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*">'
     r"</script>"
 )
+# Pandas numbers every cell of a table that it styles, for rules that few tables have.
+CELL = re.compile(r' id="(T_[\w-]+_(?:row|col)\d+)"')
 
 
 def lighten(site: Path, pages: Iterator[Path]) -> None:
@@ -38,7 +40,8 @@ def lighten(site: Path, pages: Iterator[Path]) -> None:
     texts = []
     for page in pages:
         text = page.read_text(encoding="utf-8")
-        if page.name != "search.html" and (less := SEARCH.sub("", text)) != text:
+        less = text if page.name == "search.html" else SEARCH.sub("", text)
+        if (less := without_cells(less)) != text:
             page.write_text(less, encoding="utf-8")
         texts.append(text)
     texts += [p.read_text("utf-8") for p in static.rglob("*.js") if p.name != ICONS[8:]]
@@ -51,6 +54,20 @@ def lighten(site: Path, pages: Iterator[Path]) -> None:
         for path in static.glob(name):
             path.write_text(lighter(path.read_text("utf-8"), used), encoding="utf-8")
             path.with_name(f"{path.name}.map").unlink(missing_ok=True)
+
+
+def without_cells(page: str) -> str:
+    """Return a page whose table cells have no name that no rule of it uses.
+
+    Args:
+        page: As HTML.
+
+    Example:
+        >>> without_cells('#T_a_row0 {x:y} <td id="T_a_row1"><td id="T_a_row0">')
+        '#T_a_row0 {x:y} <td><td id="T_a_row0">'
+    """
+    named = set(re.findall(r"#(T_[\w-]+)", page))
+    return CELL.sub(lambda cell: cell[0] if cell[1] in named else "", page)
 
 
 def only_icons(script: str, worn: set[str]) -> str:

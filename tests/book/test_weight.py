@@ -1,7 +1,9 @@
 """What is left out of a site's scripts and styles is what nothing uses."""
 
+import re
+
 import pytest
-from press.weight import SEARCH, lighten, only_styles
+from press.weight import SEARCH, lighten, only_styles, without_cells
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,19 @@ def test_a_site_keeps_the_icons_and_styles_of_its_pages_and_one_search(tmp_path)
     assert sheet == ".shown{a:b}.made{a:b}"
     assert not SEARCH.search((tmp_path / "a.html").read_text())
     assert SEARCH.search((tmp_path / "search.html").read_text())
+
+
+def test_cells_of_tables_keep_the_names_that_a_rule_uses():
+    page = (
+        "<style>#T_a_row0_col1, #T_a_row1_col1 {color:red}</style>"
+        '<table id="T_a"><td id="T_a_row0_col0" class="data"><td id="T_a_row0_col1">'
+        '<th id="T_a_level0_row1"><td id="T_a_row1_col1"><a id="row0_col0">'
+    )
+    left = without_cells(page)
+    assert re.findall('id="([^"]*)"', left) == [
+        "T_a",
+        "T_a_row0_col1",
+        "T_a_row1_col1",
+        "row0_col0",
+    ]
+    assert without_cells(left) == left
