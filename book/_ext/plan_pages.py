@@ -108,7 +108,7 @@ class Inventory(TableDirective):
                 *[str(row[key]) for key in ("tasks", "methods", "seeds")],
                 f"{row.runs} + {row.tuning}",
                 f"{row.hours:.1f}",
-                row.device.replace("(R)", ""),
+                row.device.replace("(R)", "").replace(" Processor", ""),
             ]
             for _, row in found.iterrows()
         ]

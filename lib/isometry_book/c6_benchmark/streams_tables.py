@@ -114,7 +114,7 @@ def bought(
         for what, table in tables.items():
             columns[f"{stream_label(name)} {what}"] = table.apply(
                 lambda row: (
-                    f"{row['mean']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+                    f"{row['mean']:+z.3f} [{row['low']:+z.3f}, {row['high']:+z.3f}]"
                 ),
                 axis=1,
             )

@@ -5,7 +5,12 @@ import pandas as pd
 import pytest
 
 from isometry_book.c6_benchmark import comparison_figures as comparison
-from isometry_book.c6_benchmark.streams_tables import numbers, places
+from isometry_book.c6_benchmark.streams_tables import (
+    bought,
+    gained,
+    numbers,
+    places,
+)
 from isometry_book.evidence.protocol import finished
 from isometry_book.evidence.streams import streams_of
 
@@ -109,3 +114,20 @@ def test_a_stream_is_drawn_as_high_as_it_has_rows():
     heights = [ax.get_position().height for ax in fig.axes]
     assert heights[1] / heights[0] == pytest.approx((6 + 4) / (2 + 2), rel=0.01)
     plt.close("all")
+
+
+def test_what_is_bought_is_the_gain_over_the_control_of_methods_on_all_streams(
+    made, stream
+):
+    one = stream(*made.stream(LEVELS))
+    two = stream(*made.stream({"adam": 0.4, "adamo": 0.45, "l2": 0.7}))
+    gain = gained(one)["mean"]
+    assert gain.to_dict() == pytest.approx({"adamo": 0.1, "redo": 0.05})
+    costs = pd.Series({"adamo": 2.0, "redo": 1.0, "l2": 1.1})
+    table = bought({"one": one, "two": two}, {"step": costs})
+    assert list(table.index) == ["adamo"]
+    assert table.loc["adamo", "step"] == 2.0
+    assert table.filter(like="gains").loc["adamo"].str[:6].tolist() == [
+        "+0.100",
+        "+0.050",
+    ]
