@@ -49,6 +49,12 @@ class Hooks:
     offset: Callable[[Tensor], Tensor | None] | None = None
     draws: Callable[[int], list[torch.Generator]] | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Whether the method does nothing in a step."""
+        acts = (self.penalty, self.add_gradient, self.after_step)
+        return all(act is None for act in (*acts, self.see, self.offset, self.draws))
+
     def look(self, activations: Sequence[Tensor]) -> None:
         """Make the coming backward pass keep the gradients that the method asks for.
 

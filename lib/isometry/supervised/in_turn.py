@@ -37,8 +37,7 @@ def takes_turns(network: Any, parameters: Parameters, hooks: Hooks) -> TypeGuard
         parameters: name -> ``(members, ...)``.
         hooks: Where the method intervenes.
     """
-    acts = (hooks.penalty, hooks.add_gradient, hooks.after_step, hooks.offset)
-    if any(act is not None for act in (*acts, hooks.see, hooks.draws)):
+    if not hooks.idle:
         return False
     sizes = [p[0].numel() for p in parameters.values() if p.ndim > 2]
     if sum(sizes) < LARGE or any(size % LANES for size in sizes):

@@ -67,10 +67,11 @@ def is_online(
         optimizer: Of any kind.
         hooks: Where the method intervenes.
     """
-    acts = (hooks.penalty, hooks.add_gradient, hooks.after_step, hooks.offset)
-    if any(act is not None for act in (*acts, hooks.see, hooks.draws)):
-        return False
-    if not is_written(network, parameters) or _slope(network.architecture) is None:
+    if (
+        not hooks.idle
+        or not is_written(network, parameters)
+        or _slope(network.architecture) is None
+    ):
         return False
     kinds = {p.dtype for p in parameters.values()}
     if len(kinds) > 1 or not kinds <= {torch.float32, torch.float64}:
