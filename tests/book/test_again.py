@@ -31,7 +31,7 @@ def test_eight_results_agree_three_of_them_bit_for_bit(commands):
         assert row["command"] in commands
 
 
-def test_rounding_moves_redo_on_random_labels_by_a_twentieth():
+def test_redo_on_random_labels_moved_by_a_twentieth():
     (row,) = [
         r
         for r in ROWS["results"]
