@@ -27,6 +27,7 @@ from isometry.supervised.streams import permuted, scaled
 from isometry.supervised.trainer import train
 from isometry_book.c6_benchmark.gradual import GRADUAL
 from isometry_book.c6_benchmark.looks import LOOKS
+from isometry_book.c6_benchmark.now_and_then import NOW_AND_THEN
 from isometry_book.study import Study
 
 BENCHMARK, DRIFT = "permuted_cifar10", "residual_drift"
@@ -138,4 +139,4 @@ RESIDUAL = Study(
     ),
     run=_numbers,
 )
-STUDIES = (RESIDUAL, GRADUAL, LOOKS)
+STUDIES = (RESIDUAL, GRADUAL, LOOKS, NOW_AND_THEN)
