@@ -2,7 +2,8 @@
 
 ``{number}`` prints a published number, ``{claim}`` a claim with its verdict,
 ``{chapter-claims}`` a line of links to those of a chapter, and ``{claims-table}``,
-``{verdict-counts}``, ``{status-table}`` and ``{statements-table}`` list them;
+``{verdict-counts}``, ``{verdict-changes}``, ``{status-table}`` and
+``{statements-table}`` list them;
 ``{suite-tables}`` and ``{suite-changes}``, from ``suite_pages``, show our numbers
 beside others'; ``{cluster-plan}``, ``{gpu-plan}``, ``{scaling}``, ``{inventory}`` and
 ``{again}``, from ``plan_pages``, tell what was run and what would be. The others read
@@ -105,6 +106,8 @@ class ClaimDirective(SphinxDirective):
                 f"**{name.capitalize()}.** {before[name]}"
                 for name in ("verdict", "reason", "criterion")
             ]
+            if row["changed"]:
+                notes.append(f"**Why it changed.** {row['changed']}")
             self.fold(box, "Under the first protocol", notes)
         return [box]
 
@@ -191,6 +194,25 @@ class ClaimsTable(TableDirective):
         """Return one paragraph's content."""
         parsed = self.parse_text_to_nodes(text)
         return list(parsed[0].children)
+
+
+class VerdictChanges(TableDirective):
+    """``{verdict-changes}``: verdicts that are not the first protocol's, and why."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        cells = []
+        for row in read(self.env, "claims.json"):
+            before = row["before"]
+            if not before or before["verdict"] == row["verdict"]:
+                continue
+            if not row["changed"]:
+                text = f"needed why the verdict on {row['key']} changed, found nothing"
+                LOGGER.error(text, location=self.get_location())
+            both = [badge(one["verdict"]) for one in (before, row)]
+            cells.append([row["title"], *both, row["changed"]])
+        head = ["Claim", "First", "Now", "Why"]
+        return [self.table(head, cells, [30, 13, 13, 44], "verdict-changes")]
 
 
 def chapters_of(row: dict[str, Any]) -> list[str]:
@@ -331,6 +353,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("claim", ClaimDirective)
     app.add_directive("chapter-claims", ChapterClaims)
     app.add_directive("claims-table", ClaimsTable)
+    app.add_directive("verdict-changes", VerdictChanges)
     app.add_directive("paper-map", PaperMap)
     app.add_directive("status-table", StatusTable)
     app.add_directive("statements-table", StatementsTable)

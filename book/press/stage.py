@@ -173,12 +173,13 @@ def claims(root: Path) -> list[dict[str, Any]]:
     from isometry_book.claims.verdicts import first_verdicts, judge_all
     from isometry_book.style import worded
 
-    verdicts, before = judge_all(root / "results"), first_verdicts(root / "results")
+    verdicts = judge_all(root / "results")
+    before = first_verdicts(verdicts, root / "results")
     rows = []
     for key in CLAIMS.names():
         claim = CLAIMS.get(key)
         fields = ("key", "title", "text", "source", "chapter", "criterion", "shared")
-        row = {name: getattr(claim, name) for name in fields}
+        row = {name: getattr(claim, name) for name in (*fields, "changed")}
         row["outside"] = [asdict(one) for one in claim.outside]
         row |= asdict(verdicts[key])
         row |= {name: worded(row[name]) for name in ("criterion", "reason", "gap")}

@@ -72,6 +72,7 @@ class Claim:
         shared: What several claims call the same criterion, or empty.
         outside: What others measured; it takes no part in the verdict.
         said: A verdict in one sentence without numbers, where its reason has many.
+        changed: Why the verdict is not that of the first protocol, or empty.
     """
 
     key: str
@@ -83,6 +84,7 @@ class Claim:
     shared: str = ""
     outside: tuple[Outside, ...] = ()
     said: Mapping[str, str] = field(default_factory=dict)
+    changed: str = ""
 
 
 LEDGER = tomllib.loads(Path(__file__).with_name("ledger.toml").read_text("utf-8"))
@@ -103,7 +105,15 @@ def _claim(row: dict[str, Any]) -> Claim:
         if one["claim"] == row["key"]
     )
     said = LEDGER["said"].get(row["key"], {})
-    return Claim(**row, source=source, shared=name, outside=outside, said=said)
+    why = (one["why"] for one in LEDGER["changed"] if row["key"] in one["claims"])
+    return Claim(
+        **row,
+        source=source,
+        shared=name,
+        outside=outside,
+        said=said,
+        changed=next(why, ""),
+    )
 
 
 for _row in LEDGER["claims"]:

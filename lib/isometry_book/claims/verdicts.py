@@ -6,6 +6,7 @@ tested.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -50,10 +51,13 @@ def judge_all(results: str | Path = "results") -> dict[str, Verdict]:
     return {claim.key: _verdict_on(claim, frame, records) for claim in CLAIMS}
 
 
-def first_verdicts(results: str | Path = "results") -> dict[str, dict[str, str]]:
-    """Return the verdicts of the first protocol whose criterion was written anew.
+def first_verdicts(
+    now: Mapping[str, Verdict], results: str | Path = "results"
+) -> dict[str, dict[str, str]]:
+    """Return the first protocol's verdicts that changed, or whose criterion did.
 
     Args:
+        now: From :func:`judge_all`.
         results: The results store; its file ``first_protocol.json`` keeps them.
 
     Returns:
@@ -66,5 +70,6 @@ def first_verdicts(results: str | Path = "results") -> dict[str, dict[str, str]]
     return {
         key: old
         for key, old in kept.items()
-        if key in CLAIMS.names() and old["criterion"] != get(key).criterion
+        if key in CLAIMS.names()
+        and (old["criterion"], old["verdict"]) != (get(key).criterion, now[key].verdict)
     }

@@ -1,21 +1,28 @@
 """What a verdict says in a sentence is so in the committed results."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from isometry_book.claims.claim import CLAIMS, OUTCOMES
-from isometry_book.claims.verdicts import judge_all
+from isometry_book.claims.claim import CLAIMS, LEDGER, OUTCOMES
+from isometry_book.claims.verdicts import first_verdicts, judge_all
 
 RESULTS = Path(__file__).resolve().parents[3] / "results"
+FIRST = json.loads((RESULTS / "first_protocol.json").read_text("utf-8"))["verdicts"]
 INTERVAL = r"(-?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]"
 
 
 @pytest.fixture(scope="module")
-def reasons():
+def found():
+    """All verdicts."""
+    return judge_all(RESULTS)
+
+
+@pytest.fixture(scope="module")
+def reasons(found):
     """The reasons of the verdicts that have a sentence, by claim."""
-    found = judge_all(RESULTS)
     return {
         claim.key: found[claim.key].reason
         for claim in CLAIMS
@@ -105,3 +112,25 @@ def test_adamo_lifts_maxmin_networks_on_permuted_pixels_alone(reasons):
         )
     )
     assert found["labels"][2] < 0 < min(found["cifar10"][1], found["mnist"][1])
+
+
+def test_a_verdict_that_is_not_the_first_says_why_and_no_other_does(found):
+    before = first_verdicts(found, RESULTS)
+    assert len(before) > 15
+    other = {k for k, old in before.items() if old["verdict"] != found[k].verdict}
+    said = {claim.key for claim in CLAIMS if claim.changed}
+    assert other <= said, "why?"
+    assert said <= set(before), "nothing changed there"
+    assert sum(len(one["claims"]) for one in LEDGER["changed"]) == len(said)
+
+
+def test_the_old_criterion_stands_where_the_text_says_so():
+    for claim in CLAIMS:
+        same = FIRST.get(claim.key, {}).get("criterion") == claim.criterion
+        assert same or "The criterion is the old one." not in claim.changed
+        assert not (same and claim.changed) or "old one" in claim.changed
+
+
+def test_the_drift_of_residual_networks_was_not_measured_anew(found):
+    now = found["residual-drift"].reason
+    assert now == FIRST["residual-drift"]["reason"], "the ledger says so"
