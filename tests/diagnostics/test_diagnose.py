@@ -472,6 +472,28 @@ def test_layer_jacobians_are_those_of_a_backward_pass_for_each_row(
         assert one[1] == pytest.approx(other[1], abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (lambda: nn.Linear(6, 8), (5, 6)),
+        (lambda: nn.Linear(6, 8), (5, 3, 6)),
+        (lambda: nn.Conv1d(6, 8, 2), (5, 6, 4)),
+        (lambda: nn.Conv2d(6, 8, 2), (5, 6, 4, 4)),
+    ],
+)
+def test_what_works_in_place_is_seen_as_what_does_not(layer, shape):
+    found = []
+    for in_place in (False, True):
+        act = nn.ReLU(inplace=in_place)
+        last = nn.LazyLinear(2)
+        model = nn.Sequential(layer(), act, nn.Flatten(), last).double()
+        model(batch(*shape))
+        found.append(diagnose(drawn(model), batch(*shape)))
+    assert str(found[0]) == str(found[1])
+    assert found[0].layer_jacobians[0].depth == 1
+    assert found[0].end_to_end.depth == 2
+
+
 def numbers_of(records):
     """Return what Jacobians are called, and all their finite numbers."""
     for record in records:

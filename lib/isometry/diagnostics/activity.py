@@ -128,7 +128,7 @@ def activity(call: Call, inputs: Tensor, thresholds: Sequence[float]) -> Activit
             )
         )
 
-    watched = Recording(on_linear, lambda *_: None, on_activation)
+    watched = Recording(on_linear, lambda output, _: output, on_activation)
     with recorded(call.model, watched):
         call(inputs)
     features = rows_of(last["input"], False) if last else None

@@ -205,9 +205,11 @@ def _run(call: Call, inputs: Tensor, take: Take) -> tuple[Tensor, Tensor, set[An
         links.append(Link(name, source, convolution))
         return source
 
-    def after_linear(output: Tensor, again: Map) -> None:
-        node, shape = output.grad_fn, output.shape  # as long as nothing changes it
+    def after_linear(output: Tensor, again: Map) -> Tensor:
+        output = output.clone()  # a view would leave the graph with what is in place
+        node, shape = output.grad_fn, output.shape
         links[-1] = replace(links[-1], node=node, shape=shape, again=again)
+        return output
 
     def on_activation(name: str, _: str, output: Tensor) -> None:
         number = next(numbers)

@@ -71,7 +71,7 @@ class Recording:
         on_linear: Given the weight's name, the weight, the input and whether it is a
             convolution; returns the input to go on with.
         after_linear: Given what the linear map returned, and the map itself, to be
-            called with other inputs.
+            called with other inputs; returns the output to go on with.
         on_activation: Given a name, the function's name and the output.
         names: Identity of a parameter to its name.
         modules: The modules at work, the innermost last.
@@ -79,7 +79,7 @@ class Recording:
     """
 
     on_linear: Callable[[str, Tensor, Tensor, bool], Tensor]
-    after_linear: Callable[[Tensor, Map], None]
+    after_linear: Callable[[Tensor, Map], Tensor]
     on_activation: Callable[[str, str, Tensor], None]
     names: dict[int, str] = field(default_factory=dict)
     modules: list[tuple[str, nn.Module]] = field(default_factory=list)
@@ -98,8 +98,7 @@ class Recording:
             return function(inputs, *given, **keywords)
 
         output = again(self.on_linear(name, weight, seen, convolution))
-        self.after_linear(output, again)
-        return output
+        return self.after_linear(output, again)
 
     def activation(self, function: str, output: Tensor) -> None:
         """Report an activation under the name of the module at work."""
