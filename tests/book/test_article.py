@@ -53,6 +53,8 @@ def test_a_changed_result_refuses_the_prose(article):
     facts.level = facts.slope = rows.set_axis(["adamo", "adam"])
     facts.second_level = facts.second_slope = facts.level
     facts.third_level = rows.set_axis(["adamo", "maxmin"])
+    facts.third = facts.third_level.assign(**{"dormant": 0.0, "Gram deviation": 1.0})
+    facts.third_share = 0.0
     with pytest.raises(ValueError, match="what is not so: Adam loses; AdamO stands"):
         facts.check()
 

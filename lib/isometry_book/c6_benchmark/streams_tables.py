@@ -92,6 +92,31 @@ def gained(stream: Stream) -> pd.DataFrame:
     return _intervals_table(over, stream.name, "gained")
 
 
+def beside_level(streams: Mapping[str, Stream], name: str) -> dict[str, pd.DataFrame]:
+    """Return the levels of some methods, and how isometric and awake they stay.
+
+    Args:
+        streams: By name.
+        name: Whose methods are asked for.
+
+    Returns:
+        For each stream that has them all, by method, highest level first: ``level``,
+        ``Gram deviation`` and ``dormant`` (the share of units), means over all looks.
+    """
+    asked = list(streams[name].runs)
+    measures = {"Gram deviation": "gram_deviation", "dormant": "dormant_fraction"}
+    found = {}
+    for other, stream in streams.items():
+        if set(asked) <= set(stream.runs):
+            columns = {"level": "level", **measures}
+            table = {
+                key: numbers(stream, what)["mean"] for key, what in columns.items()
+            }
+            one = pd.DataFrame(table).loc[asked]
+            found[other] = one.sort_values("level", ascending=False)
+    return found
+
+
 def bought(
     streams: Mapping[str, Stream], costs: Mapping[str, pd.Series]
 ) -> pd.DataFrame:

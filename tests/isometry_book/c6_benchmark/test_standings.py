@@ -6,6 +6,7 @@ import pytest
 
 from isometry_book.c6_benchmark import comparison_figures as comparison
 from isometry_book.c6_benchmark.streams_tables import (
+    beside_level,
     bought,
     gained,
     numbers,
@@ -131,3 +132,21 @@ def test_what_is_bought_is_the_gain_over_the_control_of_methods_on_all_streams(
         "+0.100",
         "+0.050",
     ]
+
+
+def test_levels_stand_beside_diagnostics_on_streams_that_have_all_the_methods(
+    made, stream
+):
+    both = {"online_accuracy": made.curve(0.5, 0, 8)}
+    both["gram_deviation"] = made.curve(2, 0, 8)
+    both["dormant_fraction"] = made.curve(0.1, 0, 8)
+    files = made.stream({"adam": 0.4, "adamo": 0.3})
+    files.append(made.run("redo", both, choice=made.choice()))
+    one, two = stream(*files), stream(*made.stream(LEVELS))
+    three = stream(*made.stream({"adam": 0.4, "l2": 0.7}))
+    found = beside_level({"one": one, "two": two, "three": three}, "one")
+    assert list(found) == ["one", "two"]
+    table, near = found["one"], pytest.approx([2, 0.1])
+    assert table.index.tolist() == ["redo", "adam", "adamo"]
+    assert table.loc["redo", ["Gram deviation", "dormant"]].tolist() == near
+    assert found["two"].index.tolist() == ["adamo", "redo", "adam"]

@@ -86,6 +86,14 @@ def test_newton_schulz_comes_nearest(stream, reasons):
     assert min(gaps, key=lambda name: float(gaps[name])) in {"newton_schulz", "Schulz"}
 
 
+def test_redo_alone_is_above_where_labels_are_shuffled(reasons):
+    own = reasons["bench-label-shuffled"].split("So many")[0]
+    gaps = re.findall(rf"(\w+) {INTERVAL}, p", own)
+    assert len(gaps) == 6
+    assert {name for name, *_, high in gaps if float(high) < 0} == {"redo"}
+    assert all(float(low) > 0 for name, _, low, _ in gaps if name != "redo")
+
+
 def test_on_one_stream_all_go_with_the_next_task_and_on_another_none(reasons):
     streams = reasons["mechanism"].split(": ", 1)[1].split("; ")
     signs = [[high < 0 for _, _, high in after(r"\w+", one)] for one in streams]
