@@ -10,6 +10,9 @@ import pytest
 from isometry.adamo import relaxation_steps
 from isometry.lab.games_comparison import games_comparison
 from isometry.lab.store import load_results
+from isometry.methods import METHODS
+from isometry.suites.standing import standing
+from isometry.suites.suite import all_suites
 from isometry.supervised.benchmarks import PAPER_MLP
 from isometry_book.c2_kernel import foretelling
 from isometry_book.c2_kernel import judge as kernel_judge
@@ -227,6 +230,39 @@ def test_what_is_said_of_the_safest_choice_holds():
     assert labels.idxmax() == "maxmin", "where labels change"
     others = labels.drop([name for name in labels.index if "maxmin" in name])
     assert others.idxmax() == "redo", "if it must be ReLU"
+
+
+def sceptic():
+    page = (ROOT / "book" / "findings.md").read_text()
+    return page.split("## What a sceptic would still say")[1].split("\n## ")[0]
+
+
+def test_what_a_sceptic_asks_for_costs_what_the_files_say():
+    asked = re.findall(r"`(\w+)`, (\d+) h", sceptic())
+    assert len(asked) == len(re.findall(r"`\d\d_", sceptic())) > 8
+    for name, hours in asked:
+        text = (ROOT / "sweeps" / "campaign" / f"{name}.toml").read_text()
+        said = re.search(r"Cost:[^.]*?about (\S+)( core-hours)?[,.\s]", text)[1]
+        words = {"three": "3", "eight": "8"}
+        assert words.get(said, said) == hours, name
+
+
+def test_what_a_sceptic_is_told_holds():
+    streams = streams_tables.loaded_streams(RESULTS)
+    rivals = set(METHODS.names()) - {"adam", "fresh", "adam_isometry"}
+    paper = {"adamo", "maxmin", "adamo_maxmin", *RIVALS}
+    names = ("permuted_mnist", "label_shuffled_cifar100")
+    more = [set(streams[name].runs) & rivals - paper for name in names]
+    assert len(more[0]) > 3
+    assert not more[1]
+    runs = [one.runs["adam"]["settings"] for one in streams.values()]
+    assert {run["depth"] for run in runs if run["tasks"] > 50} == {4}
+    suites = {
+        suite.name
+        for suite in all_suites()
+        if all(standing(row, suite, RESULTS).complete for row in suite.rows)
+    }
+    assert suites == {"linear_tracking", "nonlinear_tracking"}
 
 
 @pytest.mark.parametrize("finding", CHECKS)
