@@ -56,6 +56,21 @@ def test_the_condition_foretells_across_methods_and_not_across_seeds(reasons):
     assert all(high < -0.3 for _, _, high in methods)
 
 
+def test_the_kernel_of_adam_goes_with_plasticity_over_time_on_one_stream_more(found):
+    parts = re.split(r"kernel of (?=gradient|Adam)", found["anisotropy"].reason)[1:]
+    own = {"gradient": [], "Adam": []}
+    for part in parts:
+        kept = re.sub(r"size minus.*", "", part)
+        assert len(after("across seeds", kept)) == 1
+        own[part.split()[0].rstrip(",")].append(kept)
+    for kernel, streams in {"gradient": 1, "Adam": 2}.items():
+        assert len(own[kernel]) == 3
+        over = [after("over time", one)[0] for one in own[kernel]]
+        seeds = [after("across seeds", one)[0] for one in own[kernel]]
+        assert sum(high < -0.2 for _, _, high in over) == streams
+        assert all(low < 0 < high for _, low, high in seeds)
+
+
 def test_the_gates_explain_more_than_the_weights(reasons):
     (gates,) = after(r"explain", reasons["nonlinear-gap"])
     (weights,) = after(r"the weights", reasons["nonlinear-gap"])
