@@ -23,9 +23,9 @@ from isometry_book.c6_benchmark.now_and_then import CHOSEN, NONE, PERIODS, cases
 
 REPORT = Path(__file__).parent / "reports" / "now_and_then.json"
 STEPS = max(PERIODS)  # of a round
-NETWORKS: dict[str, dict[str, Any]] = {  # the first is that of the study
-    "784-100x4-10, batch 16, 8 seeds": {
-        "settings": {"width": 100, "depth": 4, "batch_size": 16},
+NETWORKS: dict[str, dict[str, Any]] = {  # the first is that of a stream
+    "784-100x4-10, batch 50, 8 seeds": {
+        "settings": {"width": 100, "depth": 4, "batch_size": 50},
         "members": 8,
     },
     "784-512x4-10, batch 128, 1 seed": {
