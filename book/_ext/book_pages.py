@@ -201,7 +201,7 @@ class VerdictChanges(TableDirective):
 
     def run(self) -> list[nodes.Node]:
         """Return the table."""
-        cells = []
+        cells, said = [], ""
         for row in read(self.env, "claims.json"):
             before = row["before"]
             if not before or before["verdict"] == row["verdict"]:
@@ -210,7 +210,9 @@ class VerdictChanges(TableDirective):
                 text = f"needed why the verdict on {row['key']} changed, found nothing"
                 LOGGER.error(text, location=self.get_location())
             both = [badge(one["verdict"]) for one in (before, row)]
-            cells.append([row["title"], *both, row["changed"]])
+            why = "*as above*" if row["changed"] == said else row["changed"]
+            cells.append([row["title"], *both, why])
+            said = row["changed"]
         head = ["Claim", "First", "Now", "Why"]
         return [self.table(head, cells, [30, 13, 13, 44], "verdict-changes")]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from isometry.adamo import relaxation_steps
+from isometry.adamo import relaxation_steps, strength_for_relaxation
 from isometry.lab.games_comparison import games_comparison
 from isometry.lab.store import load_results
 from isometry.methods import METHODS
@@ -16,8 +16,13 @@ from isometry.suites.suite import all_suites
 from isometry.supervised.benchmarks import PAPER_MLP
 from isometry_book.c2_kernel import foretelling
 from isometry_book.c2_kernel import judge as kernel_judge
-from isometry_book.c5_adamo import neighbours
-from isometry_book.c6_benchmark import comparisons, streams_tables, tables
+from isometry_book.c5_adamo import neighbours, regret
+from isometry_book.c6_benchmark import (
+    comparisons,
+    now_and_then,
+    streams_tables,
+    tables,
+)
 from isometry_book.c7_games import tables as games
 from isometry_book.claims.verdicts import judge_all
 from isometry_book.interventions import report as interventions
@@ -230,6 +235,25 @@ def test_what_is_said_of_the_safest_choice_holds():
     assert labels.idxmax() == "maxmin", "where labels change"
     others = labels.drop([name for name in labels.index if "maxmin" in name])
     assert others.idxmax() == "redo", "if it must be ReLU"
+
+
+def test_what_is_said_of_the_hardest_pull_holds():
+    streams = streams_tables.loaded_streams(RESULTS)
+    costs = now_and_then.costs(RESULTS).loc[4]
+    assert 1.2 < costs.min() < 1.3
+    assert 1.45 < costs.max() < 1.55
+    for data in ("mnist", "cifar100"):
+        frame = load_results(RESULTS / now_and_then.stored_as(data))
+        kept = now_and_then.compared(frame).loc[4, "share"]
+        assert 0.9 < kept.estimate < 0.95
+    for name in ("permuted_mnist", "permuted_cifar10", "label_shuffled_cifar100"):
+        own = streams[name].runs["adamo"]
+        pull = own["method_settings"]["isometry_strength"] * own["settings"]["lr"]
+        assert pull == pytest.approx(1 / 8), "the hardest"
+    hard = strength_for_relaxation(1, 1e-3)
+    assert hard == pytest.approx(0.125 / 1e-3)
+    worst = regret.worst(regret.regret_table(RESULTS), "relaxation")
+    assert worst.loc[1250, "harm"] > regret.HARM, "a thousand times softer"
 
 
 def sceptic():

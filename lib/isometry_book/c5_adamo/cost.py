@@ -2,7 +2,8 @@
 
 Times belong to the machine that a benchmark ran on, so they are measured there, once
 and on purpose. These studies only bring the stored reports of
-``benchmarks/adamo_step.py`` and ``benchmarks/methods_cost.py`` into the results store.
+``benchmarks/adamo_step.py``, ``benchmarks/methods_cost.py`` and
+``benchmarks/now_and_then.py`` into the results store.
 """
 
 import json
@@ -16,9 +17,10 @@ from isometry.core.messages import refusal
 from isometry.lab.store import TIDY
 
 BENCHMARK = "adamo_cost"
-METHODS_BENCHMARK = "method_cost"
+METHODS_BENCHMARK, PERIODS_BENCHMARK = "method_cost", "period_cost"
 REPORTS = Path("benchmarks") / "reports"
 REPORT, METHODS_REPORT = REPORTS / "adamo_step.json", REPORTS / "methods_cost.json"
+PERIODS_REPORT = REPORTS / "now_and_then.json"
 COSTS = ("milliseconds", "time_ratio", "kept_ratio", "peak_ratio")
 # Names in the report: of the timed contestant, and of its learning curve.
 SETTINGS = {
@@ -93,5 +95,29 @@ def method_cost_numbers(sizes: None, data: str) -> pd.DataFrame:
         for task, network in enumerate(report["networks"].values())
         for method, found in network.items()
         for metric in COSTS
+    ]
+    return pd.DataFrame(rows, columns=TIDY)
+
+
+def period_cost_numbers(sizes: None, data: str) -> pd.DataFrame:
+    """Return what AdamO costs with an isometry step every k-th step.
+
+    Args:
+        sizes: The report has one size.
+        data: Not needed.
+
+    Returns:
+        Methods ``every_k``; the task is the network's place in the report. Metrics
+        ``milliseconds`` of a training step, and ``ratio`` over one without a pull.
+
+    Raises:
+        FileNotFoundError: If the benchmark has not been run.
+    """
+    report = json.loads(_report_path(PERIODS_REPORT).read_text())
+    rows = [
+        (PERIODS_BENCHMARK, f"every_{k}", 0, task, metric, found[metric])
+        for task, network in enumerate(report["networks"].values())
+        for k, found in network.items()
+        for metric in ("milliseconds", "ratio")
     ]
     return pd.DataFrame(rows, columns=TIDY)

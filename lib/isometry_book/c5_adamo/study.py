@@ -35,6 +35,7 @@ ADAMO = Study(
 )
 COST = Study(name="cost", sizes=ONE_SIZE, run=cost.cost_numbers)
 METHOD_COST = Study(name="method_cost", sizes=ONE_SIZE, run=cost.method_cost_numbers)
+PERIOD_COST = Study(name="period_cost", sizes=ONE_SIZE, run=cost.period_cost_numbers)
 PULL = Study(
     name="pull",
     sizes=ByProfile(
@@ -93,4 +94,4 @@ NEIGHBOURS = Study(
     ),
     run=neighbours.neighbour_numbers,
 )
-STUDIES = (ADAMO, COST, METHOD_COST, PULL, PARTIAL, REVIVAL, NEIGHBOURS)
+STUDIES = (ADAMO, COST, METHOD_COST, PERIOD_COST, PULL, PARTIAL, REVIVAL, NEIGHBOURS)

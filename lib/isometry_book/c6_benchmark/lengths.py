@@ -20,7 +20,7 @@ from isometry.lab.report import BOOTSTRAP_SEED
 from isometry.lab.store import Record, load_records, load_results
 from isometry_book.c6_benchmark.streams_tables import loaded_streams, numbers
 from isometry_book.evidence.streams import Stream, table_of
-from isometry_book.style import method_label, method_style
+from isometry_book.style import method_style
 
 BENCHMARK = "permuted_mnist"
 METHODS = ("adam", "adamo", "maxmin", "fire", "spectral", CEILING)
@@ -106,8 +106,7 @@ def draw(ax: Axes, streams: Mapping[int, Stream], what: str) -> None:
         table = pd.DataFrame(rows).T
         errors = [table["mean"] - table["low"], table["high"] - table["mean"]]
         style = method_style(method, marker="o", markersize=4)
-        label = method_label(method)
-        ax.errorbar(table.index, table["mean"], errors, label=label, **style)
+        ax.errorbar(table.index, table["mean"], errors, **style)
     ax.set_xscale("log")
     ax.set_xticks(list(tables), [f"{steps:,}" for steps in tables])
     ax.minorticks_off()

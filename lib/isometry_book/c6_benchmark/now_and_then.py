@@ -7,7 +7,9 @@ its pull. *Seldom*: a pull of 1/8, one iteration of Newton and Schulz, every k-t
 soft costs. Nothing is tuned.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -18,11 +20,13 @@ from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import Interval, paired_difference
 from isometry.lab.plans import plan
 from isometry.lab.report import BOOTSTRAP_SEED, seed_scores
-from isometry.lab.store import TIDY
+from isometry.lab.store import TIDY, load_results
 from isometry.supervised.data.sets import load
 from isometry.supervised.streams import scaled
 from isometry.supervised.trainer import train
+from isometry_book.c5_adamo.cost import PERIODS_BENCHMARK
 from isometry_book.study import Study
+from isometry_book.style import stream_label
 
 # Data -> the stream, and its tasks in the campaign.
 STREAMS = {
@@ -177,6 +181,48 @@ def longest_period(table: pd.DataFrame) -> int:
             break
         last = k
     return last
+
+
+def costs(store: Path) -> pd.DataFrame:
+    """Return what a step costs over one without a pull, as measured on two networks.
+
+    Args:
+        store: The results store.
+
+    Returns:
+        Indexed by the period k; columns 0 and 1, the networks of the report.
+
+    Raises:
+        StoreError: If the store has no such study.
+    """
+    spent = load_results(store / PERIODS_BENCHMARK)
+    spent = spent[spent["metric"] == "ratio"]
+    every = spent["method"].str.removeprefix("every_").astype(int)
+    return spent.assign(every=every).pivot(
+        index="every", columns="task", values="value"
+    )
+
+
+def beside_costs(
+    tables: Mapping[str, pd.DataFrame], spent: pd.DataFrame
+) -> pd.DataFrame:
+    """Return what each period costs, keeps, and is against a soft pull, to be shown.
+
+    Args:
+        tables: By data, from :func:`compared`.
+        spent: From :func:`costs`.
+    """
+    columns: dict[str, pd.Series] = {
+        "step, 100 wide": spent[0].map("{:.2f}".format),
+        "step, 512 wide": spent[1].map("{:.2f}".format),
+    }
+    for data, table in tables.items():
+        name = stream_label(STREAMS[data][0])
+        columns[f"{name} keeps"] = table["share"].map(
+            lambda one: f"{one.estimate:.2f} [{one.low:.2f}, {one.high:.2f}]"
+        )
+        columns[f"{name} against soft"] = table["standing"].where(table.index > 1, "")
+    return pd.DataFrame(columns).rename_axis("every k steps")
 
 
 def draw(ax: Axes, frame: pd.DataFrame) -> None:

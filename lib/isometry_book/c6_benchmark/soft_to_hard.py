@@ -12,7 +12,7 @@ from isometry_book.style import stream_label
 
 STREAMS = {"permuted_mnist": 100, "permuted_cifar10": 120}  # -> tasks
 RATES = (3e-4, 1e-3, 3e-3)  # those at which every search began
-METRIC, BETA2 = "online_accuracy", 0.999
+METRIC, BETA2, EPOCHS = "online_accuracy", 0.999, 5
 # Which runs of a search lie on the way, with the place of each.
 NONE, LIMIT = "none", "projection"
 
@@ -40,7 +40,8 @@ def along_the_pull(store: Path) -> pd.DataFrame:
         numbers = load_results(folder)
         for record in load_records(folder):
             place = _place(record)
-            if place is None or record["settings"]["tasks"] != tasks:
+            length = record["settings"]["tasks"], record["settings"]["epochs"]
+            if place is None or length != (tasks, EPOCHS):
                 continue
             chosen = (numbers["method"] == record["method"]) & (
                 numbers["settings"] == record["hash"]

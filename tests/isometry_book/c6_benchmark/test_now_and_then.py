@@ -1,5 +1,7 @@
 """The isometry step now and then: cases, what is compared, and the rules."""
 
+import json
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -7,10 +9,11 @@ import pytest
 
 from isometry.core.statistics import Interval
 from isometry.lab.plans import plan
-from isometry.lab.store import TIDY
+from isometry.lab.store import COLUMNS, TIDY, result_path, write_file
 from isometry.supervised.data.sets import load
 from isometry.supervised.streams import scaled
 from isometry.supervised.trainer import train
+from isometry_book.c5_adamo import cost
 from isometry_book.c6_benchmark import now_and_then
 
 KEYS = ["seed", "task"]
@@ -105,6 +108,25 @@ def test_noise_leaves_it_open():
     levels = {"none": 0.4, "soft_1": 0.8}
     table = now_and_then.compared(made(levels, noise=0.1))
     assert set(table.loc[[4, 16, 64, 256], "standing"]) == {"open"}
+
+
+def test_costs_stand_beside_what_is_kept(tmp_path, monkeypatch):
+    rows = {str(k): {"milliseconds": 1.0, "ratio": 1 + 1 / k} for k in (1, 4, 16)}
+    report = tmp_path / cost.PERIODS_REPORT
+    report.parent.mkdir(parents=True)
+    report.write_text(json.dumps({"networks": {"small": rows, "large": rows}}))
+    monkeypatch.chdir(tmp_path)
+    found = cost.period_cost_numbers(None, "digits").assign(settings="x")
+    record = {"benchmark": cost.PERIODS_BENCHMARK, "method": "m", "hash": "x"}
+    path = result_path(tmp_path / "store", *record.values())
+    write_file(path, found[COLUMNS], {**record, "settings": {}, "runs": []})
+    spent = now_and_then.costs(tmp_path / "store")
+    assert spent.loc[4].tolist() == [1.25, 1.25]
+    tables = {"mnist": now_and_then.compared(made({"none": 0.4, "soft_1": 0.8}))}
+    shown = now_and_then.beside_costs(tables, spent)
+    assert shown.loc[4, "step, 512 wide"] == "1.25"
+    assert shown.loc[1, "Permuted MNIST against soft"] == ""
+    assert shown.loc[4, "Permuted MNIST keeps"] == "0.25 [0.25, 0.25]"
 
 
 def test_both_ways_are_drawn_over_the_period():
