@@ -105,7 +105,8 @@ class Inventory(TableDirective):
             [
                 f"`{row.stream}`",
                 row.network,
-                *[str(row[key]) for key in ("tasks", "methods", "seeds")],
+                f"{row.tasks} × {row.steps:,}" if row.steps else str(row.tasks),
+                *[str(row[key]) for key in ("methods", "seeds")],
                 f"{row.runs} + {row.tuning}",
                 f"{row.hours:.1f}",
                 row.device.replace("(R)", "").replace(" Processor", ""),
@@ -117,7 +118,7 @@ class Inventory(TableDirective):
         rows.append([*last, f"{found['hours'].sum():.1f}", ""])
         studies = ["studies of the chapters", *[""] * 5]
         rows.append([*studies, f"{study_hours(store):.1f}", ""])
-        head = ["Stream", "Network", "Tasks or visits", "Methods", "Seeds"]
+        head = ["Stream", "Network", "Tasks × steps, or visits", "Methods", "Seeds"]
         head += ["Runs: reported + tuning", "Core-hours", "Processor"]
         return [self.table(head, rows, [22, 18, 8, 8, 7, 12, 8, 22], "inventory")]
 

@@ -235,7 +235,7 @@ def draw(ax: Axes, frame: pd.DataFrame) -> None:
     levels = _levels(frame)
     drawn = {
         "1/8 every k steps": [f"seldom_{k}" if k > 1 else "soft_1" for k in PERIODS],
-        "1/8k every step": [f"soft_{k}" for k in PERIODS],
+        "1/(8k) every step": [f"soft_{k}" for k in PERIODS],
     }
     for (label, names), mark in zip(drawn.items(), "os", strict=True):
         means, spread = levels[names].mean(), levels[names]

@@ -1,5 +1,6 @@
 """What was run: streams, methods, seeds, sizes and hours, counted from the store."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,23 @@ def inventory(store: Path) -> pd.DataFrame:
         store: The results store.
 
     Returns:
-        Columns ``stream``, ``network`` (layers and width), ``tasks``, ``methods``,
-        ``seeds`` (those of the method with the most), ``runs`` and ``tuning`` (stored
-        runs of one seed, reported and of searches), ``hours`` of one core in all, and
-        ``device``; sorted by hours, most first.
+        Columns ``stream``, ``network`` (layers and width), ``tasks``, ``steps`` (of
+        the optimiser in a task; 0 in games), ``methods``, ``seeds`` (those of the
+        method with the most), ``runs`` and ``tuning`` (stored runs of one seed,
+        reported and of searches), ``hours`` of one core in all, and ``device``; sorted
+        by hours, most first.
 
     Raises:
         StoreError: If a file cannot be used.
     """
-    rows: dict[tuple[str, str, int], dict[str, Any]] = {}
+    rows: dict[tuple[str, str, int, int], dict[str, Any]] = {}
     for folder in (store, store / TUNING):
         for record in load_records(folder):
             settings = record["settings"]
             if "study" in settings:
                 continue
-            key = record["benchmark"], _network(settings), _length(settings)
+            size = _length(settings), _steps(settings)
+            key = record["benchmark"], _network(settings), *size
             row = rows.setdefault(
                 key,
                 {
@@ -50,12 +53,13 @@ def inventory(store: Path) -> pd.DataFrame:
             "stream": stream,
             "network": network,
             "tasks": tasks,
+            "steps": steps,
             **row,
             "methods": len(row["methods"]),
             "seeds": max(map(len, row["seeds"].values()), default=0),
             "device": ", ".join(sorted(row["device"])),
         }
-        for (stream, network, tasks), row in rows.items()
+        for (stream, network, tasks, steps), row in rows.items()
     ]
     table = pd.DataFrame(found)
     return table.sort_values("hours", ascending=False, ignore_index=True)
@@ -103,3 +107,11 @@ def _length(settings: dict[str, Any]) -> int:
     if "cycles" in settings:
         return int(settings["cycles"] * len(settings["games"].split(",")))
     return 1
+
+
+def _steps(settings: dict[str, Any]) -> int:
+    """Return the optimiser's steps in a task; 0 where tasks have no set of images."""
+    if "images_per_task" not in settings:
+        return 0
+    minibatches = math.ceil(settings["images_per_task"] / settings["batch_size"])
+    return int(settings["epochs"] * minibatches)

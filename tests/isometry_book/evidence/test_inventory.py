@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from isometry.lab.run import run
+from isometry.lab.run import plan, run
 from isometry_book.evidence.inventory import TUNING, inventory, study_hours
 
 RESULTS = Path(__file__).resolve().parents[3] / "results"
@@ -29,6 +29,9 @@ def test_runs_of_a_store_are_counted_by_stream_and_size(tmp_path):
     usual = table[~table["network"].str.endswith(" 5")].iloc[0]
     assert (usual["methods"], usual["seeds"]) == (2, 3)
     assert (usual["runs"], usual["tuning"], usual["tasks"]) == (5, 1, 2)
+    settings = plan("random_label_mnist", "adam", TINY, "smoke").settings
+    minibatches = -(-settings.images_per_task // settings.batch_size)
+    assert usual["steps"] == settings.epochs * minibatches
     assert 0 < usual["hours"] < 0.1
     assert study_hours(tmp_path) == 0
 
@@ -41,6 +44,7 @@ def stored():
 def test_the_long_streams_have_eight_seeds_and_searches(stored):
     for stream, tasks in (("permuted_mnist", 100), ("permuted_cifar10", 120)):
         chosen = (stored["stream"] == stream) & (stored["tasks"] == tasks)
+        chosen &= stored["steps"] == 100
         (row,) = stored[chosen].to_dict("records")
         assert row["seeds"] == 8
         assert row["methods"] >= 10
