@@ -11,6 +11,7 @@ from isometry.lab.comparison import strength_grid
 from isometry.lab.report import BOOTSTRAP_SEED
 from isometry.lab.store import Record
 from isometry.methods import get
+from isometry_book.c6_benchmark.box import REPORTED, in_box
 from isometry_book.c6_benchmark.study import DRIFT
 from isometry_book.claims.claim import Judge, Outcome, Verdict, judged
 from isometry_book.evidence.protocol import (
@@ -83,18 +84,10 @@ for _key, _stream, _rivals in (
 @judged("literal-box")
 def _literal_box(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     """Judge whether AdamO is Adam where the pull of a run is next to nothing."""
-    box: dict[str, object] = {
-        "tasks": 80,
-        "images_per_task": 6000,
-        "batch_size": 128,
-        "width": 512,
-    }
-    box |= {"depth": 4, "lr": 1e-4, "data": "mnist", "epochs": 1}
     runs = {
         record["method"]: record
-        for record in records
-        if record["benchmark"] == "permuted_mnist"
-        and box.items() <= record["settings"].items()
+        for record in filter(in_box, records)
+        if record["settings"]["lr"] == REPORTED
         and record["method"] in (JUDGED, CONTROL)
         and record["method_settings"] == as_dict(get(record["method"]).settings)
     }

@@ -1,0 +1,92 @@
+"""Chapter 6: the paper's network, at the reported numbers and with the hardest pull."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from isometry.core.seeding import numpy_generator
+from isometry.core.statistics import paired_difference
+from isometry.lab.report import BOOTSTRAP_SEED
+from isometry.lab.store import Record, load_records, load_results
+from isometry_book.evidence.streams import (
+    CONTROL,
+    Stream,
+    slope_interval,
+    table_of,
+)
+
+BENCHMARK, JUDGED = "permuted_mnist", "adamo"
+# The network is the paper's; images, epochs and batches of its stream are not known.
+BOX: dict[str, Any] = {
+    "data": "mnist",
+    "tasks": 80,
+    "images_per_task": 6000,
+    "epochs": 1,
+    "batch_size": 128,
+    "width": 512,
+    "depth": 4,
+}
+REPORTED, FASTER = 1e-4, 1e-3  # learning rates
+STEADY = -0.01  # slope of online accuracy above which nothing is lost
+
+Answer = Literal["yes", "no", "undecided", "nothing is lost"]
+
+
+def in_box(record: Record) -> bool:
+    """Return whether a record is of the paper's network on this stream.
+
+    Args:
+        record: Any of a store.
+    """
+    return (
+        record["benchmark"] == BENCHMARK and BOX.items() <= record["settings"].items()
+    )
+
+
+def boxes(store: Path) -> dict[float, Stream]:
+    """Return Adam and AdamO on the paper's network, by learning rate.
+
+    At the reported rate AdamO has the reported strength and holds its head; at the
+    faster one it has the hardest pull, and its head is free.
+
+    Args:
+        store: The results store.
+
+    Raises:
+        StoreError: If a file cannot be used.
+    """
+    results = load_results(store / BENCHMARK)
+    runs: dict[float, dict[str, Record]] = {}
+    for record in filter(in_box, load_records(store / BENCHMARK)):
+        own = runs.setdefault(record["settings"]["lr"], {})
+        own[record["method"]] = record
+    streams = {}
+    for lr, found in sorted(runs.items()):
+        hashes = {record["hash"] for record in found.values()}
+        numbers = results[results["settings"].isin(hashes)].reset_index(drop=True)
+        streams[lr] = Stream(f"paper's network, {lr:g}", found, None, numbers)
+    return streams
+
+
+def answer(stream: Stream) -> Answer:
+    """Return whether the hardest pull does here what it does in small networks.
+
+    The rule, from before the runs: *yes* if Adam loses (the whole 95 % interval of last
+    minus first fifth lies below 0), AdamO's interval lies above :data:`STEADY`, and
+    that of its paired gain in online accuracy above 0; *no* if one of these two lies
+    on the other side; otherwise *undecided*.
+
+    Args:
+        stream: One of :func:`boxes`.
+    """
+    slopes = {
+        method: slope_interval(stream.numbers(record), stream.name, method)
+        for method, record in stream.runs.items()
+    }
+    if not slopes[CONTROL].high < 0:
+        return "nothing is lost"
+    level = table_of(stream, "level")
+    draw = numpy_generator(BOOTSTRAP_SEED, "box", stream.name)
+    gain = paired_difference(level[JUDGED], level[CONTROL], draw)
+    if slopes[JUDGED].low > STEADY and gain.low > 0:
+        return "yes"
+    return "no" if slopes[JUDGED].high < STEADY or gain.high < 0 else "undecided"
