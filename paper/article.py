@@ -118,6 +118,7 @@ class Facts:
         assumed = {
             "anisotropy": "not reproduced",
             "mechanism": "partly",
+            "literal-box": "reproduced",
             "bench-permuted-mnist": "reproduced",
             "bench-permuted-cifar10": "reproduced",
             "bench-label-shuffled": "partly",

@@ -18,6 +18,7 @@ from isometry_book.c2_kernel import foretelling
 from isometry_book.c2_kernel import judge as kernel_judge
 from isometry_book.c5_adamo import neighbours, regret
 from isometry_book.c6_benchmark import (
+    box,
     comparisons,
     now_and_then,
     streams_tables,
@@ -82,6 +83,11 @@ def theory_is_exact():
 
 def strength_does_nothing():
     assert relaxation_steps(1e-3, 1e-4) == pytest.approx(1.25e6)
+    assert verdicts()["literal-box"] == "reproduced"
+    wide = box.boxes(RESULTS)[box.REPORTED]
+    slopes = streams_tables.numbers(wide, "slope")
+    assert slopes["high"].max() < -0.03, "they lose"
+    assert slopes["mean"].max() - slopes["mean"].min() < 0.005, "alike"
 
 
 def falls_over_time(stream, kernel="ntk"):
@@ -179,7 +185,10 @@ def size():
     found = {run["settings"]["width"] for one in streams for run in one.runs.values()}
     main = games_comparison(RESULTS, "continual_minatar").runs["adam"]["settings"]
     assert found | {main["width"]} == {64, 100}
-    assert PAPER_MLP.width == 512
+    assert PAPER_MLP.width == box.BOX["width"] == 512
+    wide = box.boxes(RESULTS)[box.FASTER]
+    assert box.answer(wide) == "yes"
+    assert set(wide.runs) == {"adam", "adamo"}, "no rival"
 
 
 CHECKS = {

@@ -60,7 +60,7 @@ STREAMS = {
         benchmark="permuted_mnist", settings={"tasks": 30}
     ),
     "permuted MNIST, 100 tasks": _Stream(
-        benchmark="permuted_mnist", settings={"tasks": 100}
+        benchmark="permuted_mnist", settings={"tasks": 100, "epochs": 5}
     ),
     "permuted CIFAR-10": _Stream(benchmark="permuted_cifar10", settings={"tasks": 120}),
 } | {

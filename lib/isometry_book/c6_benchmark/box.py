@@ -1,18 +1,23 @@
 """Chapter 6: the paper's network, at the reported numbers and with the hardest pull."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+
+import pandas as pd
 
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import paired_difference
 from isometry.lab.report import BOOTSTRAP_SEED
 from isometry.lab.store import Record, load_records, load_results
+from isometry_book.c6_benchmark.streams_tables import numbers
 from isometry_book.evidence.streams import (
     CONTROL,
     Stream,
     slope_interval,
     table_of,
 )
+from isometry_book.style import method_label
 
 BENCHMARK, JUDGED = "permuted_mnist", "adamo"
 # The network is the paper's; images, epochs and batches of its stream are not known.
@@ -65,6 +70,28 @@ def boxes(store: Path) -> dict[float, Stream]:
         numbers = results[results["settings"].isin(hashes)].reset_index(drop=True)
         streams[lr] = Stream(f"paper's network, {lr:g}", found, None, numbers)
     return streams
+
+
+def shown(streams: Mapping[float, Stream]) -> pd.DataFrame:
+    """Return level and slope of each form with their intervals, to be shown.
+
+    Args:
+        streams: From :func:`boxes`.
+    """
+    rows = {}
+    for lr, stream in streams.items():
+        tables = {
+            "online accuracy": numbers(stream, "level"),
+            "last minus first fifth": numbers(stream, "slope"),
+        }
+        for method, record in stream.runs.items():
+            pull = record["method_settings"].get("isometry_strength", 0) * lr
+            rows[f"{lr:g}", method_label(method), f"{pull:g}"] = {
+                what: "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**table.loc[method])
+                for what, table in tables.items()
+            }
+    names = ["learning rate", "method", "pull of a step"]
+    return pd.DataFrame(rows).T.rename_axis(names)
 
 
 def answer(stream: Stream) -> Answer:
