@@ -34,7 +34,7 @@ def by_length(store: Path) -> dict[int, Stream]:
         store: The results store.
 
     Returns:
-        Those that have been run, each with the methods of :data:`METHODS` it has.
+        Those on which all of :data:`METHODS` have been run.
 
     Raises:
         StoreError: If a file cannot be used.
@@ -53,7 +53,9 @@ def by_length(store: Path) -> dict[int, Stream]:
     results = load_results(store / BENCHMARK)
     streams = {}
     for steps in sorted(found):
-        runs = {m: found[steps][m] for m in METHODS if m in found[steps]}
+        if not set(METHODS) <= set(found[steps]):
+            continue
+        runs = {method: found[steps][method] for method in METHODS}
         hashes = {record["hash"] for record in runs.values()}
         own = results[results["settings"].isin(hashes)].reset_index(drop=True)
         streams[steps] = Stream(f"{steps} steps a task", runs, None, own)
