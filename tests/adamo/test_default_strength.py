@@ -113,6 +113,9 @@ def test_all_groups_have_one_strength_unless_they_say_otherwise():
     assert strengths == pytest.approx([0.01, 0.0, 0.01])
 
 
+HARDEST = {1, 4}  # a pull of 1/8 in every step, and in every fourth
+
+
 @pytest.mark.parametrize(
     "page", ["README.md", "book/use-adamo.md", "chapters/05_adamo.md"]
 )
@@ -121,7 +124,10 @@ def test_pages_give_one_rule(page):
     said = " ".join((ROOT / page).read_text().replace("$", "").split())
     assert "a tenth of" not in said
     times = re.findall(r"relaxation_steps=([\d_]+)", said)
-    assert {int(time.replace("_", "")) for time in times} == {1000}
+    found = {int(time.replace("_", "")) for time in times}
+    assert found - HARDEST == {1000}
+    if found & HARDEST:
+        assert "Long streams of images often liked that best." in said
     if page == "README.md":
         assert f"relaxation time of {DEFAULT_STEPS:,} steps" in said
     else:
