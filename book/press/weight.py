@@ -25,8 +25,13 @@ SEARCH = re.compile(
     r'\s*<script src="[^"]*(?:searchtools|language_data|searchindex)\.js[^"]*">'
     r"</script>"
 )
-# Pandas numbers every cell of a table that it styles, for rules that few tables have.
+# Pandas numbers every cell of a table that it styles, for rules that few tables have,
+# and gives it classes that no style of the book knows.
 CELL = re.compile(r' id="(T_[\w-]+_(?:row|col)\d+)"')
+KINDS = re.compile(
+    r'(<t[hd])((?: id="[^"]*")?) class="'
+    r'(?:data|row_heading|col_heading|blank|index_name)(?: (?:level|row|col)\d+)*" ?'
+)
 
 
 def lighten(site: Path, pages: Iterator[Path]) -> None:
@@ -57,7 +62,7 @@ def lighten(site: Path, pages: Iterator[Path]) -> None:
 
 
 def without_cells(page: str) -> str:
-    """Return a page whose table cells have no name that no rule of it uses.
+    """Return a page whose table cells have no name or class that no rule of it uses.
 
     Args:
         page: As HTML.
@@ -65,9 +70,12 @@ def without_cells(page: str) -> str:
     Example:
         >>> without_cells('#T_a_row0 {x:y} <td id="T_a_row1"><td id="T_a_row0">')
         '#T_a_row0 {x:y} <td><td id="T_a_row0">'
+        >>> without_cells('<td class="data row0 col12" >1</td>')
+        '<td>1</td>'
     """
     named = set(re.findall(r"#(T_[\w-]+)", page))
-    return CELL.sub(lambda cell: cell[0] if cell[1] in named else "", page)
+    page = CELL.sub(lambda cell: cell[0] if cell[1] in named else "", page)
+    return KINDS.sub(r"\1\2", page)
 
 
 def only_icons(script: str, worn: set[str]) -> str:
