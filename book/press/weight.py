@@ -30,7 +30,8 @@ SEARCH = re.compile(
 CELL = re.compile(r' id="(T_[\w-]+_(?:row|col)\d+)"')
 KINDS = re.compile(
     r'(<t[hd])((?: id="[^"]*")?) class="'
-    r'(?:data|row_heading|col_heading|blank|index_name)(?: (?:level|row|col)\d+)*" ?'
+    r"(?:data|row_heading|col_heading|blank|index_name)(?: (?:level|row|col)\d+)*"
+    r'"(?: (?=>))?'
 )
 
 

@@ -75,9 +75,10 @@ def test_cells_of_tables_have_no_classes_of_pandas():
     page = (
         '<td class="data row0 col1" >1</td><th id="T_a_level0_row0" '
         'class="row_heading level0 row0" >x</th><th class="blank level0" >&nbsp;</th>'
+        '<th class="row_heading level0 row1" rowspan="2">y</th>'
         '<td class="data own">2</td><p class="data row0 col1">3</p>'
     )
     assert without_cells(page) == (
-        "<td>1</td><th>x</th><th>&nbsp;</th>"
+        '<td>1</td><th>x</th><th>&nbsp;</th><th rowspan="2">y</th>'
         '<td class="data own">2</td><p class="data row0 col1">3</p>'
     )
