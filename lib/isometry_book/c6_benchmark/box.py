@@ -7,7 +7,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from isometry.core.seeding import numpy_generator
+from isometry.core.settings import as_dict
 from isometry.core.statistics import paired_difference
+from isometry.lab.plans import plan
 from isometry.lab.report import BOOTSTRAP_SEED
 from isometry.lab.store import Record, load_records, load_results
 from isometry_book.c6_benchmark.streams_tables import numbers
@@ -31,6 +33,11 @@ BOX: dict[str, Any] = {
     "depth": 4,
 }
 REPORTED, FASTER = 1e-4, 1e-3  # learning rates
+# Learning rate -> what AdamO's settings are beside the defaults.
+FORMS: dict[float, dict[str, Any]] = {
+    REPORTED: {"isometry_strength": 1e-3, "isometry_head": True},
+    FASTER: {"isometry_pull": 0.125, "isometry_head": False},
+}
 STEADY = -0.01  # slope of online accuracy above which nothing is lost
 
 Answer = Literal["yes", "no", "undecided", "nothing is lost"]
@@ -60,15 +67,23 @@ def boxes(store: Path) -> dict[float, Stream]:
         StoreError: If a file cannot be used.
     """
     results = load_results(store / BENCHMARK)
-    runs: dict[float, dict[str, Record]] = {}
-    for record in filter(in_box, load_records(store / BENCHMARK)):
-        own = runs.setdefault(record["settings"]["lr"], {})
-        own[record["method"]] = record
+    records = [one for one in load_records(store / BENCHMARK) if in_box(one)]
     streams = {}
-    for lr, found in sorted(runs.items()):
-        hashes = {record["hash"] for record in found.values()}
-        numbers = results[results["settings"].isin(hashes)].reset_index(drop=True)
-        streams[lr] = Stream(f"paper's network, {lr:g}", found, None, numbers)
+    for lr, form in FORMS.items():
+        wanted = {CONTROL: {"lr": lr}, JUDGED: {"lr": lr, **form}}
+        settings = {
+            method: as_dict(plan(BENCHMARK, method, own).method_settings)
+            for method, own in wanted.items()
+        }
+        runs = {
+            one["method"]: one
+            for one in records
+            if one["settings"]["lr"] == lr
+            and settings.get(one["method"]) == one["method_settings"]
+        }
+        hashes = {record["hash"] for record in runs.values()}
+        own = results[results["settings"].isin(hashes)].reset_index(drop=True)
+        streams[lr] = Stream(f"paper's network, {lr:g}", runs, None, own)
     return streams
 
 

@@ -6,7 +6,6 @@ was chosen there and chooses its learning rate anew (``sweeps/campaign/20_length
 whose heads have the rule by which a method is called first).
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from isometry.lab.comparison import CEILING, with_choices
 from isometry.lab.report import BOOTSTRAP_SEED
 from isometry.lab.store import Record, load_records, load_results
 from isometry_book.c6_benchmark.streams_tables import loaded_streams, numbers
+from isometry_book.evidence.inventory import steps_of
 from isometry_book.evidence.streams import Stream, table_of
 from isometry_book.style import method_style
 
@@ -41,7 +41,8 @@ def by_length(store: Path) -> dict[int, Stream]:
     """
     usual = loaded_streams(store)[BENCHMARK]
     same = _of_stream(next(iter(usual.runs.values())))
-    found: dict[int, dict[str, Record]] = {_steps(usual.runs["adam"]): usual.runs}
+    found: dict[int, dict[str, Record]] = {}
+    found[steps_of(usual.runs["adam"]["settings"])] = usual.runs
     for record in with_choices(load_records(store), store):
         settings = record["settings"]
         choice = record["choice"]
@@ -49,7 +50,7 @@ def by_length(store: Path) -> dict[int, Stream]:
             continue
         other_length = TASKS.get(settings["epochs"]) == settings["tasks"]
         if other_length and _of_stream(record) == same:
-            found.setdefault(_steps(record), {})[record["method"]] = record
+            found.setdefault(steps_of(settings), {})[record["method"]] = record
     results = load_results(store / BENCHMARK)
     streams = {}
     for steps in sorted(found):
@@ -66,12 +67,6 @@ def _of_stream(record: Record) -> tuple:
     """Return what the streams of all lengths share."""
     keys = ("data", "images_per_task", "batch_size", "width", "depth", "network")
     return tuple(record["settings"].get(key) for key in keys)
-
-
-def _steps(record: Record) -> int:
-    """Return the optimiser steps of a task."""
-    own = record["settings"]
-    return own["epochs"] * math.ceil(own["images_per_task"] / own["batch_size"])
 
 
 def first_at(stream: Stream) -> str | None:

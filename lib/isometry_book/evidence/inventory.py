@@ -1,12 +1,12 @@
 """What was run: streams, methods, seeds, sizes and hours, counted from the store."""
 
-import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from isometry.lab.store import load_records
+from isometry.supervised.settings import SupervisedSettings
 
 TUNING = "tuning"  # the store's folder of the runs that settings were chosen by
 KINDS = {"mlp": "perceptron", "cnn": "convolutions", "transformer": "transformer"}
@@ -34,7 +34,7 @@ def inventory(store: Path) -> pd.DataFrame:
             settings = record["settings"]
             if "study" in settings:
                 continue
-            size = _length(settings), _steps(settings)
+            size = _length(settings), steps_of(settings)
             key = record["benchmark"], _network(settings), *size
             row = rows.setdefault(
                 key,
@@ -109,9 +109,13 @@ def _length(settings: dict[str, Any]) -> int:
     return 1
 
 
-def _steps(settings: dict[str, Any]) -> int:
-    """Return the optimiser's steps in a task; 0 where tasks have no set of images."""
+def steps_of(settings: dict[str, Any]) -> int:
+    """Return the optimiser's steps in a task; 0 where tasks have no set of images.
+
+    Args:
+        settings: Of a run.
+    """
     if "images_per_task" not in settings:
         return 0
-    minibatches = math.ceil(settings["images_per_task"] / settings["batch_size"])
-    return int(settings["epochs"] * minibatches)
+    sizes = {key: settings[key] for key in ("epochs", "images_per_task", "batch_size")}
+    return SupervisedSettings(**sizes).steps_per_task

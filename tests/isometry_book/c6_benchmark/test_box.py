@@ -2,6 +2,8 @@
 
 import pytest
 
+from isometry.core.settings import as_dict
+from isometry.lab.plans import plan
 from isometry_book.c6_benchmark import box
 from isometry_book.evidence.streams import Stream
 
@@ -30,16 +32,32 @@ def test_the_rule_answers(made, together, adam, adamo, said):
     assert box.answer(made_stream(made, together, adam, adamo)) == said
 
 
+def settings_of(method, lr):
+    """Return the settings that a method has in the box at a rate."""
+    form = box.FORMS[lr] if method == "adamo" else {}
+    planned = plan("permuted_mnist", method, {"lr": lr, **form})
+    return as_dict(planned.method_settings)
+
+
 def test_a_box_has_the_papers_network_and_one_stream_a_rate(made, stored):
-    values = {"online_accuracy": made.curve(0.7, 0, 2)}
-    tasks = [[0.5] * 80] * 2
+    values = {"online_accuracy": [[0.5] * 80] * 2}
     files = [
-        made.run(method, {"online_accuracy": tasks}, **{**box.BOX, "lr": lr})
+        made.run(
+            method,
+            values,
+            name=f"{method} {lr}",
+            own=settings_of(method, lr),
+            **{**box.BOX, "lr": lr},
+        )
         for method in ("adam", "adamo")
-        for lr in (box.REPORTED, box.FASTER)
+        for lr in box.FORMS
     ]
-    files.append(made.run("adam", values, **{**box.BOX, "width": 100}))
+    files.append(made.run("adam", values, name="small", **{**box.BOX, "width": 100}))
+    weaker = {**settings_of("adamo", box.FASTER), "isometry_strength": 1.0}
+    place = {**box.BOX, "lr": box.FASTER}
+    files.append(made.run("adamo", values, name="weaker", own=weaker, **place))
     found = box.boxes(stored(*files))
     assert list(found) == [box.REPORTED, box.FASTER]
     assert all(set(one.runs) == {"adam", "adamo"} for one in found.values())
+    assert found[box.FASTER].runs["adamo"]["hash"] != "weaker"
     assert all(one.results["task"].max() == 79 for one in found.values())
