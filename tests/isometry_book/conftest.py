@@ -1,5 +1,6 @@
 """Stores of agents and of streams whose scores are known by construction."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -188,6 +189,12 @@ def verdict_of(key, *files):
     """Return the verdict of a claim's judge on files, or None."""
     results = pd.concat([frame for frame, _ in files], ignore_index=True)
     return JUDGES[key](results, [record for _, record in files])
+
+
+@pytest.fixture(scope="session")
+def verdicts():
+    """All verdicts on the committed results."""
+    return judge_all(Path(__file__).parents[2] / "results")
 
 
 @pytest.fixture(scope="session")

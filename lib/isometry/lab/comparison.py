@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
 
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import Interval, stratified_bootstrap
@@ -184,12 +184,7 @@ def predictions(
 
     Source: ours; the claim is of arXiv 2606.09762, appendix.
     """
-    hashes = {r["hash"]: method for method, r in runs.items() if method != CEILING}
-    benchmarks = {record["benchmark"] for record in runs.values()}
-    own = results[
-        results["settings"].isin(hashes) & results["benchmark"].isin(benchmarks)
-    ]
-    correlations = _correlations_by_seed(own, diagnostic)
+    correlations = _correlations(results, runs, diagnostic, ["seed"])
     if correlations.empty:
         return None
     draw = numpy_generator(BOOTSTRAP_SEED, "prediction", diagnostic)
@@ -213,36 +208,44 @@ def within_methods(
     Returns:
         None where nothing was diagnosed.
     """
-    each = []
-    for method, record in runs.items():
-        own = results[results["settings"] == record["hash"]]
-        own = own[own["benchmark"] == record["benchmark"]]
-        correlations = _correlations_by_seed(own, diagnostic)
-        if method != CEILING and not correlations.empty:
-            each.append(correlations)
-    if not each:
+    each = _correlations(results, runs, diagnostic, ["seed", "settings"])
+    if each.empty:
         return None
-    by_seed = pd.concat(each, axis=1).mean(axis=1)
+    by_seed = each.groupby("seed").mean()
     draw = numpy_generator(BOOTSTRAP_SEED, "within", diagnostic)
     return stratified_bootstrap(by_seed, draw)
 
 
-def _correlations_by_seed(results: pd.DataFrame, diagnostic: str) -> pd.Series:
-    """Return a diagnostic's rank correlation with the next plasticity, by seed."""
+def _correlations(
+    results: pd.DataFrame, runs: dict[str, Record], diagnostic: str, by: list[str]
+) -> pd.Series:
+    """Return a diagnostic's rank correlation with the next task's plasticity.
+
+    Args:
+        results: Tidy numbers of a store.
+        runs: Method -> record; the ceiling is left out.
+        diagnostic: Which metric; infinite values rank last.
+        by: Columns: one correlation for each of their values, by which it is indexed.
+
+    Source: Spearman's, which is Pearson's of ranks; a constant ranks nothing: 0.
+    """
+    hashes = {r["hash"] for method, r in runs.items() if method != CEILING}
+    benchmarks = {record["benchmark"] for record in runs.values()}
+    own = results[results["metric"].isin((diagnostic, "plasticity"))]
+    own = own[own["settings"].isin(hashes) & own["benchmark"].isin(benchmarks)]
     keys = ["settings", "seed", "task"]
-    before = results[results["metric"] == diagnostic].set_index(keys)["value"]
-    after = results[results["metric"] == "plasticity"]
-    after = after.assign(task=after["task"] - 1).set_index(keys)["value"]
-    pairs = pd.DataFrame({"before": before, "after": after}).dropna()
-    return pd.Series(
-        {
-            seed: spearmanr(one["before"], one["after"]).statistic
-            if one["before"].nunique() > 1 and one["after"].nunique() > 1
-            else 0.0  # a constant ranks nothing
-            for seed, one in pairs.groupby("seed")
-        },
-        dtype="float64",
-    )
+    before = own[own["metric"] == diagnostic][[*keys, "value"]]
+    after = own[own["metric"] == "plasticity"][[*keys, "value"]]
+    after = after.assign(task=after["task"] - 1)
+    pairs = before.merge(after, on=keys, suffixes=("_before", "_after")).dropna()
+    groups = [pairs[key] for key in by]
+    ranks = pairs.groupby(by)[["value_before", "value_after"]].rank()
+    ranks -= ranks.groupby(groups).transform("mean")
+    first, second = ranks["value_before"], ranks["value_after"]
+    products = pd.DataFrame({"both": first * second, "b": first**2, "a": second**2})
+    sums = products.groupby(groups).sum()
+    size = np.sqrt(sums["b"] * sums["a"])
+    return sums["both"] / size.where(size > 0, 1.0)
 
 
 def strength_grid(

@@ -152,7 +152,7 @@ def enough(stream: Stream, methods: tuple[str, ...]) -> pd.DataFrame | None:
     """
     if not set(methods) <= set(stream.runs):
         return None
-    table = table_of(stream, "level")[list(methods)].dropna()
+    table = table_of(stream, "level", methods).dropna()
     return table if len(table) >= LEAST_SEEDS else None
 
 

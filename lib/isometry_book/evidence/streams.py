@@ -8,6 +8,7 @@ other sweeps in the store are not looked at here.
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -43,7 +44,12 @@ class Stream:
 
     def numbers(self, record: Record) -> pd.DataFrame:
         """Return the tidy numbers of one of its runs."""
-        return self.results[self.results["settings"] == record["hash"]]
+        return self._by_run.get(record["hash"], self.results.iloc[:0])
+
+    @cached_property
+    def _by_run(self) -> dict[str, pd.DataFrame]:
+        """Hold the numbers of each run, by its hash."""
+        return {str(key): own for key, own in self.results.groupby("settings")}
 
 
 @dataclass(frozen=True)
@@ -182,20 +188,23 @@ def gate_of(stream: Stream) -> _Gate | None:
     )
 
 
-def table_of(stream: Stream, what: str) -> pd.DataFrame:
+def table_of(
+    stream: Stream, what: str, methods: Iterable[str] | None = None
+) -> pd.DataFrame:
     """Return one of a stream's numbers: one row a seed, one column a method.
 
     Args:
         stream: Any stream.
         what: ``level`` (online accuracy over all tasks), ``slope`` of it, or a metric,
             of which the mean over tasks is taken.
+        methods: Which; None: all of the stream.
 
     Returns:
         Missing where a method lacks a seed or the metric.
     """
     columns: dict[str, Any] = {}
-    for method, record in stream.runs.items():
-        numbers = stream.numbers(record)
+    for method in stream.runs if methods is None else methods:
+        numbers = stream.numbers(stream.runs[method])
         if what == "slope":
             columns[method] = _slopes(numbers)
         else:

@@ -259,8 +259,7 @@ def test_a_store_is_judged_from_its_files(tmp_path):
 FIRST_CLAIMS = 31  # of the first protocol; what the ledger has beyond them came later
 
 
-def test_every_verdict_on_the_committed_results_is_one_of_the_five():
-    verdicts = judge_all(RESULTS)
+def test_every_verdict_on_the_committed_results_is_one_of_the_five(verdicts):
     assert list(verdicts) == KEYS
     assert {verdict.verdict for verdict in verdicts.values()} <= set(OUTCOMES)
     for key, verdict in verdicts.items():
