@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -21,15 +22,15 @@ def along_the_pull(store: Path) -> pd.DataFrame:
     """Return level and slope of the searches' runs, from no pull to the projection.
 
     No pull is Adam, with the beta2 that AdamO has; the limit a projection after each
-    step. The head is free in all of them.
+    step, of the hidden layers. Where a pull holds the head as well, ``held`` says so.
 
     Args:
         store: The results store; its folder ``tuning`` has the searches.
 
     Returns:
         Columns ``stream``, ``lr``, ``pull`` (a number as text, ``none`` or
-        ``projection``), ``seed``, ``level`` (mean online accuracy) and ``slope`` (last
-        minus first fifth of the tasks).
+        ``projection``), ``held``, ``seed``, ``level`` (mean online accuracy) and
+        ``slope`` (last minus first fifth of the tasks).
 
     Raises:
         StoreError: If a file cannot be used.
@@ -53,6 +54,7 @@ def along_the_pull(store: Path) -> pd.DataFrame:
                     "stream": stream,
                     "lr": record["settings"]["lr"],
                     "pull": place,
+                    "held": record["method_settings"].get("isometry_head", False),
                     "seed": seed,
                     "level": level,
                     "slope": parts["last"][seed] - parts["first"][seed],
@@ -71,7 +73,7 @@ def _place(record: dict) -> str | None:
         return NONE if own["beta2"] == BETA2 else None
     if record["method"] == "newton_schulz":
         return LIMIT if own["projection_every"] == 1 else None
-    if record["method"] != "adamo" or own["isometry_head"]:
+    if record["method"] != "adamo":
         return None
     return f"{own['isometry_strength'] * lr:.3g}"
 
@@ -87,19 +89,22 @@ def places(table: pd.DataFrame) -> list[str]:
 
 
 def draw(axes: Sequence[Axes], table: pd.DataFrame) -> None:
-    """Draw level above and slope below, a line for each learning rate.
+    """Draw level above and slope below, a line for each learning rate, broken if held.
 
     Args:
         axes: Two.
         table: From :func:`along_the_pull`, of one stream.
     """
     order = places(table)
-    for lr, own in table.groupby("lr"):
+    colours = {lr: f"C{place}" for place, lr in enumerate(sorted(table["lr"].unique()))}
+    for (held, lr), own in table.groupby(["held", "lr"]):
         means = own.groupby("pull")[["level", "slope"]].mean()
         means = means.reindex([place for place in order if place in means.index])
         where = [order.index(place) for place in means.index]
         for ax, what in zip(axes, ("level", "slope"), strict=True):
-            ax.plot(where, means[what], marker="o", markersize=4, label=f"{lr:g}")
+            style: dict[str, Any] = {"color": colours[lr], "marker": "o"}
+            style |= {"linestyle": ":"} if held else {"label": f"{lr:g}"}
+            ax.plot(where, means[what], markersize=4, **style)
     axes[0].set_title(stream_label(str(table["stream"].iloc[0])))
     axes[1].axhline(0, color="grey", linewidth=0.8)
     axes[1].set_xticks(range(len(order)), order, rotation=30)

@@ -18,10 +18,10 @@ def way():
 
 def test_every_place_has_two_seeds_of_each_rate(way):
     shown = way[way["lr"].isin(soft_to_hard.RATES)]
-    counts = shown.groupby(["stream", "lr", "pull"]).size()
+    counts = shown.groupby(["stream", "held", "lr", "pull"]).size()
     assert set(counts) == {2}
     assert set(shown["seed"]) == {100, 101}
-    for _, own in shown.groupby(["stream", "lr"]):
+    for _, own in shown[~shown["held"]].groupby(["stream", "lr"]):
         assert {NONE, "0.0001", "0.001", "0.01", "0.125", LIMIT} <= set(own["pull"])
 
 
@@ -32,13 +32,21 @@ def test_places_run_from_adam_to_the_projection(way):
 
 
 def test_the_drawn_points_are_the_means(way):
-    own = way[(way["stream"] == "permuted_mnist") & (way["lr"] == 1e-3)]
+    both = way[(way["stream"] == "permuted_mnist") & (way["lr"] == 1e-3)]
     fig, axes = plt.subplots(2)
-    soft_to_hard.draw(axes, own)
-    order = places(own)
+    soft_to_hard.draw(axes, both)
+    order = places(both)
     for ax, what in zip(axes, ("level", "slope"), strict=True):
-        (x, y) = ax.lines[0].get_data()
-        means = own.groupby("pull")[what].mean()
-        drawn = {order[int(place)]: value for place, value in zip(x, y, strict=True)}
-        assert drawn == pytest.approx(means.to_dict())
+        for line, held in zip(ax.lines, (False, True), strict=False):
+            means = both[both["held"] == held].groupby("pull")[what].mean()
+            drawn = {order[int(x)]: y for x, y in zip(*line.get_data(), strict=True)}
+            assert drawn == pytest.approx(means.to_dict())
+            assert (line.get_linestyle() == ":") == held
     plt.close(fig)
+
+
+def test_a_held_head_stands_on_the_way_of_one_stream(way):
+    held = way[way["held"]]
+    assert set(held["stream"]) == {"permuted_mnist"}
+    assert {"0.0001", "0.001", "0.01"} <= set(held["pull"])
+    assert not {NONE, LIMIT} & set(held["pull"]), "neither holds a head"
