@@ -20,11 +20,13 @@ from isometry_book.c5_adamo import neighbours, regret
 from isometry_book.c6_benchmark import (
     box,
     comparisons,
+    lengths,
     now_and_then,
     streams_tables,
     tables,
 )
 from isometry_book.c7_games import tables as games
+from isometry_book.c7_games import variants
 from isometry_book.claims.verdicts import judge_all
 from isometry_book.interventions import report as interventions
 
@@ -39,9 +41,13 @@ def verdicts():
 
 
 @cache
+def loaded():
+    return streams_tables.loaded_streams(RESULTS)
+
+
+@cache
 def stream(what):
-    streams = streams_tables.loaded_streams(RESULTS)
-    return streams_tables.numbers(streams["permuted_mnist"], what)
+    return streams_tables.numbers(loaded()["permuted_mnist"], what)
 
 
 def stop_learning():
@@ -56,7 +62,7 @@ def pull_repairs():
     assert level.loc[list(RIVALS), "mean"].idxmax() == "newton_schulz"
     assert (level.loc[list(RIVALS), "high"] < level.loc["adamo", "low"]).all()
     assert verdicts()["bench-permuted-mnist"] == "reproduced"
-    second = streams_tables.loaded_streams(RESULTS)["permuted_cifar10"]
+    second = loaded()["permuted_cifar10"]
     other = streams_tables.numbers(second, "level")
     assert (other.loc[list(RIVALS), "high"] < other.loc["adamo", "low"]).all()
     margins = [
@@ -68,12 +74,26 @@ def pull_repairs():
     assert loss["high"] < 0, "Adam loses"
     assert loss["low"] > stream("slope").loc["adam", "mean"] / 2, "little"
     assert verdicts()["bench-permuted-cifar10"] == "reproduced"
-    third = streams_tables.loaded_streams(RESULTS)["label_shuffled_cifar100"]
+    third = loaded()["label_shuffled_cifar100"]
     change = streams_tables.numbers(third, "slope")
     assert change.loc["adam", "high"] < 0, "Adam loses again"
     assert change.loc["adamo", "low"] > -0.01, "and AdamO does not"
     assert streams_tables.numbers(third, "level").index[0] != "adamo", "not first"
     assert verdicts()["plasticity-kept"] == "reproduced"
+    each = lengths.by_length(RESULTS)
+    assert [lengths.first_at(one) for one in each.values()] == ["adamo"] * 3
+    leads = [streams_tables.gained(one)["mean"]["adamo"] for one in each.values()]
+    assert leads == sorted(leads, reverse=True)
+    assert verdicts()["rl-depth"] == "partly"
+    usual, pulled = (
+        variants.depth_table(variants.stored_depths(RESULTS, "continual_minatar", pull))
+        .set_index(["method", "depth"])["mean"]
+        .to_dict()
+        for pull in (0.0, variants.LEAST_PULL)
+    )
+    far = variants.TORCHS_START
+    assert pulled["adam" + far, 16] < 1 < 2 < pulled["adamo" + far, 16]
+    assert usual["adam", 16] > pulled["adamo_maxmin" + far, 16], "more"
 
 
 def theory_is_exact():
@@ -126,7 +146,7 @@ def not_the_whole_cause():
     for frame in (first, second):
         assert interventions.loss_by_rate(frame, 100)["tuned"].low > 0
     third = "label_shuffled_cifar100"
-    streams = streams_tables.loaded_streams(RESULTS)
+    streams = loaded()
     beside = streams_tables.beside_level(streams, third)[third]
     best, others = beside.index[:3], beside.index[3:]
     assert set(best) == {"maxmin", "adamo_maxmin", "redo"}
@@ -144,12 +164,12 @@ def not_the_only_remedy():
     for name, metric in (("parseval", "online_accuracy"), ("fire", "accuracy_at_cost")):
         found = neighbours.compared(beside, metric, name)
         assert {one.standing for one in found.values()} == {"above"}, name
-    third = streams_tables.loaded_streams(RESULTS)["label_shuffled_cifar100"]
+    third = loaded()["label_shuffled_cifar100"]
     level, slope = (streams_tables.numbers(third, w) for w in ("level", "slope"))
     assert level.loc["maxmin", "low"] > 2 * level.loc["adamo", "high"]
     assert level.loc["redo", "low"] > level.loc["adamo", "high"]
     assert slope.loc[["maxmin", "redo"], "low"].min() > 0.1, "both grow"
-    forms = streams_tables.two_by_two(streams_tables.loaded_streams(RESULTS))
+    forms = streams_tables.two_by_two(loaded())
     both = forms.xs("level", level=1)
     adds = (both["MaxMin with AdamO"] - both["MaxMin with Adam"]) > 0
     assert adds.to_dict() == {
@@ -181,7 +201,7 @@ def long_training():
 
 
 def size():
-    streams = streams_tables.loaded_streams(RESULTS).values()
+    streams = loaded().values()
     found = {run["settings"]["width"] for one in streams for run in one.runs.values()}
     main = games_comparison(RESULTS, "continual_minatar").runs["adam"]["settings"]
     assert found | {main["width"]} == {64, 100}
@@ -216,10 +236,13 @@ def test_what_is_said_of_fire_holds():
     level, least = stream("level"), 0.05
     assert stream("slope").loc["fire", "low"] > -0.02
     assert level.loc["fire", "high"] < level.loc["adamo", "low"] - least
+    each = lengths.by_length(RESULTS).values()
+    gains = [streams_tables.gained(one).loc["fire"] for one in each]
+    assert [gain["low"] > 0 for gain in gains] == [True, True, False]
 
 
 def test_what_is_said_of_cheap_penalties_holds():
-    streams = streams_tables.loaded_streams(RESULTS)
+    streams = loaded()
     costs = [tables.costs(RESULTS, network=place)["time_ratio"] for place in (0, 1)]
     shares = {"permuted_mnist": 2 / 3, "permuted_cifar10": 1 / 5}
     for method in ("spectral", "l2_init"):
@@ -233,7 +256,7 @@ def test_what_is_said_of_cheap_penalties_holds():
 
 
 def test_what_is_said_of_the_safest_choice_holds():
-    streams = streams_tables.loaded_streams(RESULTS)
+    streams = loaded()
     names = ("permuted_mnist", "permuted_cifar10", "label_shuffled_cifar100")
     gains = pd.concat(
         [streams_tables.gained(streams[name])["mean"] for name in names], axis=1
@@ -247,7 +270,7 @@ def test_what_is_said_of_the_safest_choice_holds():
 
 
 def test_what_is_said_of_the_hardest_pull_holds():
-    streams = streams_tables.loaded_streams(RESULTS)
+    streams = loaded()
     costs = now_and_then.costs(RESULTS).loc[4]
     assert 1.2 < costs.min() < 1.3
     assert 1.45 < costs.max() < 1.55
@@ -281,7 +304,7 @@ def test_what_a_sceptic_asks_for_costs_what_the_files_say():
 
 
 def test_what_a_sceptic_is_told_holds():
-    streams = streams_tables.loaded_streams(RESULTS)
+    streams = loaded()
     rivals = set(METHODS.names()) - {"adam", "fresh", "adam_isometry"}
     paper = {"adamo", "maxmin", "adamo_maxmin", *RIVALS}
     names = ("permuted_mnist", "label_shuffled_cifar100")

@@ -229,26 +229,22 @@ def return_over_depth(ax: Axes, table: pd.DataFrame, game: str = "") -> Axes:
 
     Args:
         ax: Where to draw.
-        table: From :func:`isometry_book.c7_games.variants.depth_table`; what
-            starts from torch's own initialisation is dashed and hollow.
+        table: From :func:`isometry_book.c7_games.variants.depth_table`, of one start.
         game: Its name, for the axis.
     """
     depths = sorted(table["depth"].unique())
     methods = list(table["method"].unique())
-    for place, (label, rows) in enumerate(table.groupby("method")):
-        method, _, other = str(label).partition("(")
-        style = method_style(method)
-        if other:
-            style |= {"linestyle": "--", "fillstyle": "none"}
-            style["label"] += ", torch's initialisation"
+    for place, (method, rows) in enumerate(table.groupby("method")):
         # A little aside, so that intervals do not hide each other.
         beside = rows["depth"] * 1.035 ** (place - (len(methods) - 1) / 2)
         errors = [rows["mean"] - rows["low"], rows["high"] - rows["mean"]]
-        ax.errorbar(beside, rows["mean"], yerr=errors, capsize=2, **style)
+        ax.errorbar(
+            beside, rows["mean"], yerr=errors, capsize=2, **method_style(method)
+        )
     ax.set_xscale("log", base=2)
     ax.set_xticks(depths, [str(depth) for depth in depths])
     ax.minorticks_off()
     name = f", {written(game)}" if game else ""
     ax.set(xlabel="hidden layers of actor and critic", ylabel=f"return{name}")
-    ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    ax.legend(fontsize=8)
     return ax

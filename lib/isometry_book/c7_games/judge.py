@@ -4,17 +4,15 @@ import json
 
 import pandas as pd
 
-from isometry.adamo import relaxation_steps
 from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import stratified_bootstrap
 from isometry.lab.games_comparison import GamesComparison, compared_games, seeds_of
 from isometry.lab.labels import BASELINE, trained
 from isometry.lab.report import BOOTSTRAP_SEED, last_tasks
 from isometry.lab.store import Record, StoreError
-from isometry.rl.continual_settings import ContinualSettings
 from isometry.rl.protocols import PAPER_MINATAR, PAPER_OCTAX, Protocol
 from isometry_book.c7_games.tables import seed_means
-from isometry_book.c7_games.variants import depth_returns
+from isometry_book.c7_games.variants import LEAST_PULL, TORCHS_START, depth_returns
 from isometry_book.claims.claim import Judge, Outcome, Verdict, judged
 from isometry_book.evidence.protocol import (
     differences,
@@ -32,8 +30,6 @@ CLOSE = 0.05  # of a score that is 0 for a random policy and 1 for a fresh netwo
 LEVEL = 0.05  # of a test
 DEPTHS_BENCHMARK = "continual_minatar"
 SHALLOW, DEEP = 4, (16, 32)
-START = "(init=default)"  # of agents that do not begin as isometries
-LEAST_PULL = 10.0  # relaxation times in a visit
 
 
 def _size_of_games(record: Record, seeds: int, paper: Protocol) -> str:
@@ -169,14 +165,12 @@ judged("rl-octax")(_keeps_up("continual_octax", PAPER_OCTAX))
 @judged("rl-depth")
 def _rl_depth(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     """Judge whether AdamO keeps deep agents trainable that begin far from isometry."""
-    times = [(record, _pull_times(record)) for record in records]
-    pulled = [one for one, pull in times if pull is None or pull >= LEAST_PULL]
-    returns = depth_returns(results, pulled, DEPTHS_BENCHMARK)
+    returns = depth_returns(results, records, DEPTHS_BENCHMARK, LEAST_PULL)
     tables = {
         depth: one.pivot_table(
             index="seed", columns="method", values="episodic_return"
-        ).rename(columns=lambda name: name.removesuffix(START))
-        for depth, one in returns[returns["method"].str.endswith(START)].groupby(
+        ).rename(columns=lambda name: name.removesuffix(TORCHS_START))
+        for depth, one in returns[returns["method"].str.endswith(TORCHS_START)].groupby(
             "depth"
         )
     }
@@ -224,13 +218,3 @@ def _rl_depth(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
         gap="The paper only suggests it; its agents have four layers and play "
         f"{PAPER_MINATAR.env_steps:,} steps a visit.",
     )
-
-
-def _pull_times(record: Record) -> float | None:
-    """Return how many relaxation times a visit's pull has; None without a pull."""
-    strength = record["method_settings"].get("isometry_strength")
-    if strength is None or record["benchmark"] != DEPTHS_BENCHMARK:
-        return None
-    steps = ContinualSettings(**record["settings"]).steps_per_task
-    rate = record["method_settings"].get("isometry_lr") or record["settings"]["lr"]
-    return steps / relaxation_steps(strength, rate)

@@ -1,10 +1,12 @@
 """Chapter 7: agents of several depths, and runs with a single change."""
 
 import json
+import math
 from pathlib import Path
 
 import pandas as pd
 
+from isometry.adamo import relaxation_steps
 from isometry.core.messages import refusal
 from isometry.lab.games_comparison import (
     GamesComparison,
@@ -14,20 +16,26 @@ from isometry.lab.games_comparison import (
     visit_ends,
 )
 from isometry.lab.labels import SCALE, labels_of, trained
-from isometry.lab.store import Record, StoreError, load_records, load_results
+from isometry.lab.store import Record, StoreError, load, load_records, load_results
+from isometry.rl.continual_settings import ContinualSettings
 from isometry.rl.ppo.settings import PPOSettings
 from isometry_book.c7_games.tables import difference, intervals, late_scores, standing
 
 MOST_CHANGES = 2  # settings in which a variant may differ
 USUAL_INIT = PPOSettings.init
+TORCHS_START = "(init=default)"  # behind a method whose agents begin as no isometry
+LEAST_PULL = 10.0  # relaxation times in a visit, for a start that is no isometry
 
 
-def _depth_runs(records: list[Record], benchmark: str) -> dict[tuple[str, int], Record]:
+def _depth_runs(
+    records: list[Record], benchmark: str, least_pull: float
+) -> dict[tuple[str, int], Record]:
     """Return the runs of one game that differ in method, start and depth alone."""
     families: dict[str, dict[tuple[str, int], Record]] = {}
     for record in records:
         settings = record["settings"]
-        if record["benchmark"] == benchmark and "," not in settings["games"]:
+        one_game = record["benchmark"] == benchmark and "," not in settings["games"]
+        if one_game and _pull_times(record) >= least_pull:
             varied = {"depth": None, "init": None}
             rest = json.dumps({**trained(settings), **varied}, sort_keys=True)
             start = settings.get("init", USUAL_INIT)
@@ -42,8 +50,21 @@ def _depth_runs(records: list[Record], benchmark: str) -> dict[tuple[str, int], 
     return max(deep, key=len, default={})
 
 
+def _pull_times(record: Record) -> float:
+    """Return how many relaxation times a visit's pull has; infinite without a pull."""
+    strength = record["method_settings"].get("isometry_strength")
+    if strength is None:
+        return math.inf
+    steps = ContinualSettings(**record["settings"]).steps_per_task
+    rate = record["method_settings"].get("isometry_lr") or record["settings"]["lr"]
+    return steps / relaxation_steps(strength, rate)
+
+
 def depth_returns(
-    results: pd.DataFrame, records: list[Record], benchmark: str
+    results: pd.DataFrame,
+    records: list[Record],
+    benchmark: str,
+    least_pull: float = 0.0,
 ) -> pd.DataFrame:
     """Return what agents of several depths reach at the end of a visit.
 
@@ -51,34 +72,41 @@ def depth_returns(
         results: Tidy numbers of a store.
         records: Of its files.
         benchmark: Name of the benchmark.
+        least_pull: Relaxation times in a visit; a pull of fewer is left out. Of several
+            runs of a method, that with the most usual settings stands.
 
     Returns:
-        Columns ``method, depth, seed, game, episodic_return``, means over visits; no
-        row without such runs.
+        Columns ``method, depth, seed, game, pull`` (relaxation times, infinite without
+        a pull) and ``episodic_return``, means over visits; no row without such runs.
     """
-    runs = _depth_runs(records, benchmark)
-    columns = ["method", "depth", "seed", "game"]
+    runs = _depth_runs(records, benchmark, least_pull)
+    columns = ["method", "depth", "seed", "game", "pull"]
     if not runs:
         return pd.DataFrame(columns=[*columns, "episodic_return"])
     named = {f"{method},{depth}": record for (method, depth), record in runs.items()}
     ends = visit_ends(returns_by_method(results, named))
     parts = ends["method"].str.rsplit(",", n=1)
-    ends = ends.assign(method=parts.str[0], depth=parts.str[1].astype("int64"))
+    pull = ends["method"].map({name: _pull_times(one) for name, one in named.items()})
+    ends = ends.assign(
+        method=parts.str[0], depth=parts.str[1].astype("int64"), pull=pull
+    )
     return ends.groupby(columns, as_index=False)["episodic_return"].mean()
 
 
-def stored_depths(store: Path, benchmark: str) -> pd.DataFrame:
+def stored_depths(store: Path, benchmark: str, least_pull: float = 0.0) -> pd.DataFrame:
     """Return what stored agents of several depths reach, see :func:`depth_returns`.
 
     Args:
         store: The results store.
         benchmark: Name of the benchmark.
+        least_pull: Relaxation times in a visit.
 
     Raises:
         StoreError: If the store has none.
     """
     folder = store / benchmark
-    found = depth_returns(load_results(folder), load_records(folder), benchmark)
+    stored = load(folder)
+    found = depth_returns(stored.frame, stored.records, benchmark, least_pull)
     if found.empty:
         needed = f"runs of {benchmark} with one game at two depths or more"
         do = "sweep depth over a benchmark of one game"

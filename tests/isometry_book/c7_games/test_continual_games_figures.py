@@ -140,15 +140,3 @@ def test_depths_are_doublings_and_methods_stand_beside_each_other(ax):
     assert list(second.get_ydata()) == [3.0, 4.0]
     assert first.get_xdata()[0] < 4 < second.get_xdata()[0]
     assert ax.get_ylabel() == "return, Breakout"
-
-
-def test_torchs_own_start_is_dashed_and_hollow(ax):
-    labels = ("adam", "adam(init=default)")
-    keys = [{"method": m, "depth": d} for m in labels for d in (4, 16)]
-    draw.return_over_depth(ax, intervals(keys, [1.0, 2.0, 3.0, 4.0]))
-    plain, other = (container.lines[0] for container in ax.containers)
-    assert plain.get_color() == other.get_color()
-    assert (plain.get_fillstyle(), other.get_fillstyle()) == ("full", "none")
-    assert plain.get_linestyle() != other.get_linestyle()
-    names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names == ["Adam", "Adam, torch's initialisation"]

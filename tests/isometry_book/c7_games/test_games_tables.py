@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from isometry.adamo import relaxation_steps
 from isometry.core.settings import as_dict
 from isometry.lab import games_comparison as comparison
 from isometry.lab.plans import plan
 from isometry.lab.returns import load_returns, returns_of
 from isometry.lab.store import COLUMNS, StoreError
+from isometry.rl.continual_settings import ContinualSettings
 from isometry_book.c7_games import tables, variants
 
 MINATAR = "continual_minatar"
@@ -228,6 +230,37 @@ def test_another_start_is_a_line_of_its_own_in_the_study_of_depth(deep, agents, 
     table = variants.depth_table(found).set_index(["method", "depth"])
     usual, other = (table.loc[(m, 4), "mean"] for m in ("adam", "adam(init=default)"))
     assert usual - other == pytest.approx(0.3 * 10), "the scale of Breakout there"
+
+
+def test_a_pull_of_too_few_relaxation_times_is_left_out_where_more_are_asked_for(
+    agents, stored
+):
+    own = {"games": "breakout", "init": "default"}
+    files = [agents("adam", level(0.2), f"d{d}", **own, depth=d) for d in (4, 16)]
+    for strength, score in ((0.1, 0.3), (2.0, 0.9)):
+        files += [
+            agents(
+                "adamo",
+                level(score),
+                f"o{strength}{d}",
+                **own,
+                depth=d,
+                own={"isometry_strength": strength},
+            )
+            for d in (4, 16)
+        ]
+    store = stored(*files)
+    steps = ContinualSettings(**files[0][1]["settings"]).steps_per_task
+    most = steps / relaxation_steps(2.0, files[0][1]["settings"]["lr"])
+    least = steps / relaxation_steps(0.1, files[0][1]["settings"]["lr"])
+    means = {}
+    for asked in (0.0, (least + most) / 2):
+        table = variants.depth_table(variants.stored_depths(store, MINATAR, asked))
+        means[asked] = table.set_index(["method", "depth"])["mean"]
+        assert set(table["method"]) == {"adam(init=default)", "adamo(init=default)"}
+    key = ("adamo(init=default)", 16)
+    weak, strong = (one[key] for one in means.values())
+    assert strong - weak == pytest.approx(0.6 * 10), "the scale of Breakout there"
 
 
 def test_depths_are_compared_with_all_else_equal(deep, stored):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from isometry_book.claims.claim import CLAIMS, LEDGER, OUTCOMES
-from isometry_book.claims.verdicts import first_verdicts, judge_all
+from isometry_book.claims.verdicts import first_verdicts
 
 RESULTS = Path(__file__).resolve().parents[3] / "results"
 FIRST = json.loads((RESULTS / "first_protocol.json").read_text("utf-8"))["verdicts"]
@@ -15,18 +15,12 @@ INTERVAL = r"(-?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]"
 
 
 @pytest.fixture(scope="module")
-def found():
-    """All verdicts."""
-    return judge_all(RESULTS)
-
-
-@pytest.fixture(scope="module")
-def reasons(found):
+def reasons(verdicts):
     """The reasons of the verdicts that have a sentence, by claim."""
     return {
-        claim.key: found[claim.key].reason
+        claim.key: verdicts[claim.key].reason
         for claim in CLAIMS
-        if found[claim.key].verdict in claim.said
+        if verdicts[claim.key].verdict in claim.said
     }
 
 
@@ -56,8 +50,8 @@ def test_the_condition_foretells_across_methods_and_not_across_seeds(reasons):
     assert all(high < -0.3 for _, _, high in methods)
 
 
-def test_the_kernel_of_adam_goes_with_plasticity_over_time_on_one_stream_more(found):
-    parts = re.split(r"kernel of (?=gradient|Adam)", found["anisotropy"].reason)[1:]
+def test_the_kernel_of_adam_goes_with_plasticity_over_time_on_one_stream_more(verdicts):
+    parts = re.split(r"kernel of (?=gradient|Adam)", verdicts["anisotropy"].reason)[1:]
     own = {"gradient": [], "Adam": []}
     for part in parts:
         kept = re.sub(r"size minus.*", "", part)
@@ -137,10 +131,21 @@ def test_adamo_lifts_maxmin_networks_on_permuted_pixels_alone(reasons):
     assert found["labels"][2] < 0 < min(found["cifar10"][1], found["mnist"][1])
 
 
-def test_a_verdict_that_is_not_the_first_says_why_and_no_other_does(found):
-    before = first_verdicts(found, RESULTS)
+def test_at_32_layers_the_pull_makes_maxmin_agents_alone_learn(reasons):
+    _, middle, deep = re.split(r"at \d+ layers", reasons["rl-depth"])
+    for pair in ("adamo minus adam", "adamo_maxmin minus maxmin"):
+        assert after(pair, middle)[0][1] > 0
+    (plain,), (maxmin,) = (
+        after(pair, deep) for pair in ("adamo minus adam", "adamo_maxmin minus maxmin")
+    )
+    assert plain[1] < 0 < plain[2]
+    assert maxmin[1] > 0
+
+
+def test_a_verdict_that_is_not_the_first_says_why_and_no_other_does(verdicts):
+    before = first_verdicts(verdicts, RESULTS)
     assert len(before) > 15
-    other = {k for k, old in before.items() if old["verdict"] != found[k].verdict}
+    other = {k for k, old in before.items() if old["verdict"] != verdicts[k].verdict}
     said = {claim.key for claim in CLAIMS if claim.changed}
     assert other <= said, "why?"
     assert said <= set(before), "nothing changed there"
@@ -154,6 +159,6 @@ def test_the_old_criterion_stands_where_the_text_says_so():
         assert not (same and claim.changed) or "old one" in claim.changed
 
 
-def test_the_drift_of_residual_networks_was_not_measured_anew(found):
-    now = found["residual-drift"].reason
+def test_the_drift_of_residual_networks_was_not_measured_anew(verdicts):
+    now = verdicts["residual-drift"].reason
     assert now == FIRST["residual-drift"]["reason"], "the ledger says so"
