@@ -5,8 +5,9 @@ trainer, each at the settings that the stored comparison chose for Permuted MNIS
 its defaults where there is none. All methods take a task's steps in turn, for as many
 tasks as there are rounds, so that what a method does every thousandth step is counted
 as often as it happens (on the larger network, with a quarter of the steps, what comes
-every thousandth does not). Processor time is that of the thread, so other work on the
-machine disturbs it little. Memory is counted in bytes: what is kept from step to step
+every thousandth does not). What a method does between two tasks is timed apart, as that
+many steps of Adam. Processor time is that of the thread, so other work on the machine
+disturbs it little. Memory is counted in bytes: what is kept from step to step
 (weights, the optimiser's state, what the method carries along) and the most that a step
 holds at once. All goes to ``benchmarks/reports/methods_cost.json``.
 """
@@ -55,6 +56,7 @@ NETWORKS: dict[str, dict[str, Any]] = {  # name -> (settings, members, steps a t
     },
 }
 Steps = Callable[[int], None]
+Switch = Callable[[], None]
 
 
 def chosen_settings() -> dict[str, dict[str, Any]]:
@@ -78,8 +80,8 @@ def minibatches(
 
 def contestant(
     method: str, network: dict[str, Any], changes: dict[str, Any]
-) -> tuple[Steps, Callable[[], int]]:
-    """Return what trains a method's stack, and what counts the bytes it keeps."""
+) -> tuple[Steps, Switch, Callable[[], int]]:
+    """Return what trains a stack, goes on to a new task, and counts the bytes kept."""
     planned = plan(BENCHMARK, method, {**changes, **network["settings"]}, "laptop")
     settings, own = planned.settings, planned.method_settings
     nothing = torch.zeros(0, 784)
@@ -111,10 +113,16 @@ def contestant(
         train_task(built, run.parameters, optimizer, hooks, stream, count)
         run.steps += count
 
+    @denormals_flushed()
+    def switch() -> None:
+        run.task += 1
+        size = network["steps"], network["members"], settings.batch_size
+        bound.before_task(run, optimizer, partial(minibatches, *size, -run.task))
+
     def kept() -> int:
         return held([run.parameters, optimizer.state_dict()["state"], run.carried])
 
-    return train, kept
+    return train, switch, kept
 
 
 def held(values: Any) -> int:
@@ -133,17 +141,22 @@ def measured(
     methods = [method for method in names() if method != CEILING]
     made = {m: contestant(m, network, choices.get(m, {})) for m in methods}
     spent: dict[str, list[float]] = {method: [] for method in methods}
-    for train, _ in made.values():
+    between: dict[str, list[float]] = {method: [] for method in methods}
+    for train, _, _ in made.values():
         train(2)
     for _ in range(rounds):
-        for method, (train, _) in made.items():
+        for method, (train, switch, _) in made.items():
+            start = time.thread_time()
+            switch()
+            between[method].append(time.thread_time() - start)
             start = time.thread_time()
             train(network["steps"])
             spent[method].append(time.thread_time() - start)
-    kept = {method: count() for method, (_, count) in made.items()}
-    weights = {m: contestant(m, network, choices.get(m, {})) for m in methods}
+    kept = {method: count() for method, (*_, count) in made.items()}
+    fresh = {m: contestant(m, network, choices.get(m, {})) for m in methods}
     peaks = {}
-    for method, (train, _) in weights.items():
+    step = sum(spent[BASELINE]) / (rounds * network["steps"])
+    for method, (train, _, _) in fresh.items():
         train(2)
         peaks[method] = kept[method] + peak_bytes(partial(train, 1))
     result = {}
@@ -155,6 +168,7 @@ def measured(
             "median_ratio": statistics.median(ratios),
             "lowest": min(ratios),
             "highest": max(ratios),
+            "switch_steps": statistics.median(between[method]) / step,
             "kept_bytes": kept[method],
             "kept_ratio": kept[method] / kept[BASELINE],
             "peak_bytes": peaks[method],
@@ -190,6 +204,7 @@ def main() -> None:
                 f" {row['time_ratio']:6.2f}x"
                 f" ({row['lowest']:.2f}-{row['highest']:.2f})"
                 f" {row['kept_ratio']:6.3f}x {row['peak_ratio']:6.3f}x"
+                f" {row['switch_steps']:8.1f} steps a switch"
             )
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(report, indent=1) + "\n")

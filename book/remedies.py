@@ -28,6 +28,7 @@ PAGE, WORDS, CHOICES = (
 )
 COSTS = ROOT / "benchmarks" / "reports" / "methods_cost.json"
 RESULTS = ROOT / "results"
+LEAST_SWITCH = 1.0  # steps of Adam, below which the cost of a switch is not said
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,8 @@ def entry(method: Method, words: Mapping[str, Any], facts: Known) -> str:
     if cost is not None:
         spent = f"{cost['time_ratio']:.2f} x the time, {cost['kept_ratio']:.2f} x "
         spent += "the memory"
+        if cost["switch_steps"] > LEAST_SWITCH:
+            spent += f", and at a new task as much as {cost['switch_steps']:.0f} steps"
     spent += f"; {words['cost']}" if "cost" in words else ""
     lines.append(f"* **Costs**: {spent}")
     own = []

@@ -18,7 +18,7 @@ import remedies  # noqa: E402
 WORDS = tomllib.loads(remedies.WORDS.read_text(encoding="utf-8"))
 FACTS = remedies.Known(
     network="a network",
-    costs={"redo": {"time_ratio": 1.234, "kept_ratio": 2.0}},
+    costs={"redo": {"time_ratio": 1.234, "kept_ratio": 2.0, "switch_steps": 0.4}},
     measured={"redo": ["a stream: place 2 of 3, change -0.010 [-0.020, +0.000]"]},
     short={"redo": 4},
     choices={"ReDo": ("a window", "a minibatch is small"), "shared row": ("so", "as")},
@@ -84,6 +84,12 @@ def test_an_entry_says_costs_places_and_choices():
         "* **Source**: Sokar et al., ICML 2023",
         "* **Our choices**: a window; *why*: a minibatch is small",
     ]
+
+
+def test_what_a_method_does_between_tasks_is_said_in_steps_of_adam():
+    costs = {"redo": {**FACTS.costs["redo"], "switch_steps": 24.7}}
+    text = remedies.entry(METHODS.get("redo"), {}, replace(FACTS, costs=costs))
+    assert "2.00 x the memory, and at a new task as much as 25 steps\n" in text
 
 
 def test_a_method_without_words_stands_with_its_summary_among_the_others():

@@ -48,7 +48,10 @@ def test_a_machine_compiles_a_game_once_and_says_so(tmp_path):
     assert said == LINE
     assert played(tmp_path) == (0, first, "")
     # Code that checks bounds is other code, and a broken file is none.
-    assert played(tmp_path, NUMBA_BOUNDSCHECK="1")[1:] == (first, LINE)
+    quiet = {"NUMBA_BOUNDSCHECK": "1", "ISOMETRY_PROGRESS": "0"}
+    compilations, *seen = played(tmp_path, **quiet)
+    assert compilations > 0
+    assert seen == [first, ""]
     for file in (tmp_path / "isometry").iterdir():
         file.write_bytes(file.read_bytes()[:1000])
     assert played(tmp_path)[1:] == (first, LINE)
@@ -58,7 +61,6 @@ def test_a_machine_compiles_a_game_once_and_says_so(tmp_path):
 def test_games_are_played_where_nothing_can_be_kept(tmp_path):
     (tmp_path / "file").write_text("no folder")
     assert played(tmp_path / "file")[2] == LINE
-    assert played(tmp_path / "file", ISOMETRY_PROGRESS="0")[2] == ""
 
 
 def test_code_of_other_rules_has_another_name(monkeypatch, tmp_path):

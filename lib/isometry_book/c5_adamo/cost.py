@@ -21,7 +21,7 @@ METHODS_BENCHMARK, PERIODS_BENCHMARK = "method_cost", "period_cost"
 REPORTS = Path("benchmarks") / "reports"
 REPORT, METHODS_REPORT = REPORTS / "adamo_step.json", REPORTS / "methods_cost.json"
 PERIODS_REPORT = REPORTS / "now_and_then.json"
-COSTS = ("milliseconds", "time_ratio", "kept_ratio", "peak_ratio")
+COSTS = ("milliseconds", "time_ratio", "kept_ratio", "peak_ratio", "switch_steps")
 # Names in the report: of the timed contestant, and of its learning curve.
 SETTINGS = {
     "every step": ("AdamO", "literal"),
@@ -84,7 +84,8 @@ def method_cost_numbers(sizes: None, data: str) -> pd.DataFrame:
 
     Returns:
         Metrics ``milliseconds`` of a training step, and over Adam's ``time_ratio``,
-        ``kept_ratio`` and ``peak_ratio`` of memory.
+        ``kept_ratio`` and ``peak_ratio`` of memory; ``switch_steps`` of Adam that what
+        happens between two tasks takes.
 
     Raises:
         FileNotFoundError: If the benchmark has not been run.

@@ -133,8 +133,9 @@ def costs(store: Path, network: int = 0) -> pd.DataFrame:
         network: Place of the network in the report of ``benchmarks/methods_cost.py``.
 
     Returns:
-        Indexed by method: ``milliseconds`` of a training step, and ``time_ratio``,
-        ``kept_ratio`` and ``peak_ratio`` over Adam's.
+        Indexed by method: ``milliseconds`` of a training step, ``time_ratio``,
+        ``kept_ratio`` and ``peak_ratio`` over Adam's, and ``switch_steps`` of Adam that
+        a new task takes.
 
     Raises:
         StoreError: If the store has no such study.
