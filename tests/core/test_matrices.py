@@ -13,6 +13,7 @@ from isometry.core.matrices import (
     as_matrix,
     check_matrix,
     effective_rank,
+    long_product,
     singular_values,
     singular_values_by_gram,
     smaller_gram,
@@ -187,3 +188,22 @@ REFUSALS = [
 def test_what_is_no_matrix_or_spectrum_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# --- sums of many terms ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["all alike", "few large"])
+def test_a_product_of_long_rows_is_right_in_single_precision(kind):
+    rows = torch.randn(4, 2**21 + 7, generator=generator(0, "long rows"))
+    rows = rows**3 if kind == "few large" else rows
+    exact = rows.double() @ rows.double().mT
+    assert (long_product(rows, rows) - exact).abs().max() < 1e-5 * exact.max()
+    place = torch.full((6, 6), torch.nan)[1:5, 1:5]
+    long_product(rows, rows, out=place)
+    assert torch.equal(place, long_product(rows, rows))
+
+
+def test_a_product_of_short_rows_has_the_bits_of_the_plain_one():
+    rows = torch.randn(5, 3000, generator=generator(0, "short rows"))
+    assert torch.equal(long_product(rows, rows[:2]), rows @ rows[:2].mT)

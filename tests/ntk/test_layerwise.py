@@ -266,3 +266,17 @@ def test_transformers_conv1d_is_a_linear_layer(monkeypatch, places):
     assert_same_kernel(model, normal(4, places, 3), normal(2, places, 3, seed=1))
     model[2].bias.requires_grad_(False)
     assert_same_kernel(model, normal(4, places, 3))
+
+
+@pytest.mark.parametrize("method", ["layerwise", "jacobian"])
+def test_a_wide_layer_on_long_sequences_is_right_in_single_precision(method):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(700, 1500), nn.Tanh(), nn.Linear(1500, 2))
+    tokens = torch.randn(2, 64, 700)
+
+    def last(said):
+        return said[:, -1] + said.mean(1)
+
+    found = empirical_ntk(model, tokens, outputs=last, method=method)
+    exact = empirical_ntk(model.double(), tokens.double(), outputs=last)
+    assert (found - exact).abs().max() < 1e-5 * exact.max()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
+from isometry.core.matrices import long_product
 from isometry.core.precision import exact_matmul
 from isometry.ntk.checks import trainable_parameters
 
@@ -121,7 +122,8 @@ def kernel_by_jacobian(
                 columns = rows if same else rows_of(model, second[j : j + chunk])
                 block: Tensor | float = 0.0
                 for row, column in zip(rows, columns, strict=True):
-                    block = block + row.flatten(0, 1) @ column.flatten(0, 1).mT
+                    pair = row.flatten(0, 1), column.flatten(0, 1)
+                    block = block + long_product(*pair)
                 assert isinstance(block, Tensor)
                 block = block.view(len(rows[0]), num_outputs, -1, num_outputs)
                 kernel[:, i : i + chunk, :, j : j + chunk] = block.permute(1, 0, 3, 2)

@@ -5,9 +5,9 @@ then a few matrix products. For an MLP the cost is O(n n2 m^2 sum of widths) ins
 O(n n2 m^2 P), and the memory that of the kernel and a chunk.
 """
 
-import torch
 from torch import Tensor, nn
 
+from isometry.core.matrices import long_product
 from isometry.core.precision import exact_matmul
 from isometry.ntk.capture import Layers, layers_with_parameters, traces
 from isometry.ntk.checks import trainable_parameters
@@ -132,7 +132,7 @@ def _fill(
             for start in range(0, m * c, group * c):
                 part = slice(start, start + group * c)
                 done = slice(start if symmetric else 0, None)
-                torch.mm(left[part], right[done].mT, out=backward[part, done])
+                long_product(left[part], right[done], out=backward[part, done])
             add_term(block, backward, forward_gram(first, second))
     for start in range(group, m, group):
         above = block[:start, :, start : start + group]

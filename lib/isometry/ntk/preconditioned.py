@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from isometry.core.matrices import long_product
 from isometry.core.messages import refusal
 from isometry.core.untouched import untouched
 from isometry.ntk.capture import Trace, traces
@@ -75,7 +76,10 @@ def preconditioned_ntk(
         kernel: Tensor = torch.zeros((), dtype=inputs.dtype, device=inputs.device)
         for row, name in zip(rows, trainable_parameters(model), strict=True):
             scaled = row * scales[name].flatten()
-            kernel = kernel + torch.einsum("iap,jbp->ijab", scaled, row)
+            term = long_product(scaled.flatten(0, 1), row.flatten(0, 1))
+            count, outputs = row.shape[:2]
+            term = term.view(count, outputs, count, outputs)
+            kernel = kernel + term.permute(0, 2, 1, 3)
     return kernel
 
 
