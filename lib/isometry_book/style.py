@@ -202,13 +202,29 @@ def method_label(name: str) -> str:
     """Return a method's name as the figures print it; others stay as they are.
 
     Args:
-        name: As on the command line.
+        name: As on the command line; may go on after a comma or in brackets, which
+            says how it was run.
 
     Example:
-        >>> method_label("adamo_maxmin")
-        'AdamO + MaxMin'
+        >>> method_label("adamo_maxmin"), method_label("adamo (head held)")
+        ('AdamO + MaxMin', 'AdamO (head held)')
     """
-    return METHOD_STYLES[name].label if name in METHOD_STYLES else name
+    method = method_of(name)
+    known = METHOD_STYLES.get(method)
+    return (known.label if known else method) + name.removeprefix(method)
+
+
+def method_of(name: str) -> str:
+    """Return which method a name speaks of, without how it was run.
+
+    Args:
+        name: See :func:`method_label`.
+
+    Example:
+        >>> method_of("adam, first fifth"), method_of("adamo (head held)")
+        ('adam', 'adamo')
+    """
+    return name.split(",")[0].split(" (")[0]
 
 
 def stream_label(name: str) -> str:
@@ -275,14 +291,13 @@ def family_of(method: str) -> str:
     """Return the title of a method's family, ``others`` if the book does not know it.
 
     Args:
-        method: Its name, which may go on after a comma or in brackets, which says how
-            it was run.
+        method: Its name, see :func:`method_label`.
 
     Example:
         >>> family_of("redo"), family_of("adam, first fifth"), family_of("mine")
         ('resets', 'optimisers', 'others')
     """
-    name = method.split(",")[0].split(" (")[0]
+    name = method_of(method)
     return next((title for title, own in FAMILIES.items() if name in own), OTHERS)
 
 

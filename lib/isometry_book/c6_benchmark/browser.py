@@ -9,7 +9,7 @@ from typing import Any
 from isometry.lab.plans import command_of
 from isometry_book.c6_benchmark.streams_tables import numbers
 from isometry_book.controls import data_script
-from isometry_book.evidence.streams import HELD, Stream
+from isometry_book.evidence.streams import Stream
 from isometry_book.style import FAMILIES, OTHERS, family_of, method_label, worded
 
 NUMBERS = {
@@ -19,12 +19,6 @@ NUMBERS = {
 }
 EVERY = "all methods"
 DIGITS = 3
-
-
-def _written(method: str) -> str:
-    """Return a method's name as figures print it, and which form of it."""
-    form = HELD if method.endswith(HELD) else ""
-    return method_label(method.removesuffix(HELD)) + form
 
 
 def _title(stream: str) -> str:
@@ -56,8 +50,8 @@ def stream_rows(stream: Stream) -> list[dict[str, Any]]:
         }
         rows.append(
             {
-                "method": _written(method),
-                "family": family_of(method.removesuffix(HELD)),
+                "method": method_label(method),
+                "family": family_of(method),
                 "command": command_of(record),
                 "seeds": int(found["level"].loc[method, "seeds"]),
                 "numbers": own,

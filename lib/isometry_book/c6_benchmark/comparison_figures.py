@@ -14,6 +14,8 @@ from isometry_book.style import (
     FAMILIES,
     OTHERS,
     by_family,
+    method_label,
+    method_of,
     method_style,
     stream_label,
 )
@@ -184,16 +186,19 @@ def ranked_dots(
         if method not in table.index:
             continue
         row = table.loc[method]
-        style = method_style(method.split(",")[0], linestyle="none")
+        style = method_style(method_of(method), linestyle="none")
         if style["marker"] == "":
             style["marker"] = "o"
-        if "," in method:  # the same method, chosen in another way
+        if method_of(method) != method:  # chosen, or run, in another way
             style["markerfacecolor"] = "none"
         errors = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
         ax.errorbar(row["mean"], place, xerr=errors, capsize=2, **style)
-    ax.set_yticks(range(len(rows)), [_written(method) for method in rows], fontsize=8)
+    ax.set_yticks(
+        range(len(rows)), [method_label(method) for method in rows], fontsize=8
+    )
     for label, method in zip(ax.get_yticklabels(), rows, strict=True):
-        label.set_fontweight("bold" if method in ISOMETRIC else "normal")
+        isometric = method_of(method) in ISOMETRIC
+        label.set_fontweight("bold" if isometric else "normal")
         if method in TITLES:
             label.set(fontstyle="italic", color="#4D4D4D")
     ax.tick_params(axis="y", length=0)
@@ -248,9 +253,3 @@ def streams_by_family(
             if ax is not panels[0]:
                 ax.set_yticklabels([])
     return fig
-
-
-def _written(method: str) -> str:
-    """Return how a method is written in figures."""
-    name, comma, rest = method.partition(",")
-    return f"{method_style(name)['label']}{comma}{rest}"
