@@ -311,7 +311,7 @@ def test_what_a_sceptic_is_told_holds():
     paper = {"adamo", "maxmin", "adamo_maxmin", *RIVALS}
     names = ("permuted_mnist", "label_shuffled_cifar100")
     more = [set(streams[name].runs) & rivals - paper for name in names]
-    assert len(more[0]) > 3
+    assert len(more[0]) > 16, "most"
     assert not more[1]
     runs = [one.runs["adam"]["settings"] for one in streams.values()]
     assert {run["depth"] for run in runs if run["tasks"] > 50} == {4}
