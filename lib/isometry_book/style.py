@@ -215,15 +215,7 @@ def method_label(name: str) -> str:
 
 
 def method_of(name: str) -> str:
-    """Return which method a name speaks of, without how it was run.
-
-    Args:
-        name: See :func:`method_label`.
-
-    Example:
-        >>> method_of("adam, first fifth"), method_of("adamo (head held)")
-        ('adam', 'adamo')
-    """
+    """Return which method a name, see :func:`method_label`, speaks of."""
     return name.split(",")[0].split(" (")[0]
 
 
