@@ -150,6 +150,26 @@ def test_both_forms_of_a_layer_on_a_sequence_agree(tile, monkeypatch):
         assert_same_kernel(model, normal(5, positions, width))
 
 
+@pytest.mark.parametrize("trained", ["weight", "bias", "both"])
+@pytest.mark.parametrize("chunk", [None, 2, 3])
+def test_gradients_in_parts_of_units_give_the_kernel(trained, chunk, monkeypatch):
+    monkeypatch.setattr(layerwise, "TILE_ENTRIES", 2**6)  # some units at a time
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(3, 7), nn.Tanh(), nn.Linear(7, 5), nn.Flatten(), nn.Linear(60, 2)
+    ).to(DOUBLE)
+    for layer in (model[0], model[2]):
+        layer.weight.requires_grad_(trained != "bias")
+        layer.bias.requires_grad_(trained != "weight")
+    inputs = normal(5, 12, 3)  # chunks of unequal sizes
+    for other in (None, normal(3, 12, 3, seed=1)):
+        summed = empirical_ntk(
+            model, inputs, other, method="layerwise", chunk_size=chunk
+        )
+        formed = empirical_ntk(model, inputs, other, method="jacobian")
+        torch.testing.assert_close(summed, formed)
+
+
 @fast
 @given(bias=st.booleans(), seed=seeds)
 def test_fast_form_equals_the_papers_letters(bias, seed):

@@ -5,11 +5,13 @@ then a few matrix products. For an MLP the cost is O(n n2 m^2 sum of widths) ins
 O(n n2 m^2 P), and the memory that of the kernel and a chunk.
 """
 
+from collections.abc import Iterable
+
 from torch import Tensor, nn
 
 from isometry.core.matrices import long_product
 from isometry.core.precision import exact_matmul
-from isometry.ntk.capture import Layers, layers_with_parameters, traces
+from isometry.ntk.capture import Layers, Trace, layers_with_parameters, traces
 from isometry.ntk.checks import trainable_parameters
 from isometry.ntk.terms import (
     Factors,
@@ -21,12 +23,11 @@ from isometry.ntk.terms import (
 
 # Numbers that a chunk's factors may hold, 2^25 (256 MiB in float64) ...
 CHUNK_ENTRIES = 2**25
-# ... and that one layer's product over pairs of outputs and positions may hold.
+# ... and that one layer's product over pairs of outputs and positions may hold, or the
+# part of its gradients that is formed at a time.
 TILE_ENTRIES = 2**22
 # Groups of outputs, by which the half of a symmetric kernel is cut out.
 GROUPS = 5
-
-LayerFactors = dict[str, list[Factors]]
 
 
 def find_layers(model: nn.Module) -> Layers | str:
@@ -38,15 +39,10 @@ def find_layers(model: nn.Module) -> Layers | str:
     return layers_with_parameters(model, has_closed_form)
 
 
-def _layer_factors(model: nn.Module, layers: Layers, inputs: Tensor):
-    """Return each layer's factors at ``inputs``, or why there are none.
-
-    Source: arXiv 2606.09762, Eq. 7-8.
-    """
+def _traces(model: nn.Module, layers: Layers, inputs: Tensor) -> dict[str, Trace] | str:
+    """Return each layer's trace at ``inputs`` by its name, or why there are none."""
     found = traces(model, layers, inputs)
-    if isinstance(found, str):
-        return found
-    return {trace.name: factors(trace) for trace in found}
+    return found if isinstance(found, str) else {trace.name: trace for trace in found}
 
 
 def kernel_by_layers(
@@ -78,14 +74,17 @@ def kernel_by_layers(
     with exact_matmul(inputs.device):
         chunk = chunk_size or _affordable(model, layers, inputs, num_outputs)
         for i in range(0, len(inputs), chunk):
-            rows = _layer_factors(model, layers, inputs[i : i + chunk])
+            rows = _traces(model, layers, inputs[i : i + chunk])
+            if isinstance(rows, str):
+                return rows
             for j in range(i if other is None else 0, len(second), chunk):
                 same = other is None and i == j
                 columns = rows
                 if not same:
-                    columns = _layer_factors(model, layers, second[j : j + chunk])
-                if isinstance(rows, str) or isinstance(columns, str):
-                    return rows if isinstance(rows, str) else columns
+                    found = _traces(model, layers, second[j : j + chunk])
+                    if isinstance(found, str):
+                        return found
+                    columns = found
                 block = kernel[:, i : i + chunk, :, j : j + chunk]
                 if only is not None:
                     rows = {only: rows[only]} if only in rows else {}
@@ -102,15 +101,18 @@ def _affordable(model: nn.Module, layers: Layers, inputs: Tensor, outputs: int) 
     if inputs.ndim == 2 and len(linear) == len(layers):
         entries = sum(outputs * x.out_features + x.in_features for x in linear)
     else:
-        one = _layer_factors(model, layers, inputs[:1])
+        one = _traces(model, layers, inputs[:1])
         if isinstance(one, str):
             return len(inputs)
-        entries = sum(f.entries() for parts in one.values() for f in parts)
+        # All layers' traces are held, and besides them the factors of one.
+        entries = sum(t.input.numel() + t.sensitivity.numel() for t in one.values())
+        each = (sum(f.entries() for f in factors(t)) for t in one.values())
+        entries += max(each, default=0)
     return max(1, CHUNK_ENTRIES // max(1, entries))
 
 
 def _fill(
-    block: Tensor, rows: LayerFactors, columns: LayerFactors, symmetric: bool
+    block: Tensor, rows: dict[str, Trace], columns: dict[str, Trace], symmetric: bool
 ) -> None:
     """Add all layers' terms to a block ``(m, c, m, c2)``.
 
@@ -121,22 +123,38 @@ def _fill(
     group = -(-m // GROUPS) if symmetric else m
     backward = block.new_zeros(m * c, m * c2)
     for name in (name for name in rows if name in columns):  # in order: bits stay
-        for first, second in zip(rows[name], columns[name], strict=True):
-            if first.positions > 1:
+        firsts = factors(rows[name])
+        seconds = firsts if symmetric else factors(columns[name])
+        for first, second in zip(firsts, seconds, strict=True):
+            if first.positions > 1 and not first.by_gradients:
                 _add_tiles(block, first, second)
                 continue
-            left, right = (
-                first.sensitivity.flatten(0, 2),
-                second.sensitivity.flatten(0, 2),
-            )
-            for start in range(0, m * c, group * c):
-                part = slice(start, start + group * c)
-                done = slice(start if symmetric else 0, None)
-                long_product(left[part], right[done], out=backward[part, done])
-            add_term(block, backward, forward_gram(first, second))
+            for number, (left, right) in enumerate(_gradients(first, second)):
+                for start in range(0, m * c, group * c):
+                    part = slice(start, start + group * c)
+                    done = slice(start if symmetric else 0, None)
+                    target = backward[part, done]
+                    if number == 0:
+                        long_product(left[part], right[done], out=target)
+                    else:
+                        target += long_product(left[part], right[done])
+            gram = None if first.by_gradients else forward_gram(first, second)
+            add_term(block, backward, gram)
     for start in range(group, m, group):
         above = block[:start, :, start : start + group]
         block[start : start + group, :, :start] = above.permute(2, 3, 0, 1)
+
+
+def _gradients(first: Factors, second: Factors) -> Iterable[tuple[Tensor, Tensor]]:
+    """Give the parts of two gradients together, formed once where they are the same."""
+    units = 1
+    if first.features is not None:
+        largest = max(f.sensitivity.shape[1] for f in (first, second))
+        row = len(first.sensitivity) * largest * first.features.shape[-1]
+        units = max(1, TILE_ENTRIES // row)
+    if first is second:
+        return ((part, part) for part in first.gradients(units))
+    return zip(first.gradients(units), second.gradients(units), strict=True)
 
 
 def _add_tiles(block: Tensor, first: Factors, second: Factors) -> None:

@@ -3,11 +3,12 @@
 For a linear layer the term is the Hadamard product of Eq. 7-8: the Gram matrix of the
 inputs times the Gram matrix of the sensitivities. A convolution, or a linear layer on a
 sequence, is the same layer at S positions with shared weights, so the sum runs over all
-pairs of positions; where there are many, the layer's own gradient is the shorter way.
-The gains of a norm layer are a diagonal layer, and so is a bare parameter.
+pairs of positions; where there are many, the layer's own gradient is the shorter way,
+and is formed for some units at a time. The gains of a norm layer are a diagonal layer,
+and so is a bare parameter.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -30,6 +31,8 @@ class Factors:
             numbers ``(c, S, 1)`` stand for rows of the identity.
         weight: Whether the weight is trained.
         bias: Whether the bias is trained, which adds one to the forward Gram.
+        by_gradients: Whether the weight's gradient is the shorter way than all pairs of
+            positions; see :meth:`gradients`.
 
     Source: arXiv 2606.09762, Eq. 7-8; positions and gradients are ours.
     """
@@ -38,6 +41,7 @@ class Factors:
     features: Tensor | None
     weight: bool = True
     bias: bool = False
+    by_gradients: bool = False
 
     @property
     def positions(self) -> int:
@@ -54,6 +58,21 @@ class Factors:
         """Return how many numbers the factors hold."""
         features = 0 if self.features is None else self.features.numel()
         return self.sensitivity.numel() + features
+
+    def gradients(self, units: int) -> Iterator[Tensor]:
+        """Give the layer's gradient as ``(m * c, k)``, some units' entries at a time.
+
+        Args:
+            units: How many units' rows of the weight a part is formed for.
+        """
+        if not self.by_gradients:
+            yield self.sensitivity.flatten(0, 2)
+            return
+        for part in self.sensitivity.split(units, dim=-1):
+            rows = torch.einsum("mcsq,csp->mcqp", part, self.features)
+            yield rows.flatten(2).flatten(0, 1)
+        if self.bias:
+            yield self.sensitivity.sum(2).flatten(0, 1)
 
 
 def _trained(module: nn.Module) -> tuple[bool, bool]:
@@ -78,15 +97,10 @@ def _affine(features: Tensor, sensitivity: Tensor, module: nn.Module) -> Factors
     # Multiplications for one pair of outputs of one pair of inputs. A sum over pairs
     # of positions runs at memory speed, hence the factor 8.
     by_pairs = positions**2 * (q + p / m**2 + 8)
-    if positions == 1 or by_pairs < p * q:
-        return Factors(sensitivity, features, weight, bias)
-    gradients = []
-    if weight:
-        gradients.append(torch.einsum("mcsq,csp->mcqp", sensitivity, features))
-    if bias:
-        gradients.append(sensitivity.sum(2))
-    flat = torch.cat([g.flatten(start_dim=2) for g in gradients], dim=-1)
-    return Factors(flat.unsqueeze(2), None)
+    by_gradients = positions > 1 and by_pairs >= p * q
+    if by_gradients and not weight:
+        return Factors(sensitivity.sum(2, keepdim=True), None)
+    return Factors(sensitivity, features, weight, bias, by_gradients)
 
 
 def _linear(trace: Trace) -> list[Factors]:
