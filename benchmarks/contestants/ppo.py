@@ -1,6 +1,7 @@
-"""PPO on MinAtar's Breakout by one program, in a process of its own.
+"""PPO on one game by one program, in a process of its own.
 
-Called by ``ppo.py``. All have the same networks, sizes and numbers; see ``SETTINGS``.
+Called by ``ppo.py``. All have the same networks, sizes and numbers: ``SETTINGS`` for
+MinAtar's Breakout, ``SCREENS`` for Octax's Brix, whose agents have convolutions.
 Prints one JSON line: processor seconds of an update, and the mean return of the
 episodes that ended in the last updates.
 """
@@ -20,6 +21,9 @@ OURS = "isometry, numba games"
 LOOP = "PyTorch loop, gymnax games"
 JAX = "JAX, compiled with its gymnax games"
 REJAX = "rejax, with its gymnax games"
+PRODUCTS = "the products of the hidden layers alone"
+OURS_OCTAX = "isometry, numba screens"
+OCTAX = "octax's agent for rejax, with its games"
 SETTINGS = {
     "num_envs": 128,
     "rollout_length": 128,
@@ -29,6 +33,7 @@ SETTINGS = {
     "width": 64,
     "depth": 4,
 }
+SCREENS = SETTINGS | {"rollout_length": 32, "lr": 5e-4}
 DISCOUNT, LAMBDA, CLIP, BOUND, EPS = 0.99, 0.95, 0.2, 0.5, 1e-5
 ENTROPY, VALUE = 0.01, 0.5  # weights in the loss
 ENVS, STEPS = SETTINGS["num_envs"], SETTINGS["rollout_length"]
@@ -37,7 +42,26 @@ Update = Callable[[], tuple[float, int]]  # -> sum of returns of ended episodes,
 
 
 def isometry() -> Update:
-    """The book's agent: the same functions that ``isometry run`` calls."""
+    """The book's agent on MinAtar."""
+    return own_agent(
+        "continual_minatar",
+        **SETTINGS,
+        games="breakout",
+        num_actions=ACTIONS,
+        max_steps=MAX_STEPS,
+        pad_channels=0,
+        permute_channels=False,
+    )
+
+
+def isometry_octax() -> Update:
+    """The book's agent on Octax, clipped and with an eps as octax's own."""
+    own = {"games": "brix", "num_actions": 3, "gradient_clip": "element", "eps": 1e-8}
+    return own_agent("continual_octax", **SCREENS, **own)
+
+
+def own_agent(benchmark: str, **given) -> Update:
+    """The same functions that ``isometry run`` calls."""
     import torch
 
     from isometry.core.denormals import denormals_flushed
@@ -53,9 +77,7 @@ def isometry() -> Update:
     from isometry.stream.run import Run, on_device
 
     torch.set_num_threads(1)
-    own = {"games": "breakout", "num_actions": ACTIONS, "max_steps": MAX_STEPS}
-    whole = {"pad_channels": 0, "permute_channels": False}
-    planned = plan("continual_minatar", "adam", {**SETTINGS, **own, **whole})
+    planned = plan(benchmark, "adam", given)
     settings, parts = planned.settings, (planned.method, planned.method_settings)
     network = network_of(planned.benchmark, *parts, settings)
     run, cpu = Run(seeds=[0]), torch.device("cpu")
@@ -68,7 +90,8 @@ def isometry() -> Update:
         lr=settings.lr,
     )
     optimizer = bound.optimizer(run)
-    stage = stage_of("minatar", settings, ["breakout"], [0], 0, ENVS, device=cpu)
+    suite, envs = planned.benchmark.suite, settings.num_envs
+    stage = stage_of(suite, settings, [given["games"]], [0], 0, envs, device=cpu)
     learner = Learner(
         network=network,
         parameters=run.parameters,
@@ -89,7 +112,7 @@ def isometry() -> Update:
         rollout.returned.zero_()
         rollout.episodes.zero_()
         with denormals_flushed():
-            size = (STEPS, ENVS, ACTIONS)
+            size = (settings.rollout_length, envs, settings.num_actions)
             noise = gumbel_noise([0], size, "actions", 0, done, device=cpu)
             arguments = (network, run.parameters, stage.players, rollout, noise)
             collect_(*arguments, settings)
@@ -97,6 +120,39 @@ def isometry() -> Update:
         rollout.boards[:, 0] = rollout.boards[:, -1]
         done += 1
         return float(rollout.returned), int(rollout.episodes)
+
+    return update
+
+
+def products() -> Update:
+    """What bounds any such program from below: it plays nothing and learns nothing.
+
+    Boards are mostly zeros, so the layer that reads them is left out, and so are heads,
+    losses, games and the optimiser: what is left are the products between layers of
+    hidden units, of actor and critic together, in torch.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    layers, width = SETTINGS["depth"] - 1, SETTINGS["width"]
+    samples = STEPS * ENVS // SETTINGS["minibatches"]
+    weight = torch.randn(2, width, width)
+    played, whole, learned = (
+        torch.randn(2, rows, width) for rows in (ENVS, STEPS * ENVS, samples)
+    )
+    gradients = SETTINGS["epochs"] * SETTINGS["minibatches"]
+
+    def update() -> tuple[float, int]:
+        with torch.no_grad():
+            for _ in range(layers):
+                for _ in range(STEPS):
+                    torch.bmm(played[:1], weight[:1])
+                torch.bmm(whole[:1], weight[:1])  # the critic's, once for all
+                for _ in range(gradients):
+                    torch.bmm(learned, weight)
+                    torch.bmm(learned, weight.mT)
+                    torch.bmm(learned.mT, learned)
+        return 0.0, 1
 
     return update
 
@@ -342,12 +398,37 @@ def jax_program() -> Update:
 
 def rejax_program() -> Update:
     """The published rejax, without its evaluations."""
-    from ppo_rejax import counted, trained
+    from ppo_rejax import counted
+    from rejax import PPO
+
+    return published(PPO, counted(*gymnax_made()), SETTINGS, UPDATES)
+
+
+def octax_program() -> Update:
+    """The agent that octax publishes, for its games, on rejax."""
+    from octax.agents import PPOOctax
+    from octax.environments import create_environment
+    from ppo_rejax import screens
+
+    class Joined(PPOOctax):
+        """The same for the newer rejax, which asks for its networks by name."""
+
+        @classmethod
+        def create_agent(cls, *arguments):
+            return {"agent": super().create_agent(*arguments)}
+
+    return published(Joined, screens(create_environment("brix")[0]), SCREENS, 1)
+
+
+def published(algorithm, game, sizes, updates: int) -> Update:
+    """Return an algorithm on rejax that learns with the numbers of all."""
+    from ppo_rejax import trained
 
     return trained(
-        counted(*gymnax_made()),
-        SETTINGS,
-        UPDATES,
+        algorithm,
+        game,
+        sizes,
+        updates,
         gamma=DISCOUNT,
         gae_lambda=LAMBDA,
         clip_eps=CLIP,
@@ -362,6 +443,9 @@ CONTESTANTS = {
     LOOP: pytorch_loop,
     JAX: jax_program,
     REJAX: rejax_program,
+    PRODUCTS: products,
+    OURS_OCTAX: isometry_octax,
+    OCTAX: octax_program,
 }
 
 
@@ -372,7 +456,8 @@ def main() -> None:
     parser.add_argument("--updates", type=int)
     args = parser.parse_args()
     sys.path.append(str(args.packages))
-    update, many = CONTESTANTS[args.name](), UPDATES if args.name == REJAX else 1
+    update = CONTESTANTS[args.name]()
+    many = UPDATES if args.name == REJAX else 1
     update()  # compiles, and touches all memory once
     seconds, seen = [], []
     for _ in range(args.updates // many):

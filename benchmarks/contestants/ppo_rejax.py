@@ -1,4 +1,4 @@
-"""PPO by the published rejax, through its public interface, for ``ppo.py``.
+"""PPO by the published rejax and octax, by their public interface, for ``ppo.py``.
 
 rejax 0.1.3 expects games whose step returns five things, gymnax 1.0.1's returns six;
 the game that it gets here joins the two ends and counts returns. What it does
@@ -43,17 +43,65 @@ def counted(environment, parameters) -> Game:
     return Game(reset, step, *spaces, parameters)
 
 
+def screens(environment) -> Game:
+    """Return a game of octax that starts anew, and counts what its episodes returned.
+
+    Screens come as its own joint to gymnax has them: frames, rows, columns. That joint
+    runs a game's start in every step and takes it where an episode ends; here the start
+    is run once, which is several times faster, and gets a key of its own.
+    """
+    import jax
+    from gymnax.environments import spaces
+    from jax import numpy as jnp
+
+    start, first, _ = jax.jit(environment.reset)(jax.random.PRNGKey(0))
+    first = first.swapaxes(1, 2)
+    actions = environment.num_actions
+
+    def reset(key, parameters):
+        zeros = (jnp.float32(0) for _ in range(3))
+        return first, (start.replace(rng=key), *zeros)
+
+    def step(key, state, action, parameters):
+        game, running, total, episodes = state
+        game, screen, reward, terminated, truncated, _ = environment.step(game, action)
+        ended = terminated | truncated
+        game, screen = jax.tree.map(
+            lambda new, old: jnp.where(ended, new, old),
+            (start.replace(rng=key), first),
+            (game, screen.swapaxes(1, 2)),
+        )
+        running = running + reward
+        state = game, running * ~ended, total + running * ended, episodes + ended
+        return screen, state, reward, ended, {}
+
+    return Game(
+        reset,
+        step,
+        lambda _: spaces.Box(0, 1, first.shape),
+        lambda _: spaces.Discrete(actions),
+        None,
+    )
+
+
 def trained(
-    game: Game, sizes: dict[str, Any], updates: int, **options: float
+    algorithm, game: Game, sizes: dict[str, Any], updates: int, **options: float
 ) -> Callable:
-    """Return what learns for some updates and says what episodes returned."""
+    """Return what learns for some updates and says what episodes returned.
+
+    Args:
+        algorithm: PPO of rejax, or what octax makes of it.
+        game: What is played.
+        sizes: Of networks and rollouts.
+        updates: Of a call.
+        **options: Numbers of the algorithm.
+    """
     import jax
     import numpy as np
-    from rejax import PPO
 
     frames = updates * sizes["num_envs"] * sizes["rollout_length"]
     layers = (sizes["width"],) * sizes["depth"]
-    algorithm = PPO.create(
+    algorithm = algorithm.create(
         env=game,
         agent_kwargs={"hidden_layer_sizes": layers, "activation": "relu"},
         num_envs=sizes["num_envs"],

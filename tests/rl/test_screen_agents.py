@@ -154,6 +154,8 @@ def test_the_games_of_octax_have_this_interface():
         ((64, 1, 8), (3, 3), (1, 1)),
         ((4, 32, 64), (8, 4), (4, 2)),
         ((3, 5, 7), (4, 4), (2, 2)),
+        ((3, 1, 7), (4, 4), (2, 2)),  # an odd width in one row
+        ((3, 1, 7), (4, 3), (2, 2)),  # and a kernel that steps do not divide
     ],
 )
 def test_rows_of_a_kernel_that_only_meet_padding_can_be_left_out(shape, kernel, stride):

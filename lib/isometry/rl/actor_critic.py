@@ -247,7 +247,6 @@ class ActorCritic(StackedNetwork):
         """Return what both parts read, and the shared layers' activations."""
         if self.shared is None:
             return inputs, []
-        inputs = inputs.to(parameters["head.actor.weight"].dtype)
         screens = inputs.unflatten(2, self.observation)
         return screen_activations(parameters, screens, self.shared, self.architecture)
 

@@ -108,30 +108,28 @@ def _convolved(
 ) -> Tensor:
     """Return the convolution of every member by itself, padded by ``same_padding``.
 
-    On a CPU one member after the other, elsewhere all at once as groups. Where one row
-    comes out, as in the layout ``columns``, the kernels' rows that only meet padding
-    are left out: they are half of the first kernel and more of the others.
+    Where one row comes out, as in the layout ``columns``, the kernels' rows that only
+    meet padding are left out, they are half of the first kernel and more of the others,
+    and a CPU takes what is left as a product. Other convolutions it takes one member
+    after the other, a GPU all at once as groups.
 
     Source: definition.
     """
-    (top, bottom), (left, right) = (
+    (top, bottom), sides = (
         _same_padding(maps.shape[axis], weight.shape[axis], stride[axis - 3])
         for axis in (3, 4)
     )
-    height = maps.shape[3]
+    members, batch, _, height, _ = maps.shape
     if ceil(height / stride[0]) == 1:
         weight = weight[:, :, :, top : top + height]
+        if maps.device.type == "cpu" and weight.shape[-1] % stride[1] == 0:
+            return _one_row(maps, weight, bias, stride[1], sides)
         top = bottom = 0
-    maps = functional.pad(maps, (left, right, top, bottom))
-    members, batch = maps.shape[:2]
+    maps = functional.pad(maps.to(weight.dtype), (*sides, top, bottom))
     if maps.device.type == "cpu":
         own = [None] * members if bias is None else list(bias)
-        return torch.stack(
-            [
-                functional.conv2d(maps[i], weight[i], own[i], stride)
-                for i in range(members)
-            ]
-        )
+        each = zip(maps, weight, own, strict=True)
+        return torch.stack([functional.conv2d(*one, stride) for one in each])
     groups = functional.conv2d(
         maps.transpose(0, 1).flatten(1, 2),
         weight.flatten(0, 1),
@@ -140,6 +138,40 @@ def _convolved(
         groups=members,
     )
     return groups.view(batch, members, -1, *groups.shape[2:]).transpose(0, 1)
+
+
+def _one_row(
+    maps: Tensor,  # (members, batch, in, height, width)
+    weight: Tensor,  # (members, out, in, height, columns)
+    bias: Tensor | None,  # (members, out)
+    stride: int,  # divides the kernel's columns
+    sides: tuple[int, int],
+) -> Tensor:  # (members, batch, out, 1, places)
+    """Return a convolution whose kernel is as high as the maps, as one product.
+
+    The maps are cut into pieces of ``stride`` columns, the kernel likewise. Each piece
+    meets each part of the kernel once; places add up what their pieces gave.
+
+    Source: definition; the order of the sums is ours.
+    """
+    members, out, channels, height, columns = weight.shape
+    parts, row = columns // stride, stride * height * channels
+    places = ceil(maps.shape[4] / stride)
+    pieces = places + parts - 1
+    before = sides[0]
+    after = pieces * stride - before - maps.shape[4]
+    columns_first = maps.permute(0, 1, 4, 3, 2).contiguous()
+    lines = functional.pad(columns_first, (0, 0, 0, 0, before, after))
+    lines = lines.to(weight.dtype).view(members, -1, row)
+    kernel = weight.permute(0, 4, 3, 2, 1).reshape(members, parts, row, out)
+    kernel = kernel.transpose(1, 2).flatten(2)
+    found = (lines @ kernel).view(members, -1, pieces, parts, out)
+    total = found[:, :, :places, 0]
+    for part in range(1, parts):
+        total = total + found[:, :, part : part + places, part]
+    if bias is not None:
+        total = total + bias[:, None, None]
+    return total.transpose(2, 3).unsqueeze(3)
 
 
 def screen_activations(
