@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from isometry.lab.choices import tuning_store
+from isometry.lab.choosing import tuning_store
 from isometry.lab.collect import collect
 from isometry.lab.store import StoreError, read_file, result_path, write_file
 

@@ -7,7 +7,7 @@ import sys
 import pandas as pd
 import pytest
 
-from isometry.lab import choices
+from isometry.lab import choosing
 from isometry.lab.choices import load_choices, search_table
 from isometry.lab.comparison import with_choices
 from isometry.lab.provenance import provenance
@@ -89,7 +89,7 @@ def trainings(monkeypatch, places):
     # What takes longer than to make up a score: data, and which commit this is.
     for module in (run_module, sys.modules[sweep.__module__]):
         monkeypatch.setattr(module, "load", lambda name: digits)
-    for module in (run_module, choices):
+    for module in (run_module, choosing):
         monkeypatch.setattr(module, "provenance", lambda *device: dict(origin))
     return started
 

@@ -11,14 +11,13 @@ from numbers import Integral
 from operator import index
 from typing import TYPE_CHECKING
 
-import torch
-
 from isometry.core.extras import extra
 from isometry.core.messages import refusal
 from isometry.core.settings import WHOLE_NUMBERS
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a report needs numpy alone, and torch's import is long
     import numpy as np
+    import torch
 
 Label = str | int
 MOST_SEEDS = 10_000  # in one command
@@ -57,8 +56,8 @@ def derived_seed(seed: int, *labels: Label) -> int:
 
 
 def generator(
-    seed: int, *labels: Label, device: torch.device | str = "cpu"
-) -> torch.Generator:
+    seed: int, *labels: Label, device: "torch.device | str" = "cpu"
+) -> "torch.Generator":
     """Return a torch generator for this seed and these labels.
 
     Args:
@@ -68,9 +67,12 @@ def generator(
             between CPU and GPU is drawn on the CPU and moved.
 
     Example:
+        >>> import torch
         >>> torch.randperm(4, generator=generator(0, "order", 0)).shape
         torch.Size([4])
     """
+    import torch
+
     return torch.Generator(device=device).manual_seed(derived_seed(seed, *labels))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isometry.core.messages import refusal
-from isometry.lab.choices import choice, choice_path, tuning_store, write_choice
+from isometry.lab.choosing import choice, choice_path, tuning_store, write_choice
 from isometry.lab.ladders import extended, untried
 from isometry.lab.run import missing_seeds
 from isometry.lab.search import Search, Sweep, Values
@@ -32,7 +32,7 @@ class Course:
         searches: Those of the sweep, with the candidates that were added.
         waiting: Jobs of each search that have not ended.
         chosen: Number of a search and place of a candidate that is reported.
-        choices: What was chosen, see :func:`isometry.lab.choices.choice`.
+        choices: What was chosen, see :func:`isometry.lab.choosing.choice`.
     """
 
     asked: Sweep

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -9,9 +10,11 @@ from isometry.core.messages import unknown
 from isometry.lab.choices import search_table
 from isometry.lab.performance_profiles import profile_text, table_text
 from isometry.lab.report import FORMATS, report
-from isometry.lab.search import Sweep
 from isometry.lab.store import Stored
-from isometry.sweep.queue import Failure
+
+if TYPE_CHECKING:  # what is only read is reported without torch
+    from isometry.lab.search import Sweep
+    from isometry.sweep.queue import Failure
 
 VIEWS = ("summary", "profile", "search")
 
@@ -79,7 +82,7 @@ def view(
     return "\n\n".join(part for part in (text, _search_text(path, format)) if part)
 
 
-def budget_line(sweep: Sweep) -> str:
+def budget_line(sweep: "Sweep") -> str:
     """Return what a sweep compares, and how hard it searches, in a line.
 
     Args:
@@ -98,7 +101,7 @@ def budget_line(sweep: Sweep) -> str:
     )
 
 
-def failure_lines(failures: Sequence[Failure]) -> list[str]:
+def failure_lines(failures: "Sequence[Failure]") -> list[str]:
     """Return a line a failed job, and one that counts them; none if nothing failed.
 
     Args:

@@ -32,7 +32,7 @@ class Outcome:
     Attributes:
         sweep: What was asked for.
         choices: One a search, without those that could not be made; see
-            ``isometry.lab.choices.choice``. Empty without tuning.
+            ``isometry.lab.choosing.choice``. Empty without tuning.
         failures: Jobs that failed twice.
         files: Results on the report seeds.
     """
