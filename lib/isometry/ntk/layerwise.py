@@ -21,10 +21,13 @@ from isometry.ntk.terms import (
     has_closed_form,
 )
 
-# Numbers that a chunk's factors may hold, 2^25 (256 MiB in float64) ...
+# Numbers that a chunk's factors may hold in a perceptron, 2^25 (256 MiB in float64) ...
 CHUNK_ENTRIES = 2**25
-# ... and that one layer's product over pairs of outputs and positions may hold, or the
-# part of its gradients that is formed at a time.
+# ... bytes that the traces of a chunk may hold in other networks, whose layers are run
+# anew for every pair of chunks, so that larger ones are faster ...
+CHUNK_BYTES = 2**29
+# ... and numbers that one layer's product over pairs of outputs and positions may hold,
+# or the part of its gradients that is formed at a time.
 TILE_ENTRIES = 2**22
 # Groups of outputs, by which the half of a symmetric kernel is cut out.
 GROUPS = 5
@@ -62,8 +65,7 @@ def kernel_by_layers(
         inputs: ``(n, ...)``.
         other: ``(n2, ...)``, or None for the inputs themselves.
         num_outputs: m.
-        chunk_size: Inputs whose factors are held at a time; None: as many as
-            ``CHUNK_ENTRIES`` allows.
+        chunk_size: Inputs whose factors are held at a time; None: as many as fit.
         only: The one layer whose term is wanted; None: all.
 
     Source: arXiv 2606.09762, Eq. 7-8.
@@ -96,19 +98,18 @@ def kernel_by_layers(
 
 
 def _affordable(model: nn.Module, layers: Layers, inputs: Tensor, outputs: int) -> int:
-    """Return how many inputs' factors fit ``CHUNK_ENTRIES``."""
+    """Return how many inputs fit ``CHUNK_ENTRIES`` or ``CHUNK_BYTES``."""
     linear = [x for x in layers.values() if isinstance(x, nn.Linear)]
     if inputs.ndim == 2 and len(linear) == len(layers):
         entries = sum(outputs * x.out_features + x.in_features for x in linear)
-    else:
-        one = _traces(model, layers, inputs[:1])
-        if isinstance(one, str):
-            return len(inputs)
-        # All layers' traces are held, and besides them the factors of one.
-        entries = sum(t.input.numel() + t.sensitivity.numel() for t in one.values())
-        each = (sum(f.entries() for f in factors(t)) for t in one.values())
-        entries += max(each, default=0)
-    return max(1, CHUNK_ENTRIES // max(1, entries))
+        return max(1, CHUNK_ENTRIES // max(1, entries))
+    one = _traces(model, layers, inputs[:1])
+    if isinstance(one, str):
+        return len(inputs)
+    # All layers' traces are held, and besides them the factors of one.
+    held = sum(t.input.nbytes + t.sensitivity.nbytes for t in one.values())
+    each = (sum(f.nbytes for f in factors(t)) for t in one.values())
+    return max(1, CHUNK_BYTES // max(1, held + max(each, default=0)))
 
 
 def _fill(

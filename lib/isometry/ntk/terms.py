@@ -54,10 +54,11 @@ class Factors:
         features = None if self.features is None else self.features[part]
         return replace(self, sensitivity=self.sensitivity[:, part], features=features)
 
-    def entries(self) -> int:
-        """Return how many numbers the factors hold."""
-        features = 0 if self.features is None else self.features.numel()
-        return self.sensitivity.numel() + features
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the factors hold."""
+        features = 0 if self.features is None else self.features.nbytes
+        return self.sensitivity.nbytes + features
 
     def gradients(self, units: int) -> Iterator[Tensor]:
         """Give the layer's gradient as ``(m * c, k)``, some units' entries at a time.

@@ -124,7 +124,7 @@ def _seconds(search: Search, place: int, reports: Mapping[str, Any]) -> float:
     if search.benchmark == "continual_minatar":
         games = len(settings.games.split(","))
         frames = settings.cycles * games * settings.env_steps
-        a_second = reports["ppo"]["contestants"][GAMES]["frames_per_second"]
+        a_second = reports["ppo"]["breakout"]["contestants"][GAMES]["frames_per_second"]
         return float(ratio * frames / a_second)
     measured = reports["supervised_trainer"]["problems"][STACK]["contestants"][OURS]
     larger = weights(PIXELS[settings.data], settings) / weights(784, settings)

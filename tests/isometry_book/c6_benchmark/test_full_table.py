@@ -52,7 +52,7 @@ def test_larger_images_cost_as_many_times_more_as_there_are_weights(costs):
 
 def test_nothing_is_searched_in_games_and_one_run_takes_hours(costs):
     # Four games, twenty cycles, 15 million frames each.
-    measured = report("ppo")["contestants"]["isometry, numba games"]
+    measured = report("ppo")["breakout"]["contestants"]["isometry, numba games"]
     seconds = 4 * 20 * 15e6 / measured["frames_per_second"]
     games = costs["continual_minatar"]
     assert games.tuning == ()
