@@ -52,7 +52,8 @@ def taken(arguments: tuple[str, ...], store: str, new: str) -> float:
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return sum(
-        getattr(after, part) - getattr(before, part) for part in ("ru_utime", "ru_stime")
+        getattr(after, part) - getattr(before, part)
+        for part in ("ru_utime", "ru_stime")
     )
 
 

@@ -27,9 +27,7 @@ import pyarrow
 from contestants.processes import cpu_model, measure
 
 from isometry.core.settings import as_dict, settings_hash
-from isometry.lab.plans import plan
 from isometry.lab.report import report
-from isometry.lab.run import run
 from isometry.lab.store import (
     load_results,
     read_file,
@@ -60,6 +58,9 @@ READERS: dict[str, Callable[[Path], object]] = {
 
 def grow(store: Path, size: int, seeds: int, start: int = 0) -> None:
     """Add files to a store: one run's numbers, moved a little, under other settings."""
+    from isometry.lab.plans import plan  # here, since reading needs no torch
+    from isometry.lab.run import run
+
     draw = np.random.default_rng(start)
     usual = {"data": "digits"}
     with tempfile.TemporaryDirectory() as folder:
