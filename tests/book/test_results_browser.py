@@ -1,5 +1,7 @@
 """The results browser in Chromium: it sorts, filters, says how a number was made."""
 
+import csv
+from io import StringIO
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -62,12 +64,20 @@ def test_the_address_holds_the_view_and_the_table_can_be_taken_away(
     page = opened(html, address="#results:stream=permuted_mnist,number=slope")
     assert page.locator('[data-control="number"]').input_value() == "slope"
     link = page.locator("[data-csv]").get_attribute("href")
-    rows = {
-        name: explorable.stream_rows(one)
+    table = list(csv.DictReader(StringIO(unquote(link.split(",", 1)[1]))))
+    rows = [
+        (name, row, what, values)
         for name, one in streams.items()
         if len(one.runs) > 1
-    }
-    assert unquote(link.split(",", 1)[1]) == explorable.as_csv(rows)
+        for row in explorable.stream_rows(one)
+        for what, values in row["numbers"].items()
+    ]
+    for line, (name, row, what, values) in zip(table, rows, strict=True):
+        assert (line["stream"], line["number"]) == (name, what)
+        assert [float(line[key]) for key in ("mean", "low", "high")] == values
+        assert all(line[key] == row[key] for key in ("method", "family", "command"))
+        assert int(line["seeds"]) == row["seeds"]
+        assert line["command"].startswith(f"isometry run {name.split()[0]} ")
 
 
 @pytest.mark.browser

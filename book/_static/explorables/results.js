@@ -14,6 +14,22 @@
     return made;
   }
 
+  // All rows of all streams, as a table for other programs.
+  function table(streams) {
+    const field = (x) => (/[",\n]/.test(x) ? '"' + x.replaceAll('"', '""') + '"' : x);
+    const head = ["stream", "method", "family", "number", "mean", "low", "high"];
+    const lines = Object.entries(streams).flatMap(([name, rows]) =>
+      rows.flatMap((row) =>
+        Object.entries(row.numbers).map(([what, values]) =>
+          [name, row.method, row.family, what, ...values, row.seeds, row.command]
+        )
+      )
+    );
+    return [[...head, "seeds", "command"], ...lines]
+      .map((line) => line.map(field).join(",") + "\n")
+      .join("");
+  }
+
   function start(root) {
     const data = JSON.parse(
       root.querySelector('script[type="application/json"]').textContent
@@ -23,7 +39,7 @@
     const command = root.querySelector("[data-command]");
     const control = (name) => root.querySelector('[data-control="' + name + '"]');
     const link = root.querySelector("[data-csv]");
-    link.href = "data:text/csv;charset=utf-8," + encodeURIComponent(data.csv);
+    link.href = "data:text/csv;charset=utf-8," + encodeURIComponent(table(data.streams));
 
     function digits(value) {
       return value.toFixed(data.digits).replace("-", "\u2212");

@@ -1,9 +1,7 @@
 """Chapter 6's explorable: all results of the streams, by stream, number and family."""
 
-import csv
 from collections.abc import Mapping
 from html import escape
-from io import StringIO
 from typing import Any
 
 from isometry.lab.plans import command_of
@@ -60,24 +58,6 @@ def stream_rows(stream: Stream) -> list[dict[str, Any]]:
     return rows
 
 
-def as_csv(streams: Mapping[str, list[dict[str, Any]]]) -> str:
-    """Return all rows of all streams as a table for other programs.
-
-    Args:
-        streams: The rows of each, from :func:`stream_rows`, by name.
-    """
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    head = ["stream", "method", "family", "number", "mean", "low", "high", "seeds"]
-    writer.writerow([*head, "command"])
-    for name, rows in streams.items():
-        for row in rows:
-            for what, values in row["numbers"].items():
-                own = [name, row["method"], row["family"], what, *values]
-                writer.writerow([*own, row["seeds"], row["command"]])
-    return text.getvalue()
-
-
 def _options(values: Mapping[str, str]) -> str:
     return "".join(
         f'<option value="{escape(key)}">{escape(text)}</option>'
@@ -115,7 +95,7 @@ def results_browser(streams: Mapping[str, Stream]) -> str:
         f"<td>{_interval(*row['numbers']['level'])}</td></tr>"
         for row in first
     )
-    data = {"streams": rows, "digits": DIGITS, "csv": as_csv(rows)}
+    data = {"streams": rows, "digits": DIGITS}
     return f"""<div class="explorable" data-explorable="results">
 <div class="explorable-controls explorable-row" hidden>{controls}
 <a download="results.csv" data-csv>all as CSV</a></div>
