@@ -22,15 +22,17 @@ from contestants.processes import ONE_CORE, ROOT, cpu_model, versions
 
 REPORT = ROOT / "benchmarks" / "reports" / "startup.json"
 IMPORT = "import torch"
-STEP = f"{IMPORT}; w = torch.ones(2, requires_grad=True); w.sum().backward()"
-STEP = f"{STEP}; torch.optim.Adam([w], fused=True).step()"
+STEP = (
+    f"{IMPORT}; w = torch.ones(2, requires_grad=True); w.sum().backward(); "
+    "torch.optim.Adam([w], fused=True).step()"
+)
 TINY = ("run", "random_label_mnist", "--method", "adam", "--seeds", "0")
 TINY += ("--profile", "smoke", "--set", "data=digits", "--set", "tasks=2")
 COMMANDS = {
     "python": ("-c", "pass"),
     "import torch": ("-c", IMPORT),
     "import torch, one step of Adam": ("-c", STEP),
-    "import isometry, torch": ("-c", f"import isometry, {IMPORT.split()[1]}"),
+    "import isometry, torch": ("-c", "import isometry, torch"),
     "isometry list methods": ("-m", "isometry", "list", "methods"),
     "isometry report": ("-m", "isometry", "report", "{store}"),
     "isometry run": ("-m", "isometry", *TINY, "--out", "{new}"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,8 @@ LISTS = COMMANDS.format(
         for what in ("methods", "learners", "benchmarks", "games", "claims")
     ]
 )
+STORED = str(Path(__file__).parents[1] / "results" / "permuted_mnist")
+REPORTS = COMMANDS.format([["report", STORED], ["report", STORED, "--format", "csv"]])
 HELP = COMMANDS.format(
     [["--help"], ["run", "--help"], ["__complete", "run", "x", "--method", ""]]
 )
@@ -61,9 +64,10 @@ HELP = COMMANDS.format(
     [
         (NAMES, HEAVY),
         (LISTS, HEAVY | {"torch", "numpy", "cyclopts"}),
+        (REPORTS, {"torch"}),
         (HELP, HEAVY - {"rich"} | {"torch", "numpy"}),
     ],
-    ids=["names", "lists", "help"],
+    ids=["names", "lists", "reports", "help"],
 )
 def test_a_name_or_a_command_loads_nothing_heavy_that_it_does_not_need(code, unwanted):
     done = subprocess.run(

@@ -48,7 +48,7 @@ def screens(environment) -> Game:
 
     Screens come as its own joint to gymnax has them: frames, rows, columns. That joint
     runs a game's start in every step and takes it where an episode ends; here the start
-    is run once, which is several times faster, and gets a key of its own.
+    is run once, and gets a key of its own.
     """
     import jax
     from gymnax.environments import spaces
