@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
 
 from isometry.maxmin import GroupSort, MaxMin
-from isometry.ntk import empirical_ntk, layerwise, ntk_matrix
+from isometry.ntk import empirical_ntk, kernel, layerwise, ntk_matrix
 from isometry.ntk.reference import _mlp_ntk
 
 DOUBLE = torch.float64
@@ -131,6 +132,35 @@ def test_ntk_of_convolutional_network_is_sum_of_layer_terms(
     inputs = normal(3, 2, 6, 5, seed=seed)
     model(inputs)  # shapes the lazy head, moves the batch statistics
     assert_same_kernel(model.eval(), inputs)
+
+
+class EvenPad(nn.Conv1d):
+    """Pads by itself, on one side."""
+
+    def forward(self, inputs):
+        padded = functional.pad(inputs, (self.kernel_size[0] - 1, 0))
+        return functional.conv1d(padded, self.weight, self.bias, groups=self.groups)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "circular", "reflect"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolutions_over_sequences_are_layers_on_patches(mode, groups, monkeypatch):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv1d(
+            2, 4, 3, stride=2, padding=1, dilation=2, groups=groups, padding_mode=mode
+        ),
+        nn.GroupNorm(2, 4),
+        nn.Tanh(),
+        EvenPad(4, 6, 2, groups=groups, bias=False),
+        nn.Flatten(),
+        nn.LazyLinear(2),
+    ).to(DOUBLE)
+    inputs = normal(5, 2, 11)
+    model(inputs)  # shapes the lazy head
+    # Nothing but the structure: the comparison with a gradient is switched off.
+    monkeypatch.setattr(kernel, "contradiction", lambda *arguments: 0.0)
+    assert_same_kernel(model, inputs)
 
 
 @pytest.mark.parametrize("tile", [2**22, 2**8])

@@ -8,6 +8,7 @@ of torch's own.
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -27,7 +28,8 @@ def _linear(input: Tensor, weight: Tensor, bias: Any = None):
     return nn.Linear(fan_in, out, device="meta"), input, weight, bias
 
 
-def _conv2d(
+def _convolution(
+    kind: type[nn.Conv1d] | type[nn.Conv2d],
     input: Tensor,
     weight: Tensor,
     bias: Any = None,
@@ -36,9 +38,9 @@ def _conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ):
-    """Return the layer of a call of ``functional.conv2d``, with its input."""
+    """Return the layer of a call of ``functional.conv1d`` or 2d, with its input."""
     out, fan_in, *size = weight.shape
-    layer = nn.Conv2d(
+    layer = kind(
         fan_in * groups,
         out,
         tuple(size),  # type: ignore[arg-type]
@@ -117,7 +119,8 @@ def _embedding(
 
 _LAYERS: dict[Any, Callable[..., Any]] = {
     functional.linear: _linear,
-    functional.conv2d: _conv2d,
+    functional.conv1d: partial(_convolution, nn.Conv1d),
+    functional.conv2d: partial(_convolution, nn.Conv2d),
     functional.layer_norm: _layer_norm,
     functional.rms_norm: _rms_norm,
     functional.group_norm: _group_norm,
@@ -129,6 +132,7 @@ _LAYERS: dict[Any, Callable[..., Any]] = {
 # Layers of torch that are known by their type, without a look at what they call.
 OWN = (
     nn.Linear,
+    nn.Conv1d,
     nn.Conv2d,
     nn.LayerNorm,
     nn.RMSNorm,

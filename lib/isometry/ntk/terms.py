@@ -117,14 +117,17 @@ def _linear(trace: Trace) -> list[Factors]:
     return [_affine(features, sensitivity, trace.module)]
 
 
-def _conv2d(trace: Trace) -> list[Factors]:
+def _convolution(trace: Trace) -> list[Factors]:
     """A convolution: a linear layer on patches, one for each group of channels."""
     module = trace.module
-    assert isinstance(module, nn.Conv2d)
+    assert isinstance(module, nn.Conv1d | nn.Conv2d)
     mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
     around = list(module._reversed_padding_repeated_twice)
     padded = functional.pad(trace.input, around, mode=mode)
     size, dilation, stride = module.kernel_size, module.dilation, module.stride
+    if isinstance(module, nn.Conv1d):  # images of one row
+        padded = padded.unsqueeze(2)
+        size, dilation, stride = (1, *size), (1, *dilation), (1, *stride)
     patches = functional.unfold(padded, size, dilation=dilation, stride=stride)
     sensitivity = trace.sensitivity.flatten(start_dim=3)
     return [
@@ -206,7 +209,8 @@ def _shared(trace: Trace) -> list[Factors]:
 
 _TERMS: dict[type[nn.Module], Callable[[Trace], list[Factors]]] = {
     nn.Linear: _linear,
-    nn.Conv2d: _conv2d,
+    nn.Conv1d: _convolution,
+    nn.Conv2d: _convolution,
     nn.LayerNorm: _layer_norm,
     nn.RMSNorm: _rms_norm,
     nn.GroupNorm: _group_norm,
