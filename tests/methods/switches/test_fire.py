@@ -6,10 +6,12 @@ from math import sqrt
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
+import isometry
 from isometry.core.seeding import generator
-from isometry.methods.switches.fire import _reinitialised
+from isometry.methods.switches.fire import _attention, _reinitialised
 
 
 def drawn(*shape):
@@ -96,14 +98,53 @@ def test_a_spared_head_is_left_alone(toy):
 
 def test_of_a_transformer_only_queries_and_keys_are_touched(toy):
     own = toy("fire")
-    names = {"h0.w": "attention.0.query.weight", "h1.w": "hidden.0.weight"}
+    names = {"h0.w": "attention.0.query.weight", "h1.w": "attention.0.key.weight"}
     roles = {names.get(n, n): role for n, role in own.structure.roles.items()}
     parameters = {names.get(n, n): p for n, p in own.parameters.items()}
     before = own.copy()
     act(own, structure=replace(own.structure, roles=roles), parameters=parameters)
     after = own.copy()
     moved = {n for n, array in after.items() if not np.array_equal(array, before[n])}
-    assert moved == {"h0.w"}
+    assert moved == {"h0.w", "h1.w"}, "and no head"
+
+
+@pytest.mark.parametrize(
+    ("weights", "found"),
+    [
+        ("in_proj_weight[0] in_proj_weight[1] in_proj_weight[2]", (0, 1)),
+        ("q_proj_weight k_proj_weight v_proj_weight", (0, 1)),
+        ("v_proj.weight out_proj.weight k_proj.weight q_proj.weight", (3, 2)),
+        ("qkv.weight[0] qkv.weight[1] qkv.weight[2] proj.weight", (0, 1)),
+        ("c_attn.weight[0] c_attn.weight[1] q_attn.weight", (2, 0)),  # GPT-2, crossed
+        ("to_kv.weight[0] to_kv.weight[1] to_q.weight", (2, 0)),
+        ("q.weight advantage.weight", ()),  # an agent's head
+        ("in_proj.weight[0] in_proj.weight[1]", ()),  # Mamba's
+    ],
+)
+def test_queries_and_keys_are_known_by_the_names_that_libraries_give(weights, found):
+    for place in ("", "layers.3.self_attn."):
+        names = [place + weight for weight in weights.split()]
+        assert _attention(names) == [names[i] for i in found]
+
+
+@pytest.mark.parametrize("keys", [8, 6])
+def test_of_torch_s_own_attention_the_values_stay(keys):
+    attention = nn.MultiheadAttention(8, 2, kdim=keys, vdim=keys, batch_first=True)
+    sgd = torch.optim.SGD(attention.parameters(), lr=0.1)
+    inputs = torch.randn(2, 3, 8), torch.randn(2, 5, keys), torch.randn(2, 5, keys)
+    plastic = isometry.attach(attention, sgd, "fire", inputs=inputs)
+    before = {key: value.clone() for key, value in attention.state_dict().items()}
+    plastic.new_task()
+    moved = {
+        key: (value != before[key]).reshape(-1, value.shape[-1]).any(1)
+        for key, value in attention.state_dict().items()
+    }
+    if keys == 8:
+        assert moved.pop("in_proj_weight").tolist() == [True] * 16 + [False] * 8
+    else:
+        assert moved.pop("q_proj_weight").all()
+        assert moved.pop("k_proj_weight").all()
+    assert not any(rows.any() for rows in moved.values())
 
 
 def test_a_number_of_iterations_out_of_range_is_refused(toy):

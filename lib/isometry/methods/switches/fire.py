@@ -1,5 +1,6 @@
 """FIRE: between two tasks, weights go to their nearest isometry."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod, sqrt
 
@@ -10,8 +11,20 @@ from isometry.core.settings import require, setting
 from isometry.maxmin import newton_schulz
 from isometry.methods.method import AdamSettings, Method, register
 from isometry.methods.training import Training
+from isometry.weights.rules import QUERY_KEY_VALUE
 
-ATTENTION = ("query", "key")  # in a transformer these alone
+# Layers of one parent that make queries and keys, the first two of each line, by their
+# names in torch, timm, transformers and what grew from them; [i] is a part of a weight
+# that packs several matrices.
+ATTENTION: tuple[tuple[str, ...], ...] = (
+    *(("query", "key"), ("query_proj", "key_proj"), ("q", "k"), ("q_lin", "k_lin")),
+    *(("q_proj", "k_proj"), ("q_proj_weight", "k_proj_weight"), ("to_q", "to_k")),
+    *(("q", "kv[0]"), ("to_q", "to_kv[0]"), ("q_attn", "c_attn[0]")),
+    *(
+        (f"{name}[0]", f"{name}[1]", f"{name}[2]")
+        for name in ("in_proj_weight", *QUERY_KEY_VALUE)
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +67,44 @@ def _reinitialised(
     return scaled.movedim(1, 3).view_as(weight) if kernel else scaled
 
 
-def _layer(name: str) -> str:
-    """Return the name of the layer that has a parameter; empty: the network itself."""
-    return name.rpartition(".")[0].rpartition(".")[2]
+def _attention(names: Iterable[str]) -> list[str]:
+    """Return those of some weights that make the queries and keys of a transformer.
+
+    Args:
+        names: Of weights, as :func:`isometry.attach` reports them.
+
+    Example:
+        >>> _attention(["0.query.weight", "0.key.weight", "0.value.weight"])
+        ['0.query.weight', '0.key.weight']
+        >>> _attention(["mha.in_proj_weight[0]", "q.weight"])
+        []
+    """
+    by_parent: dict[str, dict[str, str]] = {}
+    for name in names:
+        parent, _, key = name.rpartition(".")
+        if key.startswith("weight"):
+            parent, _, layer = parent.rpartition(".")
+            key = layer + key.removeprefix("weight")
+        by_parent.setdefault(parent, {})[key] = name
+    return [
+        own[key]
+        for own in by_parent.values()
+        for form in ATTENTION
+        if all(key in own for key in form)
+        for key in form[:2]
+    ]
 
 
 def _reinitialise(training: Training) -> None:
     """Put hidden and head weights at their nearest isometries; the optimiser forgets.
 
-    Biases and normalisations stay. Of a transformer only queries and keys are touched.
+    Biases and normalisations stay. Of a transformer only queries and keys are touched,
+    where they have one of the names in :data:`ATTENTION`.
 
     Source: Han et al., ICLR 2026, arXiv 2602.08040.
     """
     names = training.structure.named("hidden", "head")
-    attention = [name for name in names if _layer(name) in ATTENTION]
-    for name in attention or names:
+    for name in _attention(names) or names:
         weight = training.parameters[name]
         weight.copy_(_reinitialised(weight, training.settings.fire_iterations))
     training.optimizer.state.clear()
