@@ -42,7 +42,7 @@ from isometry_book.style import method_label, worded  # noqa: E402
 HERE = Path(__file__).parent
 RESULTS = ROOT / "results"
 STREAM, SECOND = "permuted_mnist", "permuted_cifar10"
-THIRD = "label_shuffled_cifar100"
+THIRD, FOURTH = "label_shuffled_cifar100", "random_label_cifar10"
 SHOWN = (
     *("adamo", "newton_schulz", "spectral", "l2_init", "redo", "nap", "fresh", "adam"),
     *("adamo_maxmin", "maxmin"),
@@ -77,6 +77,8 @@ class Facts:
         self.second_level = numbers(streams[SECOND], "level")
         self.second_slope = numbers(streams[SECOND], "slope")
         self.third_level = numbers(streams[THIRD], "level")
+        self.fourth_level = numbers(streams[FOURTH], "level")
+        self.fourth_slope = numbers(streams[FOURTH], "slope")
         self.third = beside_level(streams, THIRD)[THIRD]
         adam = streams[THIRD].numbers(streams[THIRD].runs["adam"])
         first, last = (seed_scores(adam, METRIC, part) for part in ("first", "last"))
@@ -111,6 +113,17 @@ class Facts:
             "Adam loses two thirds there": 0.62 < self.third_share < 0.72,
             "the best three are furthest from isometry": self.three_first("dormant")
             and self.three_first("Gram deviation", last=True),
+            "Adam loses on random labels": self.fourth_slope.loc["adam", "high"] < 0,
+            "AdamO is above its rivals there by a little": 0
+            < self.fourth_level.loc["adamo", "low"]
+            - self.fourth_level.drop(["adamo", "adamo_maxmin"], errors="ignore")[
+                "high"
+            ].max()
+            < 0.01,
+            "the penalty in the loss stands below it, twice, by little": all(
+                0 < one.loc["adamo", "low"] - one.loc["adam_isometry", "high"] < 0.01
+                for one in (level, self.fourth_level)
+            ),
             "more than half comes back": self.back is not None
             and self.back.estimate > 0.5,
             "over methods the kernel goes with plasticity": "methods -0.9" in kernel,
@@ -122,6 +135,8 @@ class Facts:
             "bench-permuted-mnist": "reproduced",
             "bench-permuted-cifar10": "reproduced",
             "bench-label-shuffled": "partly",
+            "bench-random-label": "reproduced",
+            "decoupling": "reproduced",
             "plasticity-kept": "reproduced",
             "cause": "not reproduced",
             "cost-time": "reproduced",

@@ -48,11 +48,12 @@ def test_no_number_of_the_templates_is_measured():
 def test_a_changed_result_refuses_the_prose(article):
     facts = article.Facts.__new__(article.Facts)
     facts.verdicts = defaultdict(lambda: SimpleNamespace(verdict="partly", reason=""))
-    rows = pd.DataFrame({"mean": [0.5, 0.9], "low": [0.5, 0.9], "high": [0.5, 0.9]})
+    rows = pd.DataFrame({key: [0.5, 0.9, 0.5] for key in ("mean", "low", "high")})
     facts.back = None
-    facts.level = facts.slope = rows.set_axis(["adamo", "adam"])
+    facts.level = facts.slope = rows.set_axis(["adamo", "adam", "adam_isometry"])
     facts.second_level = facts.second_slope = facts.level
-    facts.third_level = rows.set_axis(["adamo", "maxmin"])
+    facts.fourth_level = facts.fourth_slope = facts.level
+    facts.third_level = rows[:2].set_axis(["adamo", "maxmin"])
     facts.third = facts.third_level.assign(**{"dormant": 0.0, "Gram deviation": 1.0})
     facts.third_share = 0.0
     with pytest.raises(ValueError, match="what is not so: Adam loses; AdamO stands"):
