@@ -113,10 +113,10 @@ def test_of_a_transformer_only_queries_and_keys_are_touched(toy):
     [
         ("in_proj_weight[0] in_proj_weight[1] in_proj_weight[2]", (0, 1)),
         ("q_proj_weight k_proj_weight v_proj_weight", (0, 1)),
-        ("v_proj.weight out_proj.weight k_proj.weight q_proj.weight", (3, 2)),
+        ("v_proj.weight out_proj.weight k_proj.weight q_proj.weight", (2, 3)),
         ("qkv.weight[0] qkv.weight[1] qkv.weight[2] proj.weight", (0, 1)),
-        ("c_attn.weight[0] c_attn.weight[1] q_attn.weight", (2, 0)),  # GPT-2, crossed
-        ("to_kv.weight[0] to_kv.weight[1] to_q.weight", (2, 0)),
+        ("c_attn.weight[0] c_attn.weight[1] q_attn.weight", (0, 2)),  # GPT-2, crossed
+        ("to_kv.weight[0] to_kv.weight[1] to_q.weight", (0, 2)),
         ("q.weight advantage.weight", ()),  # an agent's head
         ("in_proj.weight[0] in_proj.weight[1]", ()),  # Mamba's
     ],
@@ -145,6 +145,19 @@ def test_of_torch_s_own_attention_the_values_stay(keys):
         assert moved.pop("q_proj_weight").all()
         assert moved.pop("k_proj_weight").all()
     assert not any(rows.any() for rows in moved.values())
+
+
+def test_frozen_keys_stay_and_nothing_else_takes_their_place():
+    attention = nn.MultiheadAttention(8, 2, kdim=8, vdim=6)
+    inputs = torch.randn(3, 2, 8), torch.randn(5, 2, 8), torch.randn(5, 2, 6)
+    attention.k_proj_weight.requires_grad_(False)
+    sgd = torch.optim.SGD(attention.parameters(), lr=0.1)
+    plastic = isometry.attach(attention, sgd, "fire", inputs=inputs)
+    before = {key: value.clone() for key, value in attention.state_dict().items()}
+    plastic.new_task()
+    after = attention.state_dict()
+    moved = {key for key in after if not torch.equal(after[key], before[key])}
+    assert moved == {"q_proj_weight"}
 
 
 def test_a_number_of_iterations_out_of_range_is_refused(toy):

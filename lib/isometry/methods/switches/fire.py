@@ -13,13 +13,16 @@ from isometry.methods.method import AdamSettings, Method, register
 from isometry.methods.training import Training
 from isometry.weights.rules import QUERY_KEY_VALUE
 
-# Layers of one parent that make queries and keys, the first two of each line, by their
-# names in torch, timm, transformers and what grew from them; [i] is a part of a weight
-# that packs several matrices.
-ATTENTION: tuple[tuple[str, ...], ...] = (
-    *(("query", "key"), ("query_proj", "key_proj"), ("q", "k"), ("q_lin", "k_lin")),
-    *(("q_proj", "k_proj"), ("q_proj_weight", "k_proj_weight"), ("to_q", "to_k")),
-    *(("q", "kv[0]"), ("to_q", "to_kv[0]"), ("q_attn", "c_attn[0]")),
+# What makes queries or keys, by its name in torch, timm, transformers and what grew from
+# them ...
+ALONE = frozenset(
+    ("query", "query_proj", "q_proj", "q_proj_weight", "to_q", "q_lin", "q_attn")
+    + ("key", "key_proj", "k_proj", "k_proj_weight", "to_k", "k_lin")
+)
+# ... and where a name alone would not tell, the first two of those that stand together;
+# [i] is a part of a weight that packs several matrices.
+TOGETHER: tuple[tuple[str, ...], ...] = (
+    *(("q", "k"), ("q", "kv[0]"), ("to_q", "to_kv[0]"), ("q_attn", "c_attn[0]")),
     *(
         (f"{name}[0]", f"{name}[1]", f"{name}[2]")
         for name in ("in_proj_weight", *QUERY_KEY_VALUE)
@@ -86,20 +89,18 @@ def _attention(names: Iterable[str]) -> list[str]:
             parent, _, layer = parent.rpartition(".")
             key = layer + key.removeprefix("weight")
         by_parent.setdefault(parent, {})[key] = name
-    return [
-        own[key]
-        for own in by_parent.values()
-        for form in ATTENTION
-        if all(key in own for key in form)
-        for key in form[:2]
-    ]
+    found = []
+    for own in by_parent.values():
+        known = ALONE.union(*(form[:2] for form in TOGETHER if own.keys() >= set(form)))
+        found += [name for key, name in own.items() if key in known]
+    return found
 
 
 def _reinitialise(training: Training) -> None:
     """Put hidden and head weights at their nearest isometries; the optimiser forgets.
 
     Biases and normalisations stay. Of a transformer only queries and keys are touched,
-    where they have one of the names in :data:`ATTENTION`.
+    where they have one of the names in :data:`ALONE` or :data:`TOGETHER`.
 
     Source: Han et al., ICLR 2026, arXiv 2602.08040.
     """
