@@ -16,8 +16,21 @@ from isometry.weights.rules import QUERY_KEY_VALUE
 # What makes queries or keys, by its name in torch, timm, transformers and what grew
 # from them ...
 ALONE = frozenset(
-    "query query_proj q_proj q_proj_weight to_q q_lin q_attn "
-    "key key_proj k_proj k_proj_weight to_k k_lin".split()
+    [
+        "query",
+        "query_proj",
+        "q_proj",
+        "q_proj_weight",
+        "to_q",
+        "q_lin",
+        "q_attn",
+        "key",
+        "key_proj",
+        "k_proj",
+        "k_proj_weight",
+        "to_k",
+        "k_lin",
+    ]
 )
 # ... and where a name alone would not tell, the first two of those that stand together;
 # [i] is a part of a weight that packs several matrices.
