@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from isometry import attach
 from isometry.methods import Architecture
+from isometry.methods.rescaling.projections import _largest_eigenvalue_bound
 
 # --- Normalize-and-Project ------------------------------------------------------------
 
@@ -134,6 +136,42 @@ def test_one_member_out_of_reach_does_not_change_another(toy):
     calm.after(0)
     assert torch.equal(own.parameters["h0.w"][1:], calm.parameters["h0.w"][1:])
     assert own.parameters["h0.w"].isfinite().all()
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 16, 17, 150])
+@pytest.mark.parametrize("rank", [1, 1000])
+def test_the_largest_eigenvalue_is_bounded_from_above_by_at_most_twice_itself(
+    size, rank
+):
+    draw = torch.Generator().manual_seed(size)
+    weights = torch.randn(4, size, min(size, rank), generator=draw).double()
+    weights *= torch.tensor([1e-9, 1.0, 1e9, 1e30]).double()[:, None, None]
+    gram = torch.cat([weights @ weights.mT, torch.eye(size).double()[None]])
+    exact = torch.linalg.eigvalsh(gram)[:, -1]
+    ratio = _largest_eigenvalue_bound(gram) / exact
+    assert (ratio >= 1 - 1e-9).all()
+    assert (ratio <= 2 + 1e-9).all()
+
+
+@pytest.mark.parametrize("largest", [None, 1.7, 2.6, 100.0])
+@pytest.mark.parametrize("shape", [(64, 64), (300, 200), (200, 300)])
+def test_wide_weights_of_torchs_initialisation_reach_their_nearest_isometry(
+    shape, largest
+):
+    torch.manual_seed(0)
+    layers = torch.nn.Linear(shape[1], shape[0]), torch.nn.Linear(shape[0], 2)
+    model = torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1]).double()
+    weight = layers[0].weight.detach()
+    if largest is not None:
+        weight.mul_(largest / torch.linalg.matrix_norm(weight, 2))
+    u, _, v = torch.linalg.svd(weight, full_matrices=False)
+    still = torch.optim.SGD(model.parameters(), lr=0.0)
+    plastic = attach(model, still, "newton_schulz")
+    for _ in range(60):
+        model(torch.zeros(1, shape[1]).double()).sum().backward()
+        plastic.optimizer.step()
+        plastic.step()
+    assert_close(weight, u @ v)
 
 
 def test_projection_acts_after_every_kth_step(toy):

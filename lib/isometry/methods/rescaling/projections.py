@@ -116,19 +116,51 @@ class _ProjectionSettings(AdamSettings):
             require(value >= 1, key, f"{key} >= 1", value)
 
 
+def _largest_eigenvalue_bound(matrix: Tensor) -> Tensor:
+    """Return ``(tr A^p)^(1/p)``, at least the largest eigenvalue and at most twice it.
+
+    No decomposition: A is squared until d^(1/p) <= 2. Squares are kept at norm one, so
+    that none of them overflows.
+
+    Args:
+        matrix: ``(..., d, d)``, symmetric, no eigenvalue below zero.
+
+    Source: definition; ``tr A^p`` is the sum of the p-th powers of d eigenvalues.
+
+    Example:
+        >>> _largest_eigenvalue_bound(torch.diag(torch.tensor([3.0, 4.0])))
+        tensor(5.)
+    """
+    exponent = 1  # A^exponent is ``power``, times e to what ``size`` says
+    power, norm = matrix, torch.linalg.matrix_norm(matrix)
+    size = norm.log()
+    while matrix.shape[-1] > 4**exponent:
+        power = power / norm[..., None, None]
+        power, exponent = power @ power, 2 * exponent
+        norm = torch.linalg.matrix_norm(power)
+        size = 2 * size + norm.log()
+    return (size / exponent).exp()
+
+
 def _first_iteration(matrix: Tensor) -> Tensor:
     """Return ``1.5 X - 0.5 X X^T X`` for X = W, or W divided so that it converges.
 
-    No decomposition: ``sigma_max^2 <= 1 + ||Gram - I||_F``. A member that may be beyond
-    sqrt 3 by this bound, and by its Frobenius norm, is divided by the latter.
+    Near isometry nothing more is needed to know that it does: ``sigma_max^2`` is at
+    most ``1 + ||Gram - I||_F`` and ``||W||_F^2``. Where both are 3 or more a closer
+    bound decides, and divides. It is at most twice ``sigma_max^2``, and no iteration
+    leaves one above 1: singular values that have been divided grow to one undisturbed.
     """
     gram = smaller_gram(matrix)
+    limit = CONVERGENCE_LIMIT**2
     square = gram.diagonal(dim1=-2, dim2=-1).sum(-1)  # ||W||_F^2
     deviation = gram.clone()
     deviation.diagonal(dim1=-2, dim2=-1).sub_(1)
     bound = 1 + torch.linalg.vector_norm(deviation, dim=(-2, -1))
-    beyond = torch.minimum(bound, square) >= CONVERGENCE_LIMIT**2
-    scale = square.sqrt().where(beyond, 1.0)
+    scale = torch.ones_like(square)
+    beyond = torch.minimum(bound, square) >= limit
+    if beyond.any():
+        bound = _largest_eigenvalue_bound(gram)
+        scale = bound.sqrt().where(beyond & (bound >= limit), scale)
     polynomial = gram.mul_(per_member(-0.5 / scale**3, gram))
     polynomial.diagonal(dim1=-2, dim2=-1).add_((1.5 / scale).unsqueeze(1))
     return applied(matrix, polynomial)
