@@ -31,6 +31,8 @@ BOX: dict[str, Any] = {
     "batch_size": 128,
     "width": 512,
     "depth": 4,
+    "init": "orthogonal",
+    "input_scaling": "standard",
 }
 REPORTED, FASTER = 1e-4, 1e-3  # learning rates
 # Learning rate -> what AdamO's settings are beside the defaults.
