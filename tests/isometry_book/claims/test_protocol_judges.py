@@ -327,7 +327,7 @@ def test_a_rank_that_changes_from_stream_to_stream_recommends_nothing(made):
 # --- the literal box ------------------------------------------------------------------
 
 BOX = {"images_per_task": 6000, "batch_size": 128, "width": 512, "depth": 4}
-BOX |= {"lr": 1e-4, "epochs": 1}
+BOX |= {"lr": 1e-4, "epochs": 1, "init": "orthogonal", "input_scaling": "standard"}
 
 
 def boxed(made, method, level, seeds=8, noise=0.0, own=None, **settings):
@@ -349,6 +349,8 @@ def boxed(made, method, level, seeds=8, noise=0.0, own=None, **settings):
         ({"level": 0.5, "noise": 0.05}, "undecided"),
         ({"level": 0.5, "seeds": 7}, None),
         ({"level": 0.5, "lr": 1e-3}, None),
+        ({"level": 0.5, "init": "default"}, None),
+        ({"level": 0.5, "input_scaling": "unit"}, None),
         ({"level": 0.5, "own": {"isometry_strength": 1.0}}, None),
         ({"level": 0.5, "own": {"isometry_head": False}}, None),
     ],
