@@ -25,6 +25,7 @@ from isometry_book.c6_benchmark import (
     now_and_then,
     streams_tables,
     tables,
+    two_ways,
 )
 from isometry_book.c7_games import tables as games
 from isometry_book.c7_games import variants
@@ -153,8 +154,7 @@ def not_the_whole_cause():
     for frame in (first, second):
         assert interventions.loss_by_rate(frame, 100)["tuned"].low > 0
     third = "label_shuffled_cifar100"
-    streams = loaded()
-    beside = streams_tables.beside_level(streams, third)[third]
+    beside = streams_tables.beside_level(loaded()[third], two_ways.FIRST_LOOK)
     best, others = beside.index[:3], beside.index[3:]
     assert set(best) == {"maxmin", "adamo_maxmin", "redo"}
     apart = beside["Gram deviation"]

@@ -1,6 +1,6 @@
 """Chapter 6: the streams of the second protocol as tables."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -92,29 +92,24 @@ def gained(stream: Stream) -> pd.DataFrame:
     return _intervals_table(over, stream.name, "gained")
 
 
-def beside_level(streams: Mapping[str, Stream], name: str) -> dict[str, pd.DataFrame]:
+def beside_level(stream: Stream, methods: Iterable[str]) -> pd.DataFrame:
     """Return the levels of some methods, and how isometric and awake they stay.
 
     Args:
-        streams: By name.
-        name: Whose methods are asked for.
+        stream: One that has them all.
+        methods: Which.
 
     Returns:
-        For each stream that has them all, by method, highest level first: ``level``,
-        ``Gram deviation`` and ``dormant`` (the share of units), means over all looks.
+        By method, highest level first: ``level``, ``Gram deviation`` and ``dormant``
+        (the share of units), means over all looks; missing where it was not looked at.
     """
-    asked = list(streams[name].runs)
     measures = {"Gram deviation": "gram_deviation", "dormant": "dormant_fraction"}
-    found = {}
-    for other, stream in streams.items():
-        if set(asked) <= set(stream.runs):
-            columns = {"level": "level", **measures}
-            table = {
-                key: numbers(stream, what)["mean"] for key, what in columns.items()
-            }
-            one = pd.DataFrame(table).loc[asked]
-            found[other] = one.sort_values("level", ascending=False)
-    return found
+    columns = {
+        key: numbers(stream, what)["mean"]
+        for key, what in {"level": "level", **measures}.items()
+    }
+    table = pd.DataFrame(columns).loc[list(methods)]
+    return table.sort_values("level", ascending=False)
 
 
 def bought(
