@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
@@ -20,6 +21,7 @@ from isometry.core.statistics import Interval, stratified_bootstrap
 from isometry.lab.report import BOOTSTRAP_SEED
 from isometry_book.c6_benchmark.streams_tables import beside_level
 from isometry_book.evidence.streams import HELD, Stream
+from isometry_book.style import BLUE, GREY
 
 FIRST_LOOK = (
     *("adam", "adamo", "adamo_maxmin", "fresh", "l2_init", "maxmin"),
@@ -37,12 +39,14 @@ class Way:
 
     Attributes:
         table: From :func:`isometry_book.c6_benchmark.streams_tables.beside_level`.
-        expected: Rank correlation of the level with what is expected.
+        measure: What the level is expected to fall with.
+        expected: Rank correlation of the level with that.
         other: With the other of the two.
         apart: The first minus the second, over the same draws of methods.
     """
 
     table: pd.DataFrame
+    measure: str
     expected: Interval
     other: Interval
     apart: Interval
@@ -102,12 +106,32 @@ def way_of(table: pd.DataFrame, expected: str, *labels: str) -> Way:
 
     return Way(
         table=known,
+        measure=expected,
         expected=interval(lambda drawn: correlation(drawn, expected)),
         other=interval(lambda drawn: correlation(drawn, other)),
         apart=interval(
             lambda drawn: correlation(drawn, expected) - correlation(drawn, other)
         ),
     )
+
+
+def draw(ax: Axes, way: Way, seen: pd.DataFrame, measure: str) -> None:
+    """Draw the level over a measure: new methods, and those of the first look.
+
+    Args:
+        ax: Where.
+        way: From :func:`ways`.
+        seen: The table of the first look on the same stream.
+        measure: ``Gram deviation`` or ``dormant``.
+    """
+    correlation = way.expected if measure == way.measure else way.other
+    new = f"new: {correlation.estimate:+.2f}"
+    ax.plot(seen[measure], seen["level"], "o", color=GREY, mfc="none", label="seen")
+    ax.plot(way.table[measure], way.table["level"], "o", color=BLUE, label=new)
+    if measure == "Gram deviation":
+        ax.set_xscale("log")
+    ax.set_xlabel(measure + (" units" if measure == "dormant" else ""))
+    ax.legend(fontsize=8)
 
 
 def _spearman(first: NDArray, second: NDArray) -> NDArray:

@@ -128,6 +128,24 @@ def _reopen_gates_(fork: Fork) -> None:
 
 
 @torch.no_grad()
+def _restore_(fork: Fork, part: str) -> None:
+    """Give weights and biases of a part of the network their values at the start."""
+    for name, parameter in fork.parameters.items():
+        if name.startswith(part):
+            parameter.copy_(fork.start[name])
+
+
+def _restore_head_(fork: Fork) -> None:
+    """Put the whole head back."""
+    _restore_(fork, "head.")
+
+
+def _restore_hidden_(fork: Fork) -> None:
+    """Put all hidden layers back."""
+    _restore_(fork, "hidden.")
+
+
+@torch.no_grad()
 def _reset_optimizer_(fork: Fork) -> None:
     """Set both of Adam's moments and its count of steps to zero."""
     for state in fork.optimizer.state.values():
@@ -147,4 +165,16 @@ INTERVENTIONS: Mapping[str, tuple[Intervention, ...]] = MappingProxyType(
         "scale_optimizer": (_restore_scale_, _reset_optimizer_),
         "gates_optimizer": (_reopen_gates_, _reset_optimizer_),
     }
+)
+# As above, of whole layers: asked later, by a study of its own.
+OF_LAYERS: Mapping[str, tuple[Intervention, ...]] = MappingProxyType(
+    {
+        "head": (_restore_head_,),
+        "head_optimizer": (_restore_head_, _reset_optimizer_),
+        "hidden": (_restore_hidden_,),
+        "hidden_optimizer": (_restore_hidden_, _reset_optimizer_),
+    }
+)
+ALL: Mapping[str, tuple[Intervention, ...]] = MappingProxyType(
+    {**INTERVENTIONS, **OF_LAYERS}
 )

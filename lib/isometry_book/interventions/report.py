@@ -24,6 +24,10 @@ INTERVENTION_NAMES = {
     "scale": "old scale",
     "gates_optimizer": "open gates and new moments",
     "gates": "open gates",
+    "head_optimizer": "old head and new moments",
+    "head": "old head",
+    "hidden_optimizer": "old hidden layers and new moments",
+    "hidden": "old hidden layers",
 }
 
 

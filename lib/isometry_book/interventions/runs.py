@@ -17,7 +17,7 @@ from isometry.supervised.networks.mlp import MLP
 from isometry.supervised.streams import Pixels, Task
 from isometry.supervised.trainer import network_of, one_task, train
 from isometry.supervised.training import stacked_tasks
-from isometry_book.interventions.forks import INTERVENTIONS, Fork, copied
+from isometry_book.interventions.forks import ALL, Fork, copied
 
 CPU = torch.device("cpu")
 MEASURES = (
@@ -157,7 +157,7 @@ def after_next(
         run: Between two tasks; stays as it is.
         start: The parameters before the first task.
         task: From :func:`next_task`.
-        intervention: One of :data:`INTERVENTIONS`.
+        intervention: One of :data:`isometry_book.interventions.forks.ALL`.
         lr: Of this task, if another one than the run's.
 
     Returns:
@@ -176,7 +176,7 @@ def after_next(
         start=start,
         inputs=task.inputs,
     )
-    for change in INTERVENTIONS[intervention]:
+    for change in ALL[intervention]:
         change(seen)
     hooks = bound.hooks(fork, optimizer)
     with exact_matmul(CPU):

@@ -23,7 +23,7 @@ from isometry.stream.run import Run
 from isometry.supervised.data.sets import load
 from isometry.supervised.diagnostics import stack_diagnostics
 from isometry.supervised.streams import Pixels, scaled
-from isometry_book.interventions import deaths
+from isometry_book.interventions import deaths, layers
 from isometry_book.interventions.forks import INTERVENTIONS, dormant_units
 from isometry_book.interventions.kernels import adam_scales, kernel_statistics
 from isometry_book.interventions.runs import (
@@ -183,4 +183,4 @@ FORKS = Study(
     ),
     run=_numbers,
 )
-STUDIES = (FORKS, *deaths.STUDIES)
+STUDIES = (FORKS, layers.LAYERS, *deaths.STUDIES)

@@ -75,6 +75,7 @@ def changed(before, after):
 
 
 HIDDEN = {f"hidden.{i}.weight" for i in range(DEPTH)}
+HEAD = {"head.weight", "head.bias"}
 BIASES = {f"hidden.{i}.bias" for i in range(DEPTH)}
 
 
@@ -89,6 +90,10 @@ BIASES = {f"hidden.{i}.bias" for i in range(DEPTH)}
         ("spectrum_optimizer", HIDDEN, True),
         ("scale_optimizer", HIDDEN, True),
         ("gates_optimizer", BIASES, True),
+        ("head", HEAD, False),
+        ("head_optimizer", HEAD, True),
+        ("hidden", HIDDEN | BIASES, False),
+        ("hidden_optimizer", HIDDEN | BIASES, True),
     ],
 )
 def test_an_intervention_touches_what_its_name_says_and_nothing_else(
@@ -97,7 +102,7 @@ def test_an_intervention_touches_what_its_name_says_and_nothing_else(
     fork = worn_fork()
     before, remembered = weights(fork), memory(fork)
     held = {n: p.data_ptr() for n, p in fork.parameters.items()}
-    for change in study.INTERVENTIONS[name]:
+    for change in study.ALL[name]:
         change(fork)
     assert changed(before, weights(fork)) == touched
     forgotten = changed(remembered, memory(fork))
@@ -106,7 +111,18 @@ def test_an_intervention_touches_what_its_name_says_and_nothing_else(
 
 
 def test_every_intervention_is_tested_above():
-    assert len(study.INTERVENTIONS) == 8
+    assert len(study.ALL) == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "part"), [("head", HEAD), ("hidden", HIDDEN | BIASES)]
+)
+def test_layers_that_are_put_back_are_those_of_the_start(name, part):
+    fork = worn_fork()
+    for change in study.ALL[name]:
+        change(fork)
+    for one in part:
+        assert torch.equal(fork.parameters[one], fork.start[one]), one
 
 
 def test_after_the_spectrum_all_singular_values_are_one_and_the_vectors_are_kept():
