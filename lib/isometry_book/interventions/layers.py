@@ -3,7 +3,9 @@
 Decay of the head alone does nothing for a network whose pixels are permuted, and was
 found to do much where the labels of the same images are shuffled. Here the head of a
 worn network, or all of its hidden layers, are put back to their start, and the network
-learns the next task, on three streams, at the learning rate of the other forks.
+learns the next task, on three streams, at the learning rate of the other forks. A
+second study puts the head back before every task, from the first on: what does not cure
+may prevent.
 """
 
 from collections.abc import Mapping
@@ -43,6 +45,7 @@ PUT_BACK = (
     *("spectrum_optimizer", "scale_optimizer", "gates_optimizer"),
 )
 ASKED = ("head_optimizer", "hidden_optimizer")
+EACH_TASK = ("nothing", "optimizer", "head", "head_optimizer")
 HALF = 0.5  # of what was lost
 
 Answer = Literal["yes", "no", "undecided", "nothing is lost"]
@@ -95,6 +98,31 @@ def _numbers(sizes: Sizes, data: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=TIDY)
 
 
+def _each_numbers(sizes: Sizes, data: str) -> pd.DataFrame:
+    """Return the tidy numbers of whole streams, benchmark ``each_task_<stream>``.
+
+    Each of :data:`EACH_TASK` is done before every task; ``fresh`` are new networks.
+    """
+    planned, seeds = _layers_plan(sizes, data), list(range(sizes.seeds))
+    pixels = scaled(load(data), planned.settings.input_scaling)
+    benchmark = f"each_task_{planned.benchmark.name}"
+    first = fresh_run(planned, pixels, seeds, 0)
+    start = first.parameters
+    rows: list[Row] = []
+    for name in EACH_TASK:
+        run = first
+        for _ in range(max(sizes.ages)):
+            task = next_task(planned, pixels, run)
+            run = after_next(planned, pixels, run, start, task, name)
+            rows.extend(rows_of(benchmark, name, run))
+    for place in range(max(sizes.ages)):
+        new = fresh_run(planned, pixels, seeds, place)
+        task = next_task(planned, pixels, new)
+        done = after_next(planned, pixels, new, start, task)
+        rows.extend(rows_of(benchmark, "fresh", done))
+    return pd.DataFrame(rows, columns=TIDY)
+
+
 def answers(frame: pd.DataFrame) -> dict[str, tuple[Answer, Interval | None]]:
     """Return whether what is lost is in the head, and whether in the hidden layers.
 
@@ -111,16 +139,36 @@ def answers(frame: pd.DataFrame) -> dict[str, tuple[Answer, Interval | None]]:
         One of :data:`ASKED` -> the answer, and the share if anything was lost.
     """
     age = int(frame["task"].max())
-    found: dict[str, tuple[Answer, Interval | None]] = {}
-    for name in ASKED:
-        share = share_returned(frame, name, age)
-        if share is None:
-            found[name] = ("nothing is lost", None)
-        elif share.low > HALF:
-            found[name] = ("yes", share)
-        else:
-            found[name] = ("no" if share.high < HALF else "undecided", share)
-    return found
+    return {name: _answer(share_returned(frame, name, age)) for name in ASKED}
+
+
+def prevented(frame: pd.DataFrame) -> dict[str, tuple[Answer, Interval | None]]:
+    """Return which loss does not come about if something is done before every task.
+
+    The rule, from before the runs, is that of :func:`answers`, for the mean online
+    accuracy over the last fifth of the tasks, with the head put back, with and without
+    new moments, and with new moments alone.
+
+    Args:
+        frame: Tidy, of a benchmark ``each_task_<stream>``.
+
+    Returns:
+        One of :data:`EACH_TASK` without the first -> the answer, and the share.
+    """
+    tasks = frame["task"].max() + 1
+    late = frame[frame["task"] >= tasks - max(1, tasks // 5)]
+    keys = ["benchmark", "method", "seed", "metric"]
+    means = late.groupby(keys, as_index=False)["value"].mean().assign(task=tasks)
+    return {name: _answer(share_returned(means, name, tasks)) for name in EACH_TASK[1:]}
+
+
+def _answer(share: Interval | None) -> tuple[Answer, Interval | None]:
+    """Return on which side of a half a share lies, and the share."""
+    if share is None:
+        return "nothing is lost", None
+    if share.low > HALF:
+        return "yes", share
+    return ("no" if share.high < HALF else "undecided"), share
 
 
 LAPTOP = Sizes(
@@ -148,3 +196,5 @@ LAYERS = Study(
     ),
     run=_numbers,
 )
+EACH = replace(LAYERS, name="each_task", run=_each_numbers)
+STUDIES = (LAYERS, EACH)

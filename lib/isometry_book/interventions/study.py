@@ -183,4 +183,4 @@ FORKS = Study(
     ),
     run=_numbers,
 )
-STUDIES = (FORKS, layers.LAYERS, *deaths.STUDIES)
+STUDIES = (FORKS, *layers.STUDIES, *deaths.STUDIES)

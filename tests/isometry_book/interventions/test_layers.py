@@ -69,3 +69,33 @@ def test_the_answer_is_yes_above_a_half_and_no_below():
 def test_nothing_is_asked_where_nothing_is_lost():
     found = layers.answers(made(0.9, 0.1, fresh=0.405))
     assert set(found.values()) == {("nothing is lost", None)}
+
+
+def test_a_stream_to_which_nothing_is_done_is_the_one_that_is_forked(numbers):
+    each = layers.EACH.at("smoke", "digits")
+    assert set(each["method"]) == {*layers.EACH_TASK, "fresh"}
+    assert set(each["task"]) == {0, 1}
+    keys = ["method", "seed", "task", "metric"]
+    same = each.merge(numbers, on=keys, suffixes=("", "_other"))
+    same = same[same["method"].isin(["nothing", "fresh"])]
+    assert set(same["method"]) == {"nothing", "fresh"}
+    assert (same["value"] == same["value_other"]).all()
+    table = each.pivot(index=["seed", "task", "metric"], columns="method")["value"]
+    assert (table.xs(0, level="task").nunique(axis=1) == 1).all(), "the same start"
+    later = table.xs(1, level="task")
+    assert later.nunique(axis=1).max() == len(later.columns), "then all differ"
+
+
+def test_what_is_prevented_is_seen_in_the_last_fifth_of_the_tasks():
+    late = made(0.9, 0.1).replace({"method": {"hidden_optimizer": "optimizer"}})
+    head = late[late["method"] == "head_optimizer"].assign(method="head")
+    early = late.assign(value=0.8, task=4)
+    last = pd.concat([late, head]).assign(task=9)
+    frame = pd.concat([early, early.assign(method="head"), last.assign(task=8), last])
+    found = layers.prevented(frame)
+    assert {name: one[0] for name, one in found.items()} == {
+        "optimizer": "no",
+        "head": "yes",
+        "head_optimizer": "yes",
+    }
+    assert found["head"][1].estimate == pytest.approx(0.9)
