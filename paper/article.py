@@ -36,6 +36,7 @@ from isometry_book.c6_benchmark.streams_tables import (  # noqa: E402
 )
 from isometry_book.claims.claim import OUTCOMES, Verdict, get  # noqa: E402
 from isometry_book.claims.verdicts import judge_all  # noqa: E402
+from isometry_book.interventions.layers import answers  # noqa: E402
 from isometry_book.interventions.report import share_returned  # noqa: E402
 from isometry_book.style import method_label, worded  # noqa: E402
 
@@ -79,13 +80,20 @@ class Facts:
         self.third_level = numbers(streams[THIRD], "level")
         self.fourth_level = numbers(streams[FOURTH], "level")
         self.fourth_slope = numbers(streams[FOURTH], "slope")
-        self.third = beside_level(streams, THIRD)[THIRD]
+        self.third = beside_level(streams[THIRD], streams[THIRD].runs)
         adam = streams[THIRD].numbers(streams[THIRD].runs["adam"])
         first, last = (seed_scores(adam, METRIC, part) for part in ("first", "last"))
         self.third_share = 1 - last.mean() / first.mean()
         forks = load_results(results / "interventions_permuted_cifar10")
         age = int(forks["task"].max())
         self.back = share_returned(forks, "spectrum_optimizer", age)
+        parts = {
+            name: load_results(results / f"layers_{name}")
+            for name in (STREAM, SECOND, THIRD)
+        }
+        self.layers = {name: answers(frame) for name, frame in parts.items()}
+        age = int(parts[THIRD]["task"].max())
+        self.third_back = share_returned(parts[THIRD], "spectrum_optimizer", age)
 
     def check(self) -> None:
         """Hold the sentences of the article that say more than a number.
@@ -111,8 +119,21 @@ class Facts:
             ]
             > 2 * self.third_level.loc["adamo", "high"],
             "Adam loses two thirds there": 0.62 < self.third_share < 0.72,
-            "the best three are furthest from isometry": self.three_first("dormant")
-            and self.three_first("Gram deviation", last=True),
+            "decay of the head is far above MaxMin": self.third_level.loc[
+                "head_decay", "low"
+            ]
+            > 1.5 * self.third_level.loc["maxmin", "high"],
+            "the best are far from isometry and awake": self.third["Gram deviation"][
+                :4
+            ].min()
+            > 30
+            and self.third["dormant"][:4].max() < 0.05,
+            "so it does with shuffled labels": self.third_back is not None
+            and self.third_back.low > 0.5,
+            "it is the hidden layers, and not the head": all(
+                one["hidden_optimizer"][0] == "yes" and one["head_optimizer"][0] == "no"
+                for one in self.layers.values()
+            ),
             "Adam loses on random labels": self.fourth_slope.loc["adam", "high"] < 0,
             "AdamO is above its rivals there by a little": 0
             < self.fourth_level.loc["adamo", "low"]
@@ -147,16 +168,6 @@ class Facts:
         wrong = [sentence for sentence, holds in said.items() if not holds]
         if wrong:
             raise ValueError(f"the article says what is not so: {'; '.join(wrong)}")
-
-    def three_first(self, what: str, *, last: bool = False) -> bool:
-        """Return whether the three best of the third stream are first, or last, by it.
-
-        Args:
-            what: A column of the table of levels and diagnostics.
-            last: Whether they shall be last.
-        """
-        order = self.third[what].sort_values(ascending=not last)
-        return set(order.index[:3]) == set(self.third.index[:3])
 
 
 def interval(row: object) -> str:

@@ -15,6 +15,8 @@ from press import ROOT
 from press.pdf import sheets
 from press.site import chromium
 
+from isometry_book.interventions.layers import ASKED
+
 PAPER = ROOT / "paper"
 
 
@@ -49,11 +51,12 @@ def test_a_changed_result_refuses_the_prose(article):
     facts = article.Facts.__new__(article.Facts)
     facts.verdicts = defaultdict(lambda: SimpleNamespace(verdict="partly", reason=""))
     rows = pd.DataFrame({key: [0.5, 0.9, 0.5] for key in ("mean", "low", "high")})
-    facts.back = None
+    facts.back = facts.third_back = None
+    facts.layers = {"one": dict.fromkeys(ASKED, ("yes", None))}
     facts.level = facts.slope = rows.set_axis(["adamo", "adam", "adam_isometry"])
     facts.second_level = facts.second_slope = facts.level
     facts.fourth_level = facts.fourth_slope = facts.level
-    facts.third_level = rows[:2].set_axis(["adamo", "maxmin"])
+    facts.third_level = rows.set_axis(["adamo", "maxmin", "head_decay"])
     facts.third = facts.third_level.assign(**{"dormant": 0.0, "Gram deviation": 1.0})
     facts.third_share = 0.0
     with pytest.raises(ValueError, match="what is not so: Adam loses; AdamO stands"):

@@ -25,11 +25,11 @@ from isometry_book.c6_benchmark import (
     now_and_then,
     streams_tables,
     tables,
-    two_ways,
 )
 from isometry_book.c7_games import tables as games
 from isometry_book.c7_games import variants
 from isometry_book.claims.verdicts import judge_all
+from isometry_book.interventions import layers
 from isometry_book.interventions import report as interventions
 
 ROOT = Path(__file__).parents[2]
@@ -154,12 +154,16 @@ def not_the_whole_cause():
     for frame in (first, second):
         assert interventions.loss_by_rate(frame, 100)["tuned"].low > 0
     third = "label_shuffled_cifar100"
-    beside = streams_tables.beside_level(loaded()[third], two_ways.FIRST_LOOK)
-    best, others = beside.index[:3], beside.index[3:]
-    assert set(best) == {"maxmin", "adamo_maxmin", "redo"}
-    apart = beside["Gram deviation"]
-    assert apart[best].min() > apart[others].max(), "the three furthest from isometry"
-    assert beside.loc[best, "dormant"].max() < 0.05, "hardly a unit"
+    for name in layers.STREAMS.values():
+        found = layers.answers(load_results(RESULTS / f"layers_{name}"))
+        assert [found[part][0] for part in layers.ASKED] == ["no", "yes"], name
+    shuffled = load_results(RESULTS / f"layers_{third}")
+    assert interventions.share_returned(shuffled, "spectrum_optimizer", 60).low > 0.5
+    beside = streams_tables.beside_level(loaded()[third], loaded()[third].runs)
+    best = beside.iloc[:4]
+    assert {"head_decay", "maxmin", "adamo_maxmin"} < set(best.index)
+    assert best["Gram deviation"].min() > 30, "far from isometry"
+    assert best["dormant"].max() < 0.05, "hardly a unit"
 
 
 def not_every_layer():
@@ -176,7 +180,9 @@ def not_the_only_remedy():
     level, slope = (streams_tables.numbers(third, w) for w in ("level", "slope"))
     assert level.loc["maxmin", "low"] > 2 * level.loc["adamo", "high"]
     assert level.loc["redo", "low"] > level.loc["adamo", "high"]
-    assert slope.loc[["maxmin", "redo"], "low"].min() > 0.1, "both grow"
+    assert level.loc["head_decay", "low"] > level.loc["maxmin", "high"]
+    three = ["head_decay", "maxmin", "redo"]
+    assert slope.loc[three, "low"].min() > 0.1, "all three grow"
     forms = streams_tables.two_by_two(loaded())
     both = forms.xs("level", level=1)
     adds = (both["MaxMin with AdamO"] - both["MaxMin with Adam"]) > 0
@@ -285,10 +291,14 @@ def test_what_is_said_of_the_safest_choice_holds():
     ).dropna()
     short = (gains.max() - gains).max(axis=1).sort_values()
     assert short.index[:2].tolist() == ["adamo_maxmin", "maxmin"]
-    labels = streams_tables.numbers(streams[names[2]], "level")["mean"]
-    assert labels.idxmax() == "maxmin", "where labels change"
-    others = labels.drop([name for name in labels.index if "maxmin" in name])
-    assert others.idxmax() == "redo", "if it must be ReLU"
+    labels, own = streams[names[2]], "head_decay"
+    level = streams_tables.numbers(labels, "level")
+    assert level["low"].idxmax() == own, "where labels are shuffled"
+    assert level.loc[own, "low"] > level["high"].drop(own).max()
+    assert labels.runs[own]["method_settings"][own] == 0.01, "a hundredth a step"
+    slopes = streams_tables.numbers(streams[names[0]], "slope")
+    assert slopes.loc[own, "high"] < -0.06, "with permuted pixels it does nothing"
+    assert own not in streams[names[3]].runs
     by_lot = streams_tables.gained(streams[names[3]])
     assert by_lot.index[:2].tolist() == ["adamo_maxmin", "adamo"], "with either"
 
@@ -337,8 +347,9 @@ def test_what_a_sceptic_is_told_holds():
     asked = set(tomllib.loads(sweep.read_text())["methods"]) - {"adam"}
     assert asked <= set(streams[names[0]].runs), "they were"
     assert len(asked) > 20
-    assert not more[1]
+    assert len(more[1]) > 15, "on shuffled labels too"
     assert not more[2]
+    assert not set(streams["permuted_cifar10"].runs) & rivals - paper
     runs = [one.runs["adam"]["settings"] for one in streams.values()]
     assert {run["depth"] for run in runs} == {2, 4}
     suites = {

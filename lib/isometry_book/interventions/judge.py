@@ -24,8 +24,16 @@ HALF = 0.5  # of what was lost
 def _cause(results: pd.DataFrame, records: list[Record]) -> Verdict | None:
     """Judge whether plasticity comes back with the spectrum, and with nothing less."""
     frame = results[results["benchmark"] == JUDGED_ON]
-    if frame.empty:
-        return None
+    return None if frame.empty else verdict_on(frame)
+
+
+def verdict_on(frame: pd.DataFrame) -> Verdict:
+    """Return what the claim's criterion says of the forks of one stream.
+
+    Args:
+        frame: Tidy, of one benchmark; the claim itself is judged on
+            :data:`JUDGED_ON`.
+    """
     age = int(frame["task"].max())
     worn = scores_of(frame, "nothing", age, MEASURE)
     if len(worn) < LEAST_SEEDS:
