@@ -25,6 +25,7 @@ from isometry_book.c6_benchmark import (
     now_and_then,
     streams_tables,
     tables,
+    two_ways,
 )
 from isometry_book.c7_games import tables as games
 from isometry_book.c7_games import variants
@@ -160,6 +161,8 @@ def not_the_whole_cause():
     shuffled = load_results(RESULTS / f"layers_{third}")
     assert interventions.share_returned(shuffled, "spectrum_optimizer", 60).low > 0.5
     beside = streams_tables.beside_level(loaded()[third], loaded()[third].runs)
+    ways = two_ways.ways(loaded())
+    assert [way.answer for way in ways.values()] == ["yes", "yes"]
     best = beside.iloc[:4]
     assert {"head_decay", "maxmin", "adamo_maxmin"} < set(best.index)
     assert best["Gram deviation"].min() > 30, "far from isometry"

@@ -55,7 +55,7 @@ class Way:
     def answer(self) -> Answer:
         """Whether the first look is confirmed on this stream.
 
-        The rule, from before any of these methods was run where labels are shuffled:
+        The rule, from before any of these runs on shuffled labels was looked at:
         *yes* where the correlation with what is expected, and what lies between it and
         the other, both have their whole 95 % interval below 0; *no* where one of the
         two has it above; otherwise *undecided*.
