@@ -33,6 +33,10 @@ KINDS = re.compile(
     r"(?:data|row_heading|col_heading|blank|index_name)(?: (?:level|row|col)\d+)*"
     r'"(?: (?=>))?'
 )
+# Pygments puts every name, comma and space of code into a span.
+SPAN = re.compile(r'<span class="(\w+)">([^<]*)</span>')
+CODE = re.compile(r'(html\[data-theme="\w+"\]) \.highlight(?: \.(\w+))? \{([^}]*)\}')
+COLOR = re.compile(r"(?<![\w-])color: *([^\s;]+)")
 
 
 def lighten(site: Path, pages: Iterator[Path]) -> None:
@@ -43,11 +47,14 @@ def lighten(site: Path, pages: Iterator[Path]) -> None:
         pages: Of the site.
     """
     static = site / "_static"
+    code = static / "pygments.css"
+    plain = plain_classes(code.read_text("utf-8")) if code.exists() else set()
     texts = []
     for page in pages:
         text = page.read_text(encoding="utf-8")
         less = text if page.name == "search.html" else SEARCH.sub("", text)
-        if (less := without_cells(less)) != text:
+        less = without_spans(without_cells(less), plain)
+        if less != text:
             page.write_text(less, encoding="utf-8")
         texts.append(text)
     texts += [p.read_text("utf-8") for p in static.rglob("*.js") if p.name != ICONS[8:]]
@@ -60,6 +67,44 @@ def lighten(site: Path, pages: Iterator[Path]) -> None:
         for path in static.glob(name):
             path.write_text(lighter(path.read_text("utf-8"), used), encoding="utf-8")
             path.with_name(f"{path.name}.map").unlink(missing_ok=True)
+
+
+def plain_classes(css: str) -> set[str]:
+    """Return the classes of spans of code that look as the code around them.
+
+    Args:
+        css: The style of code, with rules for each theme.
+
+    Example:
+        >>> theme = 'html[data-theme="dark"] .highlight'
+        >>> css = f"{theme} {{ background: red; color: #FFF }} "
+        >>> css += f"{theme} .n {{ color: #FFF }} {theme} .k {{ color: #00F }} "
+        >>> plain_classes(css + f"{theme} .ge {{ color: #FFF; font-style: italic }}")
+        {'n'}
+    """
+    rules = CODE.findall(css)
+    around = {theme: COLOR.findall(style) for theme, name, style in rules if not name}
+    named = {name for _, name, _ in rules if name}
+    own = {
+        name
+        for theme, name, style in rules
+        if name and style.strip() not in {f"color: {c}" for c in around.get(theme, ())}
+    }
+    return named - own
+
+
+def without_spans(page: str, plain: set[str]) -> str:
+    """Return a page without spans of code that look as the code around them.
+
+    Args:
+        page: As HTML.
+        plain: From :func:`plain_classes`.
+
+    Example:
+        >>> without_spans('<span class="n">x</span><span class="k">in</span>', {"n"})
+        'x<span class="k">in</span>'
+    """
+    return SPAN.sub(lambda span: span[2] if span[1] in plain else span[0], page)
 
 
 def without_cells(page: str) -> str:

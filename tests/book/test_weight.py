@@ -3,7 +3,14 @@
 import re
 
 import pytest
-from press.weight import SEARCH, lighten, only_styles, without_cells
+from press.weight import (
+    SEARCH,
+    lighten,
+    only_styles,
+    plain_classes,
+    without_cells,
+    without_spans,
+)
 
 
 @pytest.mark.parametrize(
@@ -81,4 +88,23 @@ def test_cells_of_tables_have_no_classes_of_pandas():
     assert without_cells(page) == (
         '<td>1</td><th>x</th><th>&nbsp;</th><th rowspan="2">y</th>'
         '<td class="data own">2</td><p class="data row0 col1">3</p>'
+    )
+
+
+def test_spans_of_code_stay_that_look_otherwise_in_one_theme():
+    css = "\n".join(
+        f'html[data-theme="{theme}"] .highlight{name} {{ {style} }}'
+        for theme, around in (("light", "#080808"), ("dark", "#F8F8F2"))
+        for name, style in (
+            ("", f"background: red; color: {around}"),
+            (" .n", f"color: {around}"),
+            (" .o", "color: #080808"),
+            (" .k", "color: #00F"),
+            (" .ge", f"color: {around}; font-style: italic"),
+        )
+    )
+    assert plain_classes(css) == {"n"}
+    page = "".join(f'<span class="{c}">{c}</span>' for c in ("n", "o", "k", "ge", "x"))
+    assert without_spans(page, {"n"}) == "n" + page.removeprefix(
+        '<span class="n">n</span>'
     )
