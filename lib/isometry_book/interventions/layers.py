@@ -47,6 +47,13 @@ PUT_BACK = (
 ASKED = ("head_optimizer", "hidden_optimizer")
 EACH_TASK = ("nothing", "optimizer", "head", "head_optimizer")
 HALF = 0.5  # of what was lost
+SMALL = {  # of the stream at profile smoke, for the other forks as well
+    "images_per_task": 60,
+    "batch_size": 20,
+    "width": 12,
+    "depth": 2,
+    "test_images": 40,
+}
 
 Answer = Literal["yes", "no", "undecided", "nothing is lost"]
 
@@ -181,13 +188,7 @@ SMOKE = Sizes(
     profile="smoke",
     seeds=2,
     ages=(1, 2),
-    stream={
-        "images_per_task": 60,
-        "batch_size": 20,
-        "width": 12,
-        "depth": 2,
-        "test_images": 40,
-    },
+    stream=SMALL,
 )
 LAYERS = Study(
     name="layers",

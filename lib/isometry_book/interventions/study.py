@@ -166,13 +166,7 @@ SMOKE = Sizes(
     seeds=2,
     ages=(0, 1, 2),
     looks=(0, 1, 2),
-    stream={
-        "images_per_task": 60,
-        "batch_size": 20,
-        "width": 12,
-        "depth": 2,
-        "test_images": 40,
-    },
+    stream=layers.SMALL,
 )
 FORKS = Study(
     name="interventions",
