@@ -70,7 +70,7 @@ nbval: chapters ## run the tagged claim cells again in fresh kernels and compare
 	$(BUILD) check --profile smoke
 
 site: chapters ## every page of _build/smoke in a headless browser
-	BOOK_SITE=_build/smoke $(BIN)/pytest -q tests/book -m "(site or browser) and not slow"
+	BOOK_SITE=_build/smoke $(BIN)/pytest -q -n 2 --dist worksteal tests/book -m "(site or browser) and not slow"
 
 lab: $(READY) ## open the chapters as notebooks in JupyterLab
 	@mkdir -p $(VENV)/etc/jupyter/labconfig
