@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from isometry.adamo import relaxation_steps
-from isometry.lab.store import TUNING, load_records, load_results
+from isometry.lab.store import TUNING, load
 
 CLOSE = 0.05  # a learning rate counts where Adam is that near to its best one
 TIE = 0.01  # of two regrets as near, the weaker pull wins
@@ -138,10 +138,11 @@ def _runs(name: str, stream: _Stream, store: Path) -> pd.DataFrame:
     for path in (store / stream.benchmark, store / TUNING / stream.benchmark):
         if not path.exists():
             continue
-        numbers = load_results(path)
+        stored = load(path)
+        numbers = stored.frame
         scores = numbers[numbers["metric"] == stream.metric]
         scores = scores.groupby(["settings", "seed"])["value"].mean()
-        for record in load_records(path):
+        for record in stored.records:
             own = record["method_settings"]
             if record["method"] not in ("adam", "adamo") or not stream.holds(record):
                 continue

@@ -11,7 +11,7 @@ from isometry.core.settings import as_dict
 from isometry.core.statistics import paired_difference
 from isometry.lab.plans import plan
 from isometry.lab.report import BOOTSTRAP_SEED
-from isometry.lab.store import Record, load_records, load_results
+from isometry.lab.store import Record, load
 from isometry_book.c6_benchmark.streams_tables import numbers
 from isometry_book.evidence.streams import (
     CONTROL,
@@ -68,8 +68,8 @@ def boxes(store: Path) -> dict[float, Stream]:
     Raises:
         StoreError: If a file cannot be used.
     """
-    results = load_results(store / BENCHMARK)
-    records = [one for one in load_records(store / BENCHMARK) if in_box(one)]
+    stored = load(store / BENCHMARK)
+    results, records = stored.frame, [one for one in stored.records if in_box(one)]
     streams = {}
     for lr, form in FORMS.items():
         wanted = {CONTROL: {"lr": lr}, JUDGED: {"lr": lr, **form}}

@@ -22,7 +22,7 @@ from isometry.lab.comparison import (
 from isometry.lab.labels import labels_of, trained
 from isometry.lab.report import summary
 from isometry.lab.run import plan, run
-from isometry.lab.store import Record, load_records, load_results
+from isometry.lab.store import Record, load
 from isometry.supervised.settings import SupervisedSettings
 
 BENCHMARK = "permuted_mnist"
@@ -125,15 +125,15 @@ def stored_grid(
     Raises:
         StoreError: If there is nothing under the benchmark's folder.
     """
-    folder = store / benchmark
+    stored = load(store / benchmark)
     settings = as_dict(plan(benchmark, "adam", {"data": data}, profile).settings)
     same = [
         record
-        for record in load_records(folder)
+        for record in stored.records
         if trained(record["settings"]) == trained(settings)
         and record["method"] in ("adam", "adamo", "fresh")
     ]
-    labels, table = labels_of(same), summary(folder)
+    labels, table = labels_of(same), summary(stored)
     table = table[table["settings"].isin(labels)].reset_index(drop=True)
     return table.assign(method=table["settings"].map(labels), scale="")
 
@@ -165,7 +165,8 @@ def stored_comparisons(store: Path, network: str = "mlp") -> dict[str, Compariso
     Raises:
         StoreError: If there is nothing in the store.
     """
-    results, records = load_results(store), with_choices(load_records(store), store)
+    stored = load(store)
+    results, records = stored.frame, with_choices(stored.records, store)
     found = {}
     for benchmark in dict.fromkeys(record["benchmark"] for record in records):
         runs = compared(records, benchmark, network)

@@ -16,7 +16,7 @@ from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import paired_difference
 from isometry.lab.comparison import CEILING, with_choices
 from isometry.lab.report import BOOTSTRAP_SEED
-from isometry.lab.store import Record, load_records, load_results
+from isometry.lab.store import Record, load
 from isometry_book.c6_benchmark.streams_tables import loaded_streams, numbers
 from isometry_book.evidence.inventory import steps_of
 from isometry_book.evidence.streams import Stream, table_of
@@ -43,15 +43,16 @@ def by_length(store: Path) -> dict[int, Stream]:
     same = _of_stream(next(iter(usual.runs.values())))
     found: dict[int, dict[str, Record]] = {}
     found[steps_of(usual.runs["adam"]["settings"])] = usual.runs
-    for record in with_choices(load_records(store), store):
+    stored = load(store / BENCHMARK)
+    for record in with_choices(stored.records, store):
         settings = record["settings"]
         choice = record["choice"]
-        if record["benchmark"] != BENCHMARK or not choice or choice.get("ladders"):
+        if not choice or choice.get("ladders"):
             continue
         other_length = TASKS.get(settings["epochs"]) == settings["tasks"]
         if other_length and _of_stream(record) == same:
             found.setdefault(steps_of(settings), {})[record["method"]] = record
-    results = load_results(store / BENCHMARK)
+    results = stored.frame
     streams = {}
     for steps in sorted(found):
         if not set(METHODS) <= set(found[steps]):

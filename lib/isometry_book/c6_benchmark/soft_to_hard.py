@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from isometry.lab.report import seed_scores
-from isometry.lab.store import load_records, load_results
+from isometry.lab.store import load
 from isometry_book.style import stream_label
 
 STREAMS = {"permuted_mnist": 100, "permuted_cifar10": 120}  # -> tasks
@@ -37,9 +37,9 @@ def along_the_pull(store: Path) -> pd.DataFrame:
     """
     rows = []
     for stream, tasks in STREAMS.items():
-        folder = store / "tuning" / stream
-        numbers = load_results(folder)
-        for record in load_records(folder):
+        stored = load(store / "tuning" / stream)
+        numbers = stored.frame
+        for record in stored.records:
             place = _place(record)
             length = record["settings"]["tasks"], record["settings"]["epochs"]
             if place is None or length != (tasks, EPOCHS):

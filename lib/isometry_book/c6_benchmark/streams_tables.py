@@ -9,7 +9,7 @@ from isometry.core.seeding import numpy_generator
 from isometry.core.statistics import stratified_bootstrap
 from isometry.lab.comparison import CEILING, with_choices
 from isometry.lab.report import BOOTSTRAP_SEED
-from isometry.lab.store import load_records, load_results
+from isometry.lab.store import load
 from isometry_book.evidence.protocol import finished
 from isometry_book.evidence.streams import (
     CONTROL,
@@ -45,8 +45,8 @@ def loaded_streams(store: Path) -> dict[str, Stream]:
     Raises:
         StoreError: If a file cannot be used.
     """
-    records = with_choices(load_records(store), store)
-    streams = streams_of(load_results(store), records)
+    stored = load(store)
+    streams = streams_of(stored.frame, with_choices(stored.records, store))
     done = {name: finished(stream) for name, stream in streams.items()}
     return {name: stream for name, stream in done.items() if stream.runs}
 
@@ -217,7 +217,8 @@ def places(streams: Mapping[str, Stream]) -> pd.DataFrame:
 
 def _four_numbers(store: Path, stream: Stream) -> pd.DataFrame:
     """Return level, slope, plasticity and test accuracy of every method of a stream."""
-    least = achievable_loss(load_results(store), load_records(store), stream)
+    stored = load(store / next(iter(stream.runs.values()))["benchmark"])
+    least = achievable_loss(stored.frame, stored.records, stream)
     tables = {
         "level": table_of(stream, "level"),
         "slope": table_of(stream, "slope"),

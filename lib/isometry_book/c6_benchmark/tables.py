@@ -35,15 +35,18 @@ def diagnosed_tasks(
     Raises:
         StoreError: If there is nothing in the store.
     """
-    frame = load_results(store)
+    frame = load_results(_folder(store, comparison))
     parts = []
     for method in methods:
-        record = comparison.runs[method]
-        own = frame["settings"] == record["hash"]
-        own &= frame["benchmark"] == record["benchmark"]
+        own = frame["settings"] == comparison.runs[method]["hash"]
         parts.append(frame[own].assign(label=method))
     found = pd.concat(parts, ignore_index=True)
     return found[found["value"].abs() < float("inf")]
+
+
+def _folder(store: Path, comparison: Comparison) -> Path:
+    """Return where the runs of a comparison stand."""
+    return store / next(iter(comparison.runs.values()))["benchmark"]
 
 
 def choices_table(found: Mapping[str, Comparison]) -> pd.DataFrame:
@@ -97,7 +100,7 @@ def metrics_table(
     Raises:
         StoreError: If there is nothing in the store.
     """
-    results = load_results(store)
+    results = load_results(_folder(store, comparison))
     columns = {
         metric: standings(scores_of(results, comparison.runs, metric))["mean"]
         for metric in metrics

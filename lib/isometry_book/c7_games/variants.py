@@ -16,7 +16,7 @@ from isometry.lab.games_comparison import (
     visit_ends,
 )
 from isometry.lab.labels import SCALE, labels_of, trained
-from isometry.lab.store import Record, StoreError, load, load_records, load_results
+from isometry.lab.store import Record, StoreError, load
 from isometry.rl.continual_settings import ContinualSettings
 from isometry.rl.ppo.settings import PPOSettings
 from isometry_book.c7_games.tables import difference, intervals, late_scores, standing
@@ -165,12 +165,12 @@ def variants_table(store: Path, comparison: GamesComparison) -> pd.DataFrame:
 
     Source: Agarwal et al. 2021 for the statistics.
     """
-    folder = store / comparison.benchmark
-    runs = _variant_runs(load_records(folder), comparison)
+    stored = load(store / comparison.benchmark)
+    runs = _variant_runs(stored.records, comparison)
     methods = {label: record["method"] for label, record in runs.items()}
     late = late_scores(comparison.scores)
     if runs:
-        returns = returns_by_method(load_results(folder), runs)
+        returns = returns_by_method(stored.frame, runs)
         changed = late_scores(scored(returns, comparison.yardstick))
         late = late.join(changed, how="outer")
     table, rows = standing(late), []
