@@ -114,19 +114,36 @@ def test_on_one_stream_all_go_with_the_next_task_and_on_another_none(reasons):
     ]
 
 
-def test_adamo_ends_where_it_began_on_four_streams(reasons):
-    own = after(r"\w+_\w+", reasons["plasticity-kept"])
+def test_adamo_ends_where_it_began_on_five_streams(reasons):
+    own = after(r"\w+_\w+(?: cnn)?", reasons["plasticity-kept"])
     gaps = after("minus adam", reasons["plasticity-kept"])
-    assert len(own) == len(gaps) == 4
+    assert len(own) == len(gaps) == 5
     assert all(low > -0.01 for _, low, _ in own)
     assert all(low > 0 for _, low, _ in gaps)
+
+
+def test_the_projection_alone_is_above_among_convolutions(reasons):
+    own = reasons["bench-cnn"].split("So many")[0]
+    gaps = {
+        name: float(low) for name, _, low, _ in re.findall(rf"(\w+) {INTERVAL}, p", own)
+    }
+    assert gaps["adam"] > 0.2 > gaps["l2_init"] > 0
+    (projection,) = after("newton_schulz", own)
+    assert projection[2] < 0
+
+
+def test_adamo_has_the_second_best_mean_rank(reasons):
+    ranks = re.findall(r"(\w+) [\d.]+[,.]", reasons["recommendation"].split(": ")[1])
+    assert ranks[:2] == ["adamo_maxmin", "adamo"]
+    assert ranks[5] == "adam"
+    assert "over 5 streams" in reasons["recommendation"]
 
 
 def test_adamo_lifts_maxmin_networks_but_where_labels_are_shuffled(reasons):
     found = dict(
         zip(
-            ("labels", "cifar10", "mnist", "random"),
-            after(r"\w+_\w+", reasons["maxmin-form"]),
+            ("labels", "cifar10", "convolutions", "mnist", "random"),
+            after(r"\w+_\w+(?: cnn)?", reasons["maxmin-form"]),
             strict=True,
         )
     )
