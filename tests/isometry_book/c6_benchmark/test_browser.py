@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from isometry.lab import store
 from isometry.lab.plans import command_of, plan
-from isometry.lab.store import load_records
+from isometry.lab.store import load_records, result_files
 from isometry_book.c6_benchmark import browser
-from isometry_book.c6_benchmark.streams_tables import loaded_streams, numbers
+from isometry_book.c6_benchmark.streams_tables import (
+    all_numbers,
+    loaded_streams,
+    numbers,
+)
 
 RESULTS = Path(__file__).parents[3] / "results"
 
@@ -56,3 +61,18 @@ def test_without_a_script_the_first_stream_is_a_table(streams):
     html = browser.results_browser(streams)
     assert html.count("<tr>") == 1 + len(next(iter(streams.values())).runs)
     assert "_" not in html.split("<tbody>")[1].split("</tbody>")[0]
+
+
+def test_the_streams_and_their_numbers_read_each_file_once(monkeypatch):
+    opened = []
+    read_table = store.read_table
+    monkeypatch.setattr(
+        store, "read_table", lambda path: (opened.append(path), read_table(path))[1]
+    )
+    found = loaded_streams(RESULTS)
+    assert len(opened) == len(set(opened)) > 100
+    opened.clear()
+    all_numbers(RESULTS, found)
+    benchmarks = [one.runs["adam"]["benchmark"] for one in found.values()]
+    assert {path.parent.name for path in opened} == set(benchmarks)
+    assert len(opened) == sum(len(result_files(RESULTS / one)) for one in benchmarks)
