@@ -36,12 +36,14 @@ from isometry_book.c6_benchmark.streams_tables import (  # noqa: E402
 )
 from isometry_book.claims.claim import OUTCOMES, Verdict, get  # noqa: E402
 from isometry_book.claims.verdicts import judge_all  # noqa: E402
+from isometry_book.evidence.streams import gate_of  # noqa: E402
 from isometry_book.interventions.layers import answers  # noqa: E402
 from isometry_book.interventions.report import share_returned  # noqa: E402
 from isometry_book.style import method_label, worded  # noqa: E402
 
 HERE = Path(__file__).parent
 RESULTS = ROOT / "results"
+FIFTH = "permuted_cifar10 cnn"
 STREAM, SECOND = "permuted_mnist", "permuted_cifar10"
 THIRD, FOURTH = "label_shuffled_cifar100", "random_label_cifar10"
 SHOWN = (
@@ -80,6 +82,14 @@ class Facts:
         self.third_level = numbers(streams[THIRD], "level")
         self.fourth_level = numbers(streams[FOURTH], "level")
         self.fourth_slope = numbers(streams[FOURTH], "slope")
+        self.fifth_level = numbers(streams[FIFTH], "level")
+        self.fifth_early = gate_of(streams[FIFTH])
+        self.streams = len(streams)
+        self.widest = max(
+            run["settings"]["width"]
+            for one in streams.values()
+            for run in one.runs.values()
+        )
         self.third = beside_level(streams[THIRD], streams[THIRD].runs)
         adam = streams[THIRD].numbers(streams[THIRD].runs["adam"])
         first, last = (seed_scores(adam, METRIC, part) for part in ("first", "last"))
@@ -134,6 +144,12 @@ class Facts:
                 one["hidden_optimizer"][0] == "yes" and one["head_optimizer"][0] == "no"
                 for one in self.layers.values()
             ),
+            "it falls far among convolutions": self.fifth_early.early.high < -0.3,
+            "MaxMin stands far above all there": self.fifth_level.loc[
+                ["maxmin", "adamo_maxmin"], "low"
+            ].min()
+            > self.fifth_level.drop(["maxmin", "adamo_maxmin"])["high"].max() + 0.05,
+            "five streams, at most 128 wide": (self.streams, self.widest) == (5, 128),
             "Adam loses on random labels": self.fourth_slope.loc["adam", "high"] < 0,
             "AdamO is above its rivals there by a little": 0
             < self.fourth_level.loc["adamo", "low"]

@@ -56,6 +56,9 @@ def test_a_changed_result_refuses_the_prose(article):
     facts.level = facts.slope = rows.set_axis(["adamo", "adam", "adam_isometry"])
     facts.second_level = facts.second_slope = facts.level
     facts.fourth_level = facts.fourth_slope = facts.level
+    facts.fifth_level = rows.set_axis(["adamo", "maxmin", "adamo_maxmin"])
+    facts.fifth_early = SimpleNamespace(early=SimpleNamespace(high=0.0))
+    facts.streams, facts.widest = 4, 100
     facts.third_level = rows.set_axis(["adamo", "maxmin", "head_decay"])
     facts.third = facts.third_level.assign(**{"dormant": 0.0, "Gram deviation": 1.0})
     facts.third_share = 0.0
