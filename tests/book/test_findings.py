@@ -27,6 +27,7 @@ from isometry_book.c6_benchmark import (
     tables,
     two_ways,
 )
+from isometry_book.c6_benchmark.streams_judge import levels_everywhere
 from isometry_book.c7_games import tables as games
 from isometry_book.c7_games import variants
 from isometry_book.claims.verdicts import judge_all
@@ -95,11 +96,10 @@ def pull_repairs():
     conv = streams_tables.numbers(loaded()[CONVOLUTIONS], "level")
     assert conv.index[0] != "adamo", "nor is it there"
     assert conv.loc["adamo", "low"] > conv.loc["adam", "high"] + 0.2
-    levels = [streams_tables.numbers(one, "level")["mean"] for one in loaded().values()]
-    ranks = pd.concat(levels, axis=1).dropna().drop("fresh").rank(ascending=False)
-    order = ranks.mean(axis=1).sort_values().index
+    ranks = levels_everywhere(loaded()).rank(axis=1, ascending=False)
+    order = ranks.mean().sort_values().index
     assert order[:2].tolist() == ["adamo_maxmin", "adamo"]
-    assert (ranks.loc["adam"] == len(order)).all(), "always last"
+    assert (ranks["adam"] == len(order)).all(), "always last"
     each = lengths.by_length(RESULTS)
     assert [lengths.first_at(one) for one in each.values()] == ["adamo"] * 3
     leads = [streams_tables.gained(one)["mean"]["adamo"] for one in each.values()]

@@ -158,13 +158,14 @@ def _mechanism(streams: dict[str, Stream]) -> Verdict:
     )
 
 
-@judged("recommendation")
-@_over_streams((JUDGED, CONTROL), RANKED_STREAMS)
-def _recommendation(streams: dict[str, Stream]) -> Verdict:
-    """Judge AdamO's mean rank by Friedman's test and Nemenyi's critical distance.
+def levels_everywhere(streams: dict[str, Stream]) -> pd.DataFrame:
+    """Return the levels of the methods that were run on all streams.
 
     Args:
-        streams: Those that pass the gate.
+        streams: By name.
+
+    Returns:
+        One row a stream, one column a method, sorted; without fresh networks.
     """
     methods = set.intersection(
         *(
@@ -173,17 +174,29 @@ def _recommendation(streams: dict[str, Stream]) -> Verdict:
         )
     ) - {CEILING}
     order = sorted(m for m in methods if "+" not in m and "(" not in m)
-    if len(order) < LEAST_METHODS:
-        return not_tested(
-            f"Needed {LEAST_METHODS} methods on all streams that pass the gate, found "
-            f"{', '.join(order)}."
-        )
-    scores = pd.DataFrame(
+    return pd.DataFrame(
         {
             name: table_of(stream, "level")[order].mean()
             for name, stream in streams.items()
         }
     ).T
+
+
+@judged("recommendation")
+@_over_streams((JUDGED, CONTROL), RANKED_STREAMS)
+def _recommendation(streams: dict[str, Stream]) -> Verdict:
+    """Judge AdamO's mean rank by Friedman's test and Nemenyi's critical distance.
+
+    Args:
+        streams: Those that pass the gate.
+    """
+    scores = levels_everywhere(streams)
+    order = list(scores)
+    if len(order) < LEAST_METHODS:
+        return not_tested(
+            f"Needed {LEAST_METHODS} methods on all streams that pass the gate, found "
+            f"{', '.join(order)}."
+        )
     found = friedman(scores.to_numpy())
     ranks = dict(zip(order, map(float, found.mean_ranks), strict=True))
     distance = nemenyi_distance(len(order), len(scores))
